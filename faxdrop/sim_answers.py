@@ -1,0 +1,108 @@
+"""How the simulator words its answers: sipgate's errors, and the answers that are wrong on purpose.
+
+Pure functions from what would be right to what is sent. Error bodies come in the three forms that
+sipgate's have: JSON with name and message, plain text, nothing.
+"""
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from email.utils import formatdate
+from functools import cache
+
+from faxdrop.sim_http import Answer, Manner
+
+_WORDS = {
+    400: "bad request",
+    403: "no permission to use the specified fax extension",
+    404: "not found",
+    405: "method not allowed",
+    407: "invalid recipient fax number",
+    413: "request entity too large",
+    415: "unsupported media type",
+}
+_PLAIN = {402: "Insufficient funds", 429: "Too many requests", 500: "Internal Server Error"}
+_PORTAL = b"<!doctype html><title>Welcome</title><p>Please accept the terms of use.</p>"
+_BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head></html>"
+_WRONG_TYPES = {"sessionId": {"id": []}, "items": "none", "totalCount": "many", "id": [], "sub": 7}
+
+
+def good(body: object) -> Answer:
+    """Answer 200 with JSON."""
+    return Answer(200, json.dumps(body, separators=(",", ":")).encode())
+
+
+def error(status: int, message: str = "") -> Answer:
+    """Answer an error in one of the forms that sipgate's have."""
+    if status == 401:  # noqa: PLR2004 - the status is its own name
+        return Answer(status, headers=(("WWW-Authenticate", 'Basic realm="sipgate"'),))
+    if status == 502:  # noqa: PLR2004 - likewise
+        return Answer(status, _BAD_GATEWAY, "text/html")
+    if status in _WORDS:
+        words = message or _WORDS[status]
+        name = _WORDS[status].upper().replace(" ", "_")
+        return replace(good({"name": name, "message": words}), status=status)
+    return Answer(status, _PLAIN.get(status, "").encode(), "text/plain")
+
+
+def wrong(
+    behaviour: str, right: Answer, *, now: float, slow: float, retry_after: float, elsewhere: str
+) -> Answer:
+    """Return what is sent under a behaviour in place of the right answer.
+
+    ``slow`` and ``retry_after`` are seconds, ``elsewhere`` is the address of another host.
+    """
+    if behaviour[:3].isdecimal() and behaviour[:3] not in ("429", "503"):
+        return error(int(behaviour[:3]))
+    if behaviour in _MANNERS:
+        return replace(right, manner=_MANNERS[behaviour])
+    if behaviour == "slow":
+        return replace(right, delay=slow)
+    if behaviour == "429-date":
+        at = formatdate(now + retry_after, usegmt=True)
+        return replace(error(429), headers=(("Retry-After", at),))
+    if behaviour in ("429", "503"):
+        seconds = f"{max(1, round(retry_after))}"
+        return replace(error(int(behaviour)), headers=(("Retry-After", seconds),))
+    if behaviour == "redirect":
+        return Answer(307, headers=(("Location", elsewhere),))
+    return _BODIES[behaviour](right)
+
+
+def _number_id(right: Answer) -> Answer:
+    body = json.loads(right.body)
+    for key in ("sessionId", "id"):
+        if isinstance(body, dict) and key in body:
+            body[key] = int(body[key])
+    return good(body)
+
+
+def _gzip_bomb(_: Answer) -> Answer:
+    return Answer(200, _bomb(), headers=(("Content-Encoding", "gzip"),))
+
+
+@cache
+def _bomb() -> bytes:
+    return gzip.compress(b"[" * (1 << 24), 9) * 64
+
+
+_MANNERS = {
+    "lose-before": Manner.RESET,
+    "lose-after": Manner.RESET,
+    "cut": Manner.RESET,
+    "close-before": Manner.CLOSED,
+    "close-after": Manner.CLOSED,
+    "stale": Manner.STALE,
+    "drip": Manner.DRIP,
+    "drip-head": Manner.DRIP_HEAD,
+    "huge": Manner.ENDLESS,
+}
+_BODIES: dict[str, Callable[[Answer], Answer]] = {
+    "number-id": _number_id,
+    "garbage": lambda right: replace(right, body=right.body[:-2] + b"\xff"),
+    "empty": lambda _: good({}),
+    "wrong-types": lambda _: good(_WRONG_TYPES),
+    "html": lambda _: Answer(200, _PORTAL, "text/html"),
+    "gzip-bomb": _gzip_bomb,
+}

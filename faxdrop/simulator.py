@@ -1,0 +1,314 @@
+"""A look-alike of sipgate's fax API on loopback: for the demo, for rehearsals and for tests.
+
+Real HTTP, so sipgate's own example scripts and Node library work against `Simulator.base_url` as
+they are. What it answers follows sipgate's published API description; no fax goes anywhere. Nothing
+in it waits or ticks: what time has brought about is computed from the clock when somebody asks, so
+with ``pace=0`` a fax is final at the first look, and with a clock of its own a test can let hours
+pass at once. Only the delays of slow answers are real time.
+
+In the same process::
+
+    with Simulator(pace=0) as simulator:
+        simulator.base_url       # http://127.0.0.1:PORT/v2
+        simulator.control_url    # http://127.0.0.1:OTHER/simulator, which stays up when "down"
+        simulator.taken          # list[Taken], the oldest first: what was really taken
+        simulator.requests       # {"POST /sessions/fax": [times], "GET /history/{id}": [...], ...}
+        simulator.leaks          # requests that carried the token to another host: must be empty
+        simulator.wait(lambda: len(simulator.taken) == 5, timeout=10)   # after every request
+        simulator.script(["lose-after", "429", None])    # what happens to the next POSTs
+        simulator.script([Answer(200, b"[]")], kind="GET /history")     # or to any other kind
+        simulator.trouble = 401  # until it is None again
+        simulator.enter_by_hand("+4930123456", pages=1)  # a fax sent on sipgate's web page
+        simulator.archive(session_id)
+        simulator.account        # faxlines (can_send), balance (402 when 0), admin, pace
+
+``trouble`` is None; a behaviour for every request (see `faxdrop.sim_behaviour`); a status code,
+of which 402, 403, 405, 413 and 415 concern only POST /sessions/fax, and every other every request;
+"down": the port is closed, and connections are refused; or a dict of these by kind of request.
+
+From another process, as JSON at ``control_url`` (or at the same path of the public port):
+
+    GET  /simulator              {"base_url", "control_url", "seed"}
+    GET  /simulator/taken        [{"session_id", "number", "faxline", "filename", "sha256", "pages",
+                                   "at", "arrived", "by_hand"}, ...]
+    GET  /simulator/requests     {kind: [seconds since 1970, ...], ...}
+    GET  /simulator/leaks        ["GET /elsewhere", ...]
+    POST /simulator/trouble      {"trouble": null | 401 | "down" | {"GET /history": 500} | ...}
+    POST /simulator/script       {"behaviours": ["lose-after", null, {"status": 200, "body": "x"}],
+                                  "kind": "POST /sessions/fax"}
+    POST /simulator/by-hand      {"number", "pages", "faxline"} -> {"session_id"}
+    POST /simulator/archive      {"session_id"}
+    POST /simulator/account      {"balance", "admin", "pace", "can_send": {"f0": false}}
+"""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from faxdrop.sim_account import Account, Fax, Taken
+from faxdrop.sim_answers import error, good
+from faxdrop.sim_api import SUBMIT, Api, Temper, route
+from faxdrop.sim_behaviour import MAGIC, Fate, Hostility, Magic, canonical
+from faxdrop.sim_http import Answer, Request, Small
+from faxdrop.sim_server import Server
+from faxdrop.sim_upload import Upload
+
+__all__ = ["MAGIC", "Answer", "Magic", "Simulator", "Taken"]
+
+Trouble = str | int | Mapping[str, str | int | None] | None
+Behaviour = str | int | Answer | None
+
+_ONLY_SUBMISSIONS = ("402", "403", "405", "413", "415")
+_REMEMBERED = 100_000  # requests of each kind whose times are kept
+_REPORT = b"%PDF-1.4\n% a simulated transmission report\n%%EOF\n"
+
+
+class Simulator:
+    """A simulated sipgate account behind an HTTP server in a thread of its own.
+
+    ``hostile`` is the seed of a hostile run, or None; ``pace`` the seconds that each of PENDING and
+    SENDING takes; ``slow`` the seconds of real time that a slow answer takes, ``late`` the seconds
+    after which a late entry shows, ``retry_after`` what a 429 asks for. ``clock`` gives seconds
+    since 1970. ``ledger`` is a file in which the faxes outlive the simulator. Only loopback
+    addresses are listened on: ValueError for any other.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a knob of its own
+        self,
+        port: int = 0,
+        *,
+        host: str = "127.0.0.1",
+        token_id: str = "token-SIMULAT",
+        token: str = "simulated",  # noqa: S107 - opens nothing
+        faxlines: Iterable[str] = ("f0",),
+        hostile: int | None = None,
+        pace: float = 1.0,
+        slow: float = 5.0,
+        late: float = 10.0,
+        retry_after: float = 1.0,
+        clock: Callable[[], float] = time.time,
+        ledger: Path | None = None,
+    ) -> None:
+        self.seed = hostile
+        self.account = Account(list(faxlines), pace=pace, ledger=ledger)
+        self.leaks: list[str] = []
+        self._clock = clock
+        self._hostility = None if hostile is None else Hostility(hostile)
+        self._api = Api(
+            self.account,
+            credentials=(token_id, token),
+            clock=clock,
+            temper=Temper(slow=slow, late=late, retry_after=retry_after),
+            hostility=self._hostility,
+        )
+        self._server = Server(self, host, port)
+        self._changed = threading.Condition()
+        self._requests: dict[str, deque[float]] = {}
+        self._scripts: dict[str, deque[Behaviour]] = {}
+        self._trouble: Trouble = None
+
+    def start(self) -> str:
+        """Serve, and return the base URL. Raises OSError where the port is taken."""
+        self._server.start()
+        other_host = self._server.origin(self._server.control_port)
+        self.account.downloads = f"{other_host}/download"
+        self._api.elsewhere = f"{other_host}/elsewhere"
+        return self.base_url
+
+    def stop(self) -> None:
+        """End at once, also in the middle of answers. What was taken can still be asked for."""
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def base_url(self) -> str:
+        """What to configure in place of https://api.sipgate.com/v2."""
+        return f"{self._server.origin(self._server.port)}/v2"
+
+    @property
+    def control_url(self) -> str:
+        """The control endpoints, on a port that is up even in "down"."""
+        return f"{self._server.origin(self._server.control_port)}/simulator"
+
+    @property
+    def taken(self) -> list[Taken]:
+        """Every fax that was really taken, the oldest first."""
+        return self.account.taken
+
+    @property
+    def requests(self) -> dict[str, list[float]]:
+        """When requests arrived, by their kind; of very many, the latest."""
+        with self._changed:
+            return {kind: list(times) for kind, times in self._requests.items()}
+
+    def count(self, kind: str) -> int:
+        """Return how many requests of a kind have arrived."""
+        with self._changed:
+            return len(self._requests.get(kind, ()))
+
+    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+        """Wait until a condition holds, looked at after each answer; False after ``timeout`` s."""
+        with self._changed:
+            return self._changed.wait_for(condition, timeout)
+
+    def script(self, behaviours: Iterable[Behaviour], *, kind: str = SUBMIT) -> None:
+        """Say what happens to the next requests of a kind, None meaning nothing special.
+
+        Raises ValueError for an unknown behaviour.
+        """
+        wanted = [_known(behaviour) for behaviour in behaviours]
+        with self._changed:
+            self._scripts.setdefault(kind, deque()).extend(wanted)
+
+    @property
+    def trouble(self) -> Trouble:
+        """What is wrong with the account, or with sipgate."""
+        return self._trouble
+
+    @trouble.setter
+    def trouble(self, trouble: Trouble) -> None:
+        if isinstance(trouble, Mapping):
+            trouble = {kind: _known(behaviour) for kind, behaviour in trouble.items()}
+        elif trouble != "down":
+            trouble = _known(trouble)
+        self._trouble = trouble
+        self._server.set_open(is_open=trouble != "down")
+
+    def enter_by_hand(self, number: str, pages: int = 1, faxline: str = "f0") -> str:
+        """Send a fax on sipgate's web page, so to speak; return its session id."""
+        now = self._clock()
+        session_id = self.account.new_id(now)
+        taken = Taken(session_id, number, faxline, "by hand", "", pages, now, now, by_hand=True)
+        self.account.take(Fax(taken, Fate.DELIVERED, visible_at=now))
+        return session_id
+
+    def archive(self, session_id: str) -> None:
+        """Archive an entry of the history, as a person would. Raises KeyError."""
+        self.account.archive(session_id)
+
+    def now(self) -> float:
+        """Tell the simulated time, in seconds since 1970."""
+        return self._clock()
+
+    def opened(self, request: Request) -> None:
+        """Note a request whose headers have arrived, and decide what is to go wrong with it."""
+        request.arrived = self._clock()
+        if not request.path.startswith("/v2/"):
+            return
+        request.kind = route(request.method, request.path).kind
+        with self._changed:
+            times = self._requests.setdefault(request.kind, deque(maxlen=_REMEMBERED))
+            times.append(request.arrived)
+            script = self._scripts.get(request.kind)
+            request.behaviour = script.popleft() if script else None
+        request.behaviour = request.behaviour or self._troubled(request.kind)
+        if request.kind == SUBMIT:
+            request.sink = Upload()
+            cut = self._hostility is not None and self._hostility.cuts()
+            request.cut = request.behaviour == "cut" or (cut and request.behaviour is None)
+
+    def _troubled(self, kind: str) -> str | None:
+        trouble = self._trouble
+        if isinstance(trouble, Mapping):
+            trouble = trouble.get(kind)
+        elif trouble in _ONLY_SUBMISSIONS and kind != SUBMIT:
+            return None
+        return None if trouble in (None, "down") else str(trouble)
+
+    def answer(self, request: Request) -> Answer:
+        """Answer a request that has arrived to its last byte."""
+        top = request.path.split("/")[1] if request.path.startswith("/") else ""
+        if top == "simulator":
+            answer = self._control(request)
+        elif request.public:
+            answer = self._api.answer(request)
+        else:
+            if "authorization" in request.headers:
+                self.leaks.append(f"{request.method} /{top}")
+            answer = self._download(request.path.split("/"))
+        with self._changed:
+            self._changed.notify_all()
+        return answer
+
+    def _download(self, path: list[str]) -> Answer:
+        match path:
+            case ["", "download", secret, "report.pdf"] if self.account.has_report(secret):
+                return Answer(200, _REPORT, "application/pdf")
+        return error(404)
+
+    def _control(self, request: Request) -> Answer:
+        try:
+            wish = json.loads(request.sink.data or b"{}") if isinstance(request.sink, Small) else {}
+            return good(self._controlled(request.method, request.path, wish))
+        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+            return error(400, f"{type(problem).__name__}: {problem}")
+
+    def _controlled(self, method: str, path: str, wish: dict[str, Any]) -> object:
+        match method, path.removeprefix("/simulator").strip("/"):
+            case "GET", "":
+                return {
+                    "base_url": self.base_url,
+                    "control_url": self.control_url,
+                    "seed": self.seed,
+                }
+            case "GET", "taken":
+                return [asdict(taken) for taken in self.taken]
+            case "GET", "requests":
+                return self.requests
+            case "GET", "leaks":
+                return self.leaks
+            case "POST", "trouble":
+                self.trouble = wish["trouble"]
+            case "POST", "script":
+                behaviours = [_from_json(behaviour) for behaviour in wish["behaviours"]]
+                self.script(behaviours, kind=wish.get("kind", SUBMIT))
+            case "POST", "by-hand":
+                return {"session_id": self.enter_by_hand(**wish)}
+            case "POST", "archive":
+                self.archive(wish["session_id"])
+            case "POST", "account":
+                self._set_account(wish)
+            case _:
+                raise ValueError(f"no such control: {method} {path}")
+        return {}
+
+    def _set_account(self, wish: dict[str, Any]) -> None:
+        account = self.account
+        account.balance = int(wish.get("balance", account.balance))
+        account.admin = bool(wish.get("admin", account.admin))
+        account.pace = float(wish.get("pace", account.pace))
+        for line in account.faxlines:
+            line.can_send = bool(wish.get("can_send", {}).get(line.id, line.can_send))
+
+
+def _known(behaviour: Any) -> Any:
+    """Return the behaviour by its own name. Raises ValueError."""
+    return behaviour if behaviour is None or isinstance(behaviour, Answer) else canonical(behaviour)
+
+
+def _from_json(behaviour: Any) -> Behaviour:
+    if not isinstance(behaviour, dict):
+        return _known(behaviour)
+    return Answer(
+        int(behaviour["status"]),
+        str(behaviour.get("body", "")).encode(),
+        str(behaviour.get("content_type", "application/json")),
+        tuple(dict(behaviour.get("headers", {})).items()),
+    )
