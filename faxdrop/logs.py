@@ -1,0 +1,179 @@
+"""The log: events with dotted names and data, for people on a terminal, as JSON lines elsewhere.
+
+What leaves here holds no secret, whoever logged it: neither under a telling key, nor as a known
+value, nor in the address of a report. A log that cannot be written stops nothing.
+"""
+
+import logging
+import re
+import threading
+from collections.abc import Collection, Mapping
+from typing import Any, TextIO
+from urllib.parse import quote
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from faxdrop.job import shown
+
+REDACTED = "[redacted]"
+
+_SECRET_KEY = re.compile(
+    "token|secret|passw|authorization|cookie|credential|base64|(report|document|preview)_?url",
+    re.IGNORECASE,
+)
+_SECRET_TEXT = (
+    (re.compile(r"\b(Basic|Bearer)\s+[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {REDACTED}"),
+    # An address may itself be the key to a report: only what is no more than a server stays.
+    (
+        re.compile(r"\b(https?://)(?![^/\s\"'@?#]+(?:/v2)?/?(?:[\s\"'),]|$))[^\s\"'<>]+"),
+        rf"\1{REDACTED}",
+    ),
+)
+_WORTH_HIDING = 4  # characters: hiding every "x" hides nothing but the message
+_LARGEST = 2**63  # numbers beyond it, and NaN, go as text: no reader of JSON need know them
+_DEEPEST = 6  # levels of data; what lies deeper is cut
+
+
+def configure(stream: TextIO, *, secrets: Collection[str] = ()) -> None:
+    """Send all events to ``stream``, and the warnings of the libraries with them.
+
+    ``secrets`` are values that must never appear. May be called again, after a reload.
+    """
+    lines = _Lines(stream)
+    terminal = stream.isatty()
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(
+        ensure_ascii=(getattr(stream, "encoding", None) or "utf-8").lower() != "utf-8"
+    )
+    if terminal:
+        renderer = structlog.dev.ConsoleRenderer(
+            exception_formatter=structlog.dev.plain_traceback, pad_event_to=24
+        )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            Redaction(secrets, printable=terminal),
+            _leading,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: lines,
+        cache_logger_on_first_use=False,  # a reload brings new secrets
+    )
+    root = logging.getLogger()
+    for ours in [each for each in root.handlers if isinstance(each, _ToEvents)]:
+        root.removeHandler(ours)
+    root.addHandler(_ToEvents(logging.WARNING))
+    for chatty in ("watchdog", "urllib3"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class Redaction:
+    """A structlog processor: what it returns has no secrets and no bytes that break the line.
+
+    With ``printable``, control characters are shown, not sent, for they steer a terminal.
+    """
+
+    def __init__(self, secrets: Collection[str] = (), *, printable: bool = False) -> None:
+        known = {secret for secret in secrets if len(secret) >= _WORTH_HIDING}
+        known |= {quote(secret, safe="") for secret in known}
+        # The longest first: one secret may be a part of another.
+        self._known = sorted(known, key=len, reverse=True)
+        self._printable = printable
+
+    def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        """Return the event as it may leave."""
+        return {
+            self._text(str(key)): self._value(str(key), value, 0) for key, value in event.items()
+        }
+
+    def _value(self, key: str, value: Any, depth: int) -> Any:
+        if _SECRET_KEY.search(key):
+            return REDACTED
+        if value is None or (
+            isinstance(value, bool | int | float) and abs(value) < _LARGEST  # and no NaN
+        ):
+            return value
+        if depth < _DEEPEST:
+            if isinstance(value, Mapping):
+                return {
+                    self._text(str(name)): self._value(str(name), inner, depth + 1)
+                    for name, inner in value.items()
+                }
+            if isinstance(value, list | tuple | set | frozenset):
+                return [self._value("", inner, depth + 1) for inner in value]
+        return self._text(_described(value), lines=key == "exception")
+
+    def _text(self, text: str, *, lines: bool = False) -> str:
+        for secret in self._known:
+            text = text.replace(secret, REDACTED)
+        for pattern, instead in _SECRET_TEXT:
+            text = pattern.sub(instead, text)
+        text = shown(text) if _has_surrogates(text) else text
+        if not self._printable or text.isprintable():
+            return text
+        return "".join(
+            char if char.isprintable() or (lines and char == "\n") else repr(char)[1:-1]
+            for char in text
+        )
+
+
+def _leading(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Put first what people look for first."""
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return {**first, **event}
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - an event about trouble must not make more of it
+        return f"<{type(value).__name__}>"
+
+
+def _has_surrogates(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+class _Lines:
+    """Writes lines and never fails: a full disk or a closed pipe costs only the line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._one_at_a_time = threading.Lock()
+
+    def msg(self, line: str) -> None:
+        """Write a line, whatever its level."""
+        with self._one_at_a_time:
+            try:
+                try:
+                    self._stream.write(f"{line}\n")
+                except UnicodeEncodeError:
+                    self._stream.write(f"{line.encode('ascii', 'backslashreplace').decode()}\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                return
+
+    debug = info = warning = error = critical = exception = fatal = msg
+
+
+class _ToEvents(logging.Handler):
+    """Makes events of what libraries log: named after the logger, the text as ``message``."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a record on, whatever is wrong with its text."""
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - the library's mistake must not become ours
+            message = _described(record.msg)
+        structlog.get_logger().log(
+            record.levelno, record.name, message=message, exc_info=record.exc_info or None
+        )
