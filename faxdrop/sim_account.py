@@ -107,9 +107,7 @@ class Filter:
 class Account:
     """The state. All methods may be called from any thread."""
 
-    def __init__(
-        self, faxlines: Sequence[str], *, pace: float, ledger: Path | None = None
-    ) -> None:
+    def __init__(self, faxlines: Sequence[str], *, pace: float, ledger: Path | None = None) -> None:
         self.faxlines = [Faxline(faxline) for faxline in faxlines]
         self.balance = 186378  # in 1/10000 EUR; nothing is taken where it is not above 0
         self.admin = True  # False: the balance is not shown

@@ -7,7 +7,7 @@ sipgate's have: JSON with name and message, plain text, nothing.
 import gzip
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import cache
 
@@ -28,6 +28,15 @@ _BAD_GATEWAY = b"<html><head><title>502 Bad Gateway</title></head></html>"
 _WRONG_TYPES = {"sessionId": {"id": []}, "items": "none", "totalCount": "many", "id": [], "sub": 7}
 
 
+@dataclass(frozen=True, slots=True)
+class Temper:
+    """How the misbehaviours are measured."""
+
+    slow: float  # seconds of real time that a slow answer takes
+    late: float  # seconds after which a late entry shows
+    retry_after: float  # seconds that a 429 or 503 asks for
+
+
 def good(body: object) -> Answer:
     """Answer 200 with JSON."""
     return Answer(200, json.dumps(body, separators=(",", ":")).encode())
@@ -46,28 +55,26 @@ def error(status: int, message: str = "") -> Answer:
     return Answer(status, _PLAIN.get(status, "").encode(), "text/plain")
 
 
-def wrong(
-    behaviour: str, right: Answer, *, now: float, slow: float, retry_after: float, elsewhere: str
-) -> Answer:
+def wrong(behaviour: str, right: Answer, temper: Temper, now: float, elsewhere: str) -> Answer:
     """Return what is sent under a behaviour in place of the right answer.
 
-    ``slow`` and ``retry_after`` are seconds, ``elsewhere`` is the address of another host.
+    ``elsewhere`` is the address of another host, where a redirect leads.
     """
-    if behaviour[:3].isdecimal() and behaviour[:3] not in ("429", "503"):
-        return error(int(behaviour[:3]))
     if behaviour in _MANNERS:
         return replace(right, manner=_MANNERS[behaviour])
+    if behaviour in _BODIES:
+        return _BODIES[behaviour](right)
     if behaviour == "slow":
-        return replace(right, delay=slow)
-    if behaviour == "429-date":
-        at = formatdate(now + retry_after, usegmt=True)
-        return replace(error(429), headers=(("Retry-After", at),))
-    if behaviour in ("429", "503"):
-        seconds = f"{max(1, round(retry_after))}"
-        return replace(error(int(behaviour)), headers=(("Retry-After", seconds),))
+        return replace(right, delay=temper.slow)
     if behaviour == "redirect":
         return Answer(307, headers=(("Location", elsewhere),))
-    return _BODIES[behaviour](right)
+    answer = error(int(behaviour[:3]))
+    when = {
+        "429": f"{max(1, round(temper.retry_after))}",
+        "503": f"{max(1, round(temper.retry_after))}",
+        "429-date": formatdate(now + temper.retry_after, usegmt=True),
+    }.get(behaviour)
+    return replace(answer, headers=(("Retry-After", when),)) if when else answer
 
 
 def _number_id(right: Answer) -> Answer:

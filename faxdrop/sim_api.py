@@ -9,12 +9,11 @@ import base64
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from faxdrop import sim_answers
 from faxdrop.sim_account import Account, Fax, Filter, Taken, is_faxline, read_number
-from faxdrop.sim_answers import error, good
+from faxdrop.sim_answers import Temper, error, good, wrong
 from faxdrop.sim_behaviour import Draw, Fate, Hostility, Magic, magic, takes
 from faxdrop.sim_http import Answer, Request, Small
 from faxdrop.sim_upload import Upload
@@ -47,15 +46,6 @@ class Refusal(Exception):  # noqa: N818 - the API's refusal, not an error of our
 
 
 @dataclass(frozen=True, slots=True)
-class Temper:
-    """How the misbehaviours are measured."""
-
-    slow: float  # seconds that a slow answer takes, real time
-    late: float  # seconds after which a late entry shows
-    retry_after: float  # seconds that a 429 or 503 asks for
-
-
-@dataclass(frozen=True, slots=True)
 class Route:
     """What a request asks for."""
 
@@ -70,8 +60,8 @@ def route(method: str, path: str) -> Route:
         for pattern, name, methods in _PATHS:
             match = pattern.fullmatch(path, len(_BASE))
             if match:
-                kind = f"{method} {name}"
-                return Route(kind, match[1] if match.groups() else "", 0 if method in methods else 405)
+                argument = match[1] if match.groups() else ""
+                return Route(f"{method} {name}", argument, 0 if method in methods else 405)
     return Route(f"{method} elsewhere", refusal=404)
 
 
@@ -116,32 +106,30 @@ class Api:
         if forced and not takes(forced):
             return self._wrong(forced, good({}))
         try:
-            if request.headers.get("authorization") != self._authorization:
-                raise Refusal(401)
-            asked = route(request.method, request.path)
-            if asked.refusal:
-                raise Refusal(asked.refusal)
-            if asked.kind == SUBMIT:
-                return self._submit(request, forced)
-            right = self._looks[asked.kind](request, asked.argument)
+            return self._routed(request, forced)
         except Refusal as refusal:
             return refusal.answer
-        draw = Draw(forced)
+
+    def _routed(self, request: Request, forced: str | None) -> Answer:
+        if request.headers.get("authorization") != self._authorization:
+            raise Refusal(401)
+        asked = route(request.method, request.path)
+        if asked.refusal:
+            raise Refusal(asked.refusal)
+        if asked.kind == SUBMIT:
+            return self._submit(request, forced)
+        right = self._looks[asked.kind](request, asked.argument)
         if self._hostility and not forced:
             draw = self._hostility.look(asked.kind)
-        return self._wrong(draw.behaviour, right, draw.delay)
+            return self._wrong(draw.behaviour, right, draw.delay)
+        return self._wrong(forced, right)
 
-    def _wrong(self, behaviour: str | None, right: Answer, delay: float = 1.0) -> Answer:
+    def _wrong(self, behaviour: str | None, right: Answer, share: float = 1.0) -> Answer:
+        """Return what is sent under a behaviour, after a share of the delay that it would have."""
         if behaviour is None:
             return right
-        return sim_answers.wrong(
-            behaviour,
-            right,
-            now=self._clock(),
-            slow=self._temper.slow * delay,
-            retry_after=self._temper.retry_after,
-            elsewhere=self.elsewhere,
-        )
+        answer = wrong(behaviour, right, self._temper, self._clock(), self.elsewhere)
+        return replace(answer, delay=answer.delay * share) if answer.delay else answer
 
     def _submit(self, request: Request, forced: str | None) -> Answer:
         upload = request.sink
@@ -151,10 +139,10 @@ class Api:
         if known.once and not self._account.first_time(number, upload.sha256):
             known = magic("")
         draw = self._hostility.submission(number) if self._hostility else Draw()
-        behaviour = forced or known.behaviour or draw.behaviour
-        delay = draw.delay if behaviour == draw.behaviour else 1.0
+        chosen = forced or known.behaviour
+        behaviour, share = (chosen, 1.0) if chosen else (draw.behaviour, draw.delay)
         if behaviour and not takes(behaviour):
-            return self._wrong(behaviour, good({}), delay)
+            return self._wrong(behaviour, good({}), share)
         now = self._clock()
         taken = Taken(
             session_id=self._account.new_id(now),
@@ -167,7 +155,7 @@ class Api:
             arrived=request.arrived,
         )
         self._account.take(self._fax(taken, known, draw, readable=upload.can_be_faxed))
-        return self._wrong(behaviour, good({"sessionId": taken.session_id}), delay)
+        return self._wrong(behaviour, good({"sessionId": taken.session_id}), share)
 
     def _fax(self, taken: Taken, known: Magic, draw: Draw, *, readable: bool) -> Fax:
         late = self._temper.late * (1.0 if known.late else draw.late)
@@ -199,17 +187,21 @@ class Api:
             texts.append(value)
         if not isinstance(fields.get("base64Content"), int) or not upload.characters:
             raise Refusal(400, "base64Content must not be empty")
-        if not is_faxline(texts[1]):
+        number = read_number(texts[0])
+        if number is None:
+            raise Refusal(407)
+        self._check_account(texts[1])
+        return number, texts[1], texts[2]
+
+    def _check_account(self, faxline: str) -> None:
+        """Raise Refusal where the account may not send over a fax line."""
+        if not is_faxline(faxline):
             raise Refusal(400, "faxlineId is not valid")
-        line = self._account.faxline(texts[1])
+        line = self._account.faxline(faxline)
         if line is None or not line.can_send:
             raise Refusal(403)
         if self._account.balance <= 0:
             raise Refusal(402)
-        number = read_number(texts[0])
-        if number is None:
-            raise Refusal(407)
-        return number, texts[1], texts[2]
 
     def _history(self, request: Request, _: str) -> Answer:
         query = request.query
@@ -250,7 +242,7 @@ class Api:
 
     def _change(self, request: Request, session_id: str) -> Answer:
         self._account.change(self._find(session_id), _object(request))
-        return Answer(204)
+        return Answer(200)
 
     def _note(self, request: Request, session_id: str) -> Answer:
         wish = _object(request)
@@ -268,16 +260,16 @@ class Api:
             if not isinstance(wish, dict) or not isinstance(wish.get("id"), str):
                 raise Refusal(400)
             self._account.change(self._find(wish["id"]), wish)
-        return Answer(204)
+        return Answer(200)
 
     def _delete(self, _: Request, session_id: str) -> Answer:
         self._find(session_id)
         self._account.delete([session_id])
-        return Answer(204)
+        return Answer(200)
 
     def _delete_many(self, request: Request, _: str) -> Answer:
         self._account.delete(request.query.get("id"))
-        return Answer(204)
+        return Answer(200)
 
     def _userinfo(self, _: Request, __: str) -> Answer:
         return good(

@@ -1,10 +1,11 @@
-"""What the simulator can do to a request or to a fax, and who decides that it does.
+"""What the simulator can do to a request or to a fax, and what chooses it.
 
-Owns the three lists (`BEHAVIOURS` for requests, `Fate` for faxes, `MAGIC` for recipient numbers) and
-`Hostility`, the seeded draw of a hostile run. Pure: no clock, no network, nothing is carried out.
+Owns the three lists (`BEHAVIOURS` for requests, `Fate` for faxes, `MAGIC` for recipient numbers)
+and `Hostility`, the seeded draw of a hostile run. Pure: no clock, no network, and nothing is
+carried out here.
 
-A *behaviour* is a string: a name of `BEHAVIOURS`, or a status code as in ``"403"`` (answered so, the
-fax not taken), or ``"403-taken"`` (answered so, but the fax was taken all the same).
+A *behaviour* is a string: a name of `BEHAVIOURS`, or a status code as in ``"403"`` (answered so,
+the fax not taken), or ``"403-taken"`` (answered so, but the fax was taken all the same).
 
 The magic numbers lie in the ranges that the Bundesnetzagentur keeps free for films and teaching
 material (Mitteilung 148/2021): valid to every check, and nobody can ever be reached there. Their
@@ -28,6 +29,7 @@ BEHAVIOURS = {
     "429": "too many requests, Retry-After in seconds",
     "429-date": "too many requests, Retry-After as a date",
     "503": "unavailable, Retry-After in seconds",
+    "503-plain": "unavailable, without Retry-After; nothing taken",
     "number-id": "taken, and the session id is a JSON number",
     "garbage": "taken, and the answer is broken JSON",
     "empty": "taken, and the answer is an empty JSON object",
@@ -42,7 +44,17 @@ BEHAVIOURS = {
 ALIASES = {"200-garbage": "garbage", "200-empty": "empty", "reset": "lose-before"}
 
 _NOT_TAKEN = frozenset(
-    {"lose-before", "close-before", "cut", "429", "429-date", "503", "html", "redirect"}
+    {
+        "lose-before",
+        "close-before",
+        "cut",
+        "429",
+        "429-date",
+        "503",
+        "503-plain",
+        "html",
+        "redirect",
+    }
 )
 _STATUS = re.compile(r"([2-5]\d\d)(-taken)?")
 
@@ -89,7 +101,9 @@ class Magic(NamedTuple):
 
 MAGIC: tuple[Magic, ...] = (
     Magic("+493023125000", "delivered", "delivered, as is every number not listed here"),
-    Magic("+493023125001", "busy-once", "busy the first time, then delivered", Fate.BUSY, once=True),
+    Magic(
+        "+493023125001", "busy-once", "busy the first time, then delivered", Fate.BUSY, once=True
+    ),
     Magic("+493023125002", "busy", "always busy: FAILED", Fate.BUSY),
     Magic("+493023125003", "failed", "nobody answers: FAILED", Fate.FAILED),
     Magic("+493023125004", "stuck", "stays in SENDING for ever", Fate.STUCK),
@@ -177,7 +191,8 @@ class Hostility:
 
     A submission's fortune hangs on the seed, its number and how many came to that number before; a
     look's on the seed, its kind and how many of that kind came before. So two runs with the same
-    seed meet the same, even if submissions to different numbers arrive in another order.
+    seed meet the same, even if submissions to different numbers arrive in another order. Only what
+    is cut off in its body hangs on the order of all submissions, as its number is not yet known.
     """
 
     def __init__(self, seed: int) -> None:

@@ -80,6 +80,11 @@ class Request:
     cut: bool = False  # reset the connection instead of reading the body
     sink: Sink = field(default_factory=Small)
 
+    @property
+    def closing(self) -> bool:
+        """Whether the client wants the connection closed after the answer."""
+        return "close" in self.headers.get("connection", "").lower()
+
 
 class Application(Protocol):
     """Decides what is answered. Called in the event loop, one call at a time."""
@@ -97,7 +102,9 @@ class Application(Protocol):
 class Connection(asyncio.Protocol):
     """One client's connection, from accept to close."""
 
-    def __init__(self, application: Application, open_ones: "set[Connection]", *, public: bool):
+    def __init__(
+        self, application: Application, open_ones: "set[Connection]", *, public: bool
+    ) -> None:
         self._application = application
         self._open_ones = open_ones
         self.public = public
@@ -222,7 +229,7 @@ class Connection(asyncio.Protocol):
         if answer.manner is Manner.CLOSED:
             transport.close()
             return
-        closing = request is None or self._ended or "close" in request.headers.get("connection", "")
+        closing = request is None or self._ended or request.closing
         endless = answer.manner in (Manner.DRIP, Manner.DRIP_HEAD, Manner.ENDLESS)
         head = self._head(answer, _ENDLESS if endless else len(answer.body), closing=closing)
         if endless:
@@ -345,6 +352,4 @@ def _parse_head(head: bytes, *, public: bool) -> Request:
     if version == "HTTP/1.0":
         headers.setdefault("connection", "close")
     path, _, query = target.partition("?")
-    return Request(
-        method, unquote(path), parse_qs(query, keep_blank_values=True), headers, public
-    )
+    return Request(method, unquote(path), parse_qs(query, keep_blank_values=True), headers, public)

@@ -33,7 +33,8 @@ class Server:
         self._thread: threading.Thread | None = None
         self._public: asyncio.Server | None = None
         self._control: asyncio.Server | None = None
-        self._switching: asyncio.Task[None] | None = None
+        self._is_open = False  # the public port
+        self._opening: asyncio.Task[None] | None = None  # held, or it might be collected
         self._connections: set[Connection] = set()
 
     def origin(self, port: int) -> str:
@@ -52,7 +53,9 @@ class Server:
         self.port = public.getsockname()[1]
         self.control_port = control.getsockname()[1]
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, args=(self._loop,), name="simulator", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._loop,), name="simulator", daemon=True
+        )
         self._thread.start()
         self._call(self._loop, self._listen(public, control))
 
@@ -66,14 +69,16 @@ class Server:
         self._loop = self._thread = None
 
     def set_open(self, *, is_open: bool) -> None:
-        """Open or close the public port; closing it resets its connections too."""
+        """Open or close the public port; closing it resets its connections too.
+
+        In effect at the return. Raises OSError where the port was taken meanwhile.
+        """
         if self._loop is None:
             return
         if threading.current_thread() is self._thread:
-            # The answer to the request that asked for this goes out first.
-            self._switching = self._loop.create_task(self._set_open(is_open=is_open))
+            self._switch(self._loop, is_open=is_open)
         else:
-            self._call(self._loop, self._set_open(is_open=is_open))
+            self._call(self._loop, self._set_open(self._loop, is_open=is_open))
 
     @staticmethod
     def _call(loop: asyncio.AbstractEventLoop, what: Coroutine[None, None, None]) -> None:
@@ -83,22 +88,40 @@ class Server:
         loop.run_forever()
         loop.close()
 
-    async def _set_open(self, *, is_open: bool) -> None:
-        if is_open and self._public is None:
-            self._public = await self._serve(self._bind(self.port), public=True)
-        elif not is_open and self._public is not None:
+    async def _set_open(self, loop: asyncio.AbstractEventLoop, *, is_open: bool) -> None:
+        self._switch(loop, is_open=is_open)
+
+    def _switch(self, loop: asyncio.AbstractEventLoop, *, is_open: bool) -> None:
+        if is_open == self._is_open:
+            return
+        if is_open:
+            # From here on connections are let in, if only to wait for the loop's next turn.
+            self._opening = loop.create_task(self._open(self._bind(self.port)))
+        else:
+            self._close_public()
+            self._abort(public_only=True)
+        self._is_open = is_open
+
+    async def _open(self, sock: socket.socket) -> None:
+        self._public = await self._serve(sock, public=True)
+        if not self._is_open:
+            self._close_public()
+
+    def _close_public(self) -> None:
+        if self._public is not None:
             self._public.close()
             self._public = None
-            self._abort(public_only=True)
 
     async def _end(self) -> None:
-        for server in (self._public, self._control):
-            if server is not None:
-                server.close()
-        self._public = self._control = None
+        self._is_open = False
+        self._close_public()
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        beginnings = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*beginnings, return_exceptions=True)
         self._abort(public_only=False)
-        while self._connections:
-            await asyncio.sleep(0)  # their ends are only announced so far
+        await asyncio.sleep(0)  # the loop's next turn closes what was aborted
 
     def _abort(self, *, public_only: bool) -> None:
         for connection in list(self._connections):
@@ -106,7 +129,8 @@ class Server:
                 connection.abort(reset=True)
 
     async def _listen(self, public: socket.socket, control: socket.socket) -> None:
-        self._public = await self._serve(public, public=True)
+        self._is_open = True
+        await self._open(public)
         self._control = await self._serve(control, public=False)
 
     async def _serve(self, sock: socket.socket, *, public: bool) -> asyncio.Server:

@@ -15,6 +15,8 @@ import zlib
 MAX_CHARACTERS = 28_330_000  # of base64Content, from sipgate's API description
 _MAX_ENVELOPE = 1 << 20  # the JSON object without its document; ours alone
 _MAX_OBJECT = 1 << 16  # of a PDF object outside streams that is looked at
+_END = 1024  # bytes at either end of a PDF that its marks may lie in
+_MAX_ESCAPE = len(r"\u002f")
 _MAX_INFLATED = 1 << 23  # of one object stream
 
 # In JSON a quote inside a string is escaped, so this can only be the key itself.
@@ -54,9 +56,9 @@ class PdfLook:
 
     def feed(self, data: bytes) -> None:
         """Look at the next piece."""
-        if len(self._head) < 1024:
-            self._head += data[: 1024 - len(self._head)]
-        self._tail = (self._tail + data[-1024:])[-1024:]
+        if len(self._head) < _END:
+            self._head += data[: _END - len(self._head)]
+        self._tail = (self._tail + data[-_END:])[-_END:]
         buffer = self._rest + data
         at = 0
         while True:
@@ -232,7 +234,7 @@ class Upload:
             self._envelope += b'"'
             return rest[1:]
         self._cut = rest
-        if len(rest) > 6:  # longer than any escape: this is no JSON
+        if len(rest) > _MAX_ESCAPE:  # this is no JSON
             self.too_large = True
             self._cut = b""
         return b""

@@ -26,7 +26,8 @@ In the same process::
 of which 402, 403, 405, 413 and 415 concern only POST /sessions/fax, and every other every request;
 "down": the port is closed, and connections are refused; or a dict of these by kind of request.
 
-From another process, as JSON at ``control_url`` (or at the same path of the public port):
+From another process, as JSON at ``control_url`` (or, for those who know only the public port, at
+the same path there, which "down" closes like everything else):
 
     GET  /simulator              {"base_url", "control_url", "seed"}
     GET  /simulator/taken        [{"session_id", "number", "faxline", "filename", "sha256", "pages",
@@ -52,8 +53,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from faxdrop.sim_account import Account, Fax, Taken
-from faxdrop.sim_answers import error, good
-from faxdrop.sim_api import SUBMIT, Api, Temper, route
+from faxdrop.sim_answers import Temper, error, good
+from faxdrop.sim_api import SUBMIT, Api, route
 from faxdrop.sim_behaviour import MAGIC, Fate, Hostility, Magic, canonical
 from faxdrop.sim_http import Answer, Request, Small
 from faxdrop.sim_server import Server
@@ -63,6 +64,7 @@ __all__ = ["MAGIC", "Answer", "Magic", "Simulator", "Taken"]
 
 Trouble = str | int | Mapping[str, str | int | None] | None
 Behaviour = str | int | Answer | None
+Known = str | Answer | None  # a behaviour by its own name
 
 _ONLY_SUBMISSIONS = ("402", "403", "405", "413", "415")
 _REMEMBERED = 100_000  # requests of each kind whose times are kept
@@ -84,7 +86,7 @@ class Simulator:
         port: int = 0,
         *,
         host: str = "127.0.0.1",
-        token_id: str = "token-SIMULAT",
+        token_id: str = "token-SIMULAT",  # noqa: S107 - opens nothing
         token: str = "simulated",  # noqa: S107 - opens nothing
         faxlines: Iterable[str] = ("f0",),
         hostile: int | None = None,
@@ -110,12 +112,14 @@ class Simulator:
         self._server = Server(self, host, port)
         self._changed = threading.Condition()
         self._requests: dict[str, deque[float]] = {}
-        self._scripts: dict[str, deque[Behaviour]] = {}
+        self._scripts: dict[str, deque[Known]] = {}
         self._trouble: Trouble = None
 
     def start(self) -> str:
         """Serve, and return the base URL. Raises OSError where the port is taken."""
         self._server.start()
+        if self._trouble == "down":
+            self._server.set_open(is_open=False)
         other_host = self._server.origin(self._server.control_port)
         self.account.downloads = f"{other_host}/download"
         self._api.elsewhere = f"{other_host}/elsewhere"
@@ -164,7 +168,10 @@ class Simulator:
             return len(self._requests.get(kind, ()))
 
     def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Wait until a condition holds, looked at after each answer; False after ``timeout`` s."""
+        """Wait until a condition holds, looked at after each request; False after ``timeout`` s.
+
+        The condition must not itself ask the simulator over HTTP.
+        """
         with self._changed:
             return self._changed.wait_for(condition, timeout)
 
@@ -185,9 +192,9 @@ class Simulator:
     @trouble.setter
     def trouble(self, trouble: Trouble) -> None:
         if isinstance(trouble, Mapping):
-            trouble = {kind: _known(behaviour) for kind, behaviour in trouble.items()}
-        elif trouble != "down":
-            trouble = _known(trouble)
+            trouble = {kind: canonical(each) for kind, each in trouble.items() if each is not None}
+        elif trouble not in (None, "down"):
+            trouble = canonical(trouble)
         self._trouble = trouble
         self._server.set_open(is_open=trouble != "down")
 
@@ -217,8 +224,9 @@ class Simulator:
             times = self._requests.setdefault(request.kind, deque(maxlen=_REMEMBERED))
             times.append(request.arrived)
             script = self._scripts.get(request.kind)
-            request.behaviour = script.popleft() if script else None
-        request.behaviour = request.behaviour or self._troubled(request.kind)
+            scripted = script.popleft() if script else None
+            self._changed.notify_all()
+        request.behaviour = scripted or self._troubled(request.kind)
         if request.kind == SUBMIT:
             request.sink = Upload()
             cut = self._hostility is not None and self._hostility.cuts()
@@ -257,7 +265,7 @@ class Simulator:
         try:
             wish = json.loads(request.sink.data or b"{}") if isinstance(request.sink, Small) else {}
             return good(self._controlled(request.method, request.path, wish))
-        except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as problem:
             return error(400, f"{type(problem).__name__}: {problem}")
 
     def _controlled(self, method: str, path: str, wish: dict[str, Any]) -> object:
@@ -298,14 +306,14 @@ class Simulator:
             line.can_send = bool(wish.get("can_send", {}).get(line.id, line.can_send))
 
 
-def _known(behaviour: Any) -> Any:
+def _known(behaviour: Behaviour) -> Known:
     """Return the behaviour by its own name. Raises ValueError."""
-    return behaviour if behaviour is None or isinstance(behaviour, Answer) else canonical(behaviour)
+    return canonical(behaviour) if isinstance(behaviour, str | int) else behaviour
 
 
 def _from_json(behaviour: Any) -> Behaviour:
     if not isinstance(behaviour, dict):
-        return _known(behaviour)
+        return behaviour if behaviour is None else str(behaviour)
     return Answer(
         int(behaviour["status"]),
         str(behaviour.get("body", "")).encode(),
