@@ -7,7 +7,7 @@ The format is versioned (``format``): a reader refuses what it does not know, an
 import os
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -18,7 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-RECORD_FORMAT = "faxdrop-job/1"
+RECORD_FORMAT: Final = "faxdrop-job/1"
 
 
 class State(StrEnum):
@@ -114,7 +114,7 @@ class Facts(Record):
 
     sha256: str  # of the document as dropped, hexadecimal
     bytes: int
-    pages: int
+    pages: int | None  # None: it cannot be read as a PDF
     changes: tuple[Literal["decrypted", "flattened", "repaired"], ...] = ()
 
 
@@ -130,6 +130,7 @@ class Attempt(Record):
 
     number: int  # 1 is the first
     submitted_at: Instant  # just before the POST
+    clock_offset: float | None = None  # seconds sipgate's clock was ahead of ours, if known
     answered_at: Instant | None = None  # when its outcome was known, or was known to be lost
     session_id: str | None = None
     found: bool = False  # the answer was lost; the session id was found in the history

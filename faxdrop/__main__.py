@@ -1,0 +1,5 @@
+"""``python -m faxdrop``."""
+
+from faxdrop.cli import main
+
+main()

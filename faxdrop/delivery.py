@@ -1,0 +1,240 @@
+"""One step of one job: asks the lifecycle what an event makes of it, records that, and acts.
+
+Each method returns the job as it stands on disk afterwards. An OSError means that the disk did not
+take the record: the error carries on to the daemon, which tries again; see ``UnrecordedError``.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from faxdrop.checker import Checker
+from faxdrop.intake import sha256_of
+from faxdrop.job import Job, Reason, ReasonCode, State, shown
+from faxdrop.lifecycle import (
+    AnswerLost,
+    Changed,
+    Event,
+    NotTaken,
+    Policy,
+    Refused,
+    Submitting,
+    Taken,
+    advance,
+)
+from faxdrop.reconcile import matches, window
+from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable
+from faxdrop.spool import Spool
+
+log = structlog.stdlib.get_logger(__name__)
+
+_BY_ID_A_ROUND = 20  # entries asked for one by one in a round, so that no round becomes a storm
+
+
+class UnrecordedError(Exception):
+    """The disk did not take a record: ``job`` is what it would have said, ``error`` why."""
+
+    def __init__(self, job: Job, error: OSError) -> None:
+        super().__init__(str(error))
+        self.job = job
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job after its submission; ``answer`` is None when nothing was submitted."""
+
+    job: Job
+    answer: Answer | None
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one look at the history says of one job."""
+
+    status: str | None
+    matches: tuple[str, ...]
+    is_complete: bool  # nothing was cut off where a lost answer is looked for
+
+
+class Delivery:
+    """The steps between the spool and sipgate. Thread-safe; a job is in one thread's hands."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        sipgate: Sipgate,
+        checker: Checker,
+        policy: Policy,
+        *,
+        now: Callable[[], datetime],
+        normalise: Callable[[str], str | None],
+    ) -> None:
+        self._spool = spool
+        self._sipgate = sipgate
+        self._checker = checker
+        self._policy = policy
+        self._now = now
+        self._normalise = normalise
+        self._asked: dict[str, int] = {}  # session id -> the round in which it was asked for
+        self._rounds = 0
+
+    def apply(self, job: Job, event: Event) -> Job:
+        """Let something happen to a job, and write down what it makes of it.
+
+        Raises UnrecordedError if the disk does not take it.
+        """
+        return self.record(self.after(job, event))
+
+    def after(self, job: Job, event: Event) -> Job:
+        """Return what an event makes of a job; nothing is written down."""
+        return advance(job, event, self._now(), self._policy)
+
+    def record(self, job: Job) -> Job:
+        """Write a job down; raises UnrecordedError."""
+        try:
+            self._spool.record(job)
+        except OSError as error:
+            raise UnrecordedError(job, error) from error
+        return job
+
+    def submit(self, job: Job) -> Submitted:
+        """Submit a checked document: the intent on disk, the POST, its outcome on disk.
+
+        Raises UnrecordedError. If that is the intent, nothing was submitted.
+        """
+        if job.document is None:
+            raise ValueError(f"job {job.job_id} has not been checked")
+        fd = os.open(self._spool.document(job), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            size, sha256 = job.document.bytes, job.document.sha256
+            if job.document.changes:
+                original, fd = fd, self._spool.new_copy(job)
+                try:
+                    verdict = self._checker.prepare(original, fd)
+                finally:
+                    os.close(original)
+                if verdict.reason is not None:
+                    return Submitted(self.apply(job, Refused(verdict.reason)), None)
+                size, sha256 = os.fstat(fd).st_size, sha256_of(fd)
+            return self._submit(job, fd, size, sha256)
+        finally:
+            os.close(fd)
+
+    def _submit(self, job: Job, fd: int, size: int, sha256: str) -> Submitted:
+        try:
+            job = self.apply(job, Submitting(self._sipgate.clock_offset))
+        except UnrecordedError as unrecorded:
+            # Not submitted: in memory the job stays what it was, and so it may on disk.
+            raise UnrecordedError(job, unrecorded.error) from unrecorded.error
+        with os.fdopen(os.dup(fd), "rb") as document:
+            document.seek(0)
+            try:
+                answer = self._sipgate.submit(
+                    faxline=job.faxline or "",
+                    recipient=job.number or "",
+                    filename=f"{job.job_id}.pdf",
+                    document=document,
+                    size=size,
+                    sha256=sha256,
+                )
+            except DocumentChanged:
+                log.warning("fax.document_changed", job=job.job_id, file=shown(job.name))
+                return Submitted(self.apply(job, Changed()), None)
+        return Submitted(self.apply(job, _event_of(answer)), answer)
+
+    def look(self, jobs: Sequence[Job], owned: frozenset[str]) -> dict[str, Sighting]:
+        """Ask sipgate's history about jobs on their way; return what it says of each, by job id.
+
+        One list request serves all; only what it does not show is asked for by id, and archived
+        entries (hidden from the list) are listed where a lost answer is looked for. ``owned``: the
+        session ids of all attempts of all jobs. Raises Unreachable.
+        """
+        offset = self._sipgate.clock_offset or 0.0
+        faxlines = sorted({job.faxline for job in jobs if job.faxline})
+        since = min(window(job, offset)[0] for job in jobs)
+        entries = self._sipgate.history(faxlines=faxlines, since=since)
+        lost = [job for job in jobs if job.state is State.UNKNOWN or job.attempts[-1].found]
+        is_complete = entries.complete
+        if lost:
+            since = min(window(job, offset)[0] for job in lost)
+            archived = self._sipgate.history(faxlines=faxlines, since=since, archived=True)
+            is_complete = is_complete and archived.complete
+            entries += archived
+        by_id = {entry.session_id: entry for entry in entries}
+        self._ask_by_id(jobs, by_id)
+        sightings = {}
+        for job in jobs:
+            session_id = job.attempts[-1].session_id
+            entry = by_id.get(session_id) if session_id else None
+            status = entry.status or None if entry else None
+            found: tuple[str, ...] = ()
+            if job in lost:
+                found = matches(
+                    job,
+                    entries,
+                    owned=owned - {session_id} if session_id else owned,
+                    clock_offset=offset,
+                    normalise=self._normalise,
+                )
+            sightings[job.job_id] = Sighting(status, found, is_complete or job not in lost)
+        return sightings
+
+    def greet(self) -> dict[str, Sighting]:
+        """Ask for next to nothing: is sipgate there, may we read, what time is it? Unreachable."""
+        self._sipgate.history(faxlines=(), since=self._now(), limit=1)
+        return {}
+
+    def _ask_by_id(self, jobs: Sequence[Job], by_id: dict[str, Entry]) -> None:
+        missing = [
+            job.attempts[-1].session_id
+            for job in jobs
+            if job.attempts[-1].session_id and job.attempts[-1].session_id not in by_id
+        ]
+        # The one that was asked for longest ago comes first, so that everybody's turn comes.
+        missing.sort(key=lambda session_id: self._asked.get(session_id or "", 0))
+        self._rounds += 1
+        self._asked = {one: self._asked.get(one, 0) for one in missing if one}
+        for session_id in list(self._asked)[:_BY_ID_A_ROUND]:
+            self._asked[session_id] = self._rounds
+            try:
+                entry = self._sipgate.entry(session_id)
+            except Unreachable as error:  # one bad id must not keep the others from their news
+                log.warning("fax.not_told", session_id=session_id, why=error.answer.words)
+                continue
+            if entry is not None:
+                by_id[session_id] = entry
+
+
+def _event_of(answer: Answer) -> Event:
+    """Return what the outcome of a POST is to the lifecycle."""
+    match answer.outcome:
+        case Outcome.ACCEPTED:
+            return Taken(answer.session_id) if answer.session_id else AnswerLost()
+        case Outcome.REJECTED:
+            return Refused(_rejected(answer))
+        case Outcome.NUMBER_REJECTED:
+            return Refused(_number_rejected(answer))
+        case Outcome.HOLD | Outcome.LATER:
+            return NotTaken(answer.retry_after or 0.0)
+        case Outcome.UNKNOWN:
+            return AnswerLost()
+
+
+def _rejected(answer: Answer) -> Reason:
+    return Reason(
+        code=ReasonCode.REJECTED,
+        message=f"sipgate refused the fax: {answer.words}",
+        advice="Save the document as a new PDF (print it to PDF), and try once more.",
+    )
+
+
+def _number_rejected(answer: Answer) -> Reason:
+    return Reason(
+        code=ReasonCode.NUMBER_REJECTED,
+        message=f"sipgate does not accept this fax number: {answer.words}",
+        advice="Correct the number (the recipient folder's name, or the address book).",
+    )

@@ -1,0 +1,404 @@
+"""The whole life of a fax as a pure function: (job, event, now) -> job. No I/O and no clock.
+
+The table ``TRANSITIONS`` is the state machine; what a state asks to be done next is ``action()``.
+Every event is recorded before it counts, so a crash leaves the job in the state before or after
+it, never between.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from types import MappingProxyType
+from typing import Protocol
+
+from faxdrop.job import Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
+
+SENT, FAILED = "SENT", "FAILED"
+"""sipgate's two final values of faxStatusType; every other value means "not final yet"."""
+
+
+class Policy(Protocol):
+    """The settings that decide; durations in seconds."""
+
+    @property
+    def attempts(self) -> int:
+        """How many submissions a fax is worth."""
+
+    @property
+    def give_up_after(self) -> float:
+        """For how long a final status is awaited."""
+
+    @property
+    def reconcile_for(self) -> float:
+        """For how long a lost answer is looked for in the history."""
+
+    @property
+    def resend_if_absent(self) -> bool:
+        """Whether a fax that the history does not show is submitted again."""
+
+    def delay(self, attempt: int) -> float:
+        """How long to wait after a FAILED attempt (1 is the first)."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The document can be faxed, to this number (E.164) by this fax line."""
+
+    facts: Facts
+    number: str
+    faxline: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The document or its number cannot be faxed, or sipgate refused it for good."""
+
+    reason: Reason
+    facts: Facts | None = None
+    number: str | None = None
+    faxline: str | None = None
+
+
+@dataclass(frozen=True)
+class Submitting:
+    """The POST is about to be sent; ``clock_offset`` as in the attempt."""
+
+    clock_offset: float | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """sipgate answered with a session id."""
+
+    session_id: str
+
+
+@dataclass(frozen=True)
+class NotTaken:
+    """It is known that sipgate did not take the fax; try again after ``delay`` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The document is not what was checked: not submitted, to be checked again."""
+
+
+@dataclass(frozen=True)
+class AnswerLost:
+    """Nobody knows whether sipgate took the fax."""
+
+
+@dataclass(frozen=True)
+class Restarted:
+    """The daemon started again and found the job in this state."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """sipgate answered a look at the history.
+
+    ``status`` is that of the attempt's own entry, None while it does not show. ``matches`` are the
+    session ids of all entries that could be this attempt and belong to no other job; ``waited``
+    is by how many seconds the time in which sipgate answered has grown.
+    """
+
+    waited: float
+    status: str | None = None
+    matches: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """A person wants no (further) attempt."""
+
+
+Event = (
+    Checked
+    | Refused
+    | Submitting
+    | Taken
+    | NotTaken
+    | Changed
+    | AnswerLost
+    | Restarted
+    | Looked
+    | Cancelled
+)
+
+
+class Action(Enum):
+    """What a job's state asks to be done next."""
+
+    CHECK = auto()  # look at the document
+    SUBMIT = auto()  # when it is due and its number is free
+    WATCH = auto()  # look at sipgate's history
+    FILE = auto()  # move it to sent/ or failed/
+
+
+class NoTransitionError(Exception):
+    """An event that cannot happen in this state: a mistake in faxdrop, never in its input."""
+
+    def __init__(self, job: Job, event: Event) -> None:
+        super().__init__(f"{type(event).__name__} in state {job.state} (job {job.job_id})")
+        self.job = job
+        self.event = event
+
+
+def action(job: Job) -> Action:
+    """Return what is to be done next with a job."""
+    match job.state:
+        case State.QUEUED:
+            return Action.SUBMIT if job.document else Action.CHECK
+        case State.SENT | State.FAILED:
+            return Action.FILE
+        case _:
+            return Action.WATCH
+
+
+def advance(job: Job, event: Event, now: datetime, policy: Policy) -> Job:
+    """Return the job after the event.
+
+    Raises NoTransitionError for an event that the table does not have for the job's state.
+    """
+    transition = TRANSITIONS.get((job.state, type(event)))
+    if transition is None:
+        raise NoTransitionError(job, event)
+    return transition(job, event, now, policy)
+
+
+def _checked(job: Job, event: Checked, _now: datetime, _policy: Policy) -> Job:
+    return job.model_copy(
+        update={"document": event.facts, "number": event.number, "faxline": event.faxline}
+    )
+
+
+def _refused(job: Job, event: Refused, now: datetime, _policy: Policy) -> Job:
+    job = job.model_copy(
+        update={
+            "document": event.facts or job.document,
+            "number": event.number or job.number,
+            "faxline": event.faxline or job.faxline,
+        }
+    )
+    return _failed(job, event.reason, now)
+
+
+def _submitting(job: Job, event: Submitting, now: datetime, _policy: Policy) -> Job:
+    attempt = Attempt(
+        number=len(job.attempts) + 1, submitted_at=now, clock_offset=event.clock_offset
+    )
+    return job.model_copy(
+        update={
+            "state": State.SUBMITTING,
+            "attempts": (*job.attempts, attempt),
+            "due_at": None,
+        }
+    )
+
+
+def _taken(job: Job, event: Taken, now: datetime, _policy: Policy) -> Job:
+    job = _with_attempt(job, session_id=event.session_id, answered_at=now)
+    return job.model_copy(update={"state": State.ACCEPTED})
+
+
+def _rejected(job: Job, event: Refused, now: datetime, _policy: Policy) -> Job:
+    return _failed(_with_attempt(job, outcome="rejected", answered_at=now), event.reason, now)
+
+
+def _not_taken(job: Job, event: NotTaken, now: datetime, _policy: Policy) -> Job:
+    # The attempt never was one: the receipt shows what sipgate took, and nothing else.
+    job = job.model_copy(update={"attempts": job.attempts[:-1]})
+    return _queued(job, event.delay, now)
+
+
+def _changed(job: Job, _event: Changed, now: datetime, policy: Policy) -> Job:
+    job = _not_taken(job, NotTaken(delay=0.0), now, policy)
+    return job.model_copy(update={"document": None})
+
+
+def _answer_lost(job: Job, _event: AnswerLost, now: datetime, _policy: Policy) -> Job:
+    return _with_attempt(job, answered_at=now).model_copy(update={"state": State.UNKNOWN})
+
+
+def _interrupted(job: Job, _event: Restarted, _now: datetime, _policy: Policy) -> Job:
+    # When the lost answer came, or would have come, nobody knows: answered_at stays empty.
+    return job.model_copy(update={"state": State.UNKNOWN})
+
+
+def _stay(job: Job, _event: Event, _now: datetime, _policy: Policy) -> Job:
+    return job
+
+
+def _followed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
+    job = _noted(job, event, now)
+    attempt = job.attempts[-1]
+    if event.status == SENT:
+        job = _with_attempt(job, outcome=SENT)
+        return job.model_copy(update={"state": State.SENT, "finished_at": now})
+    if event.status == FAILED:
+        return _attempt_failed(job, event, now, policy)
+    if attempt.waited >= policy.give_up_after:
+        job = _with_attempt(job, outcome="no_final_status")
+        return _failed(job, _no_final_status(policy), now)
+    return job
+
+
+def _reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
+    job = _noted(job, event, now)
+    if len(event.matches) == 1:
+        job = _with_attempt(job, session_id=event.matches[0], found=True)
+        return job.model_copy(update={"state": State.ACCEPTED})
+    if job.attempts[-1].waited < policy.reconcile_for:
+        return job
+    if event.matches:
+        return _ambiguous(job, now)
+    job = _with_attempt(job, outcome="unknown")
+    if policy.resend_if_absent:
+        return _queued(job, 0.0, now)
+    return _failed(job, _OUTCOME_UNKNOWN, now)
+
+
+def _cancel_queued(job: Job, _event: Cancelled, now: datetime, _policy: Policy) -> Job:
+    return _failed(job.model_copy(update={"cancelled": True}), _CANCELLED, now)
+
+
+def _cancel_rest(job: Job, _event: Cancelled, _now: datetime, _policy: Policy) -> Job:
+    # sipgate cannot take a fax back; what can be cancelled is the attempts after this one.
+    return job.model_copy(update={"cancelled": True})
+
+
+def _with_attempt(job: Job, **update: object) -> Job:
+    latest = job.attempts[-1].model_copy(update=update)
+    return job.model_copy(update={"attempts": (*job.attempts[:-1], latest)})
+
+
+def _noted(job: Job, event: Looked, now: datetime) -> Job:
+    attempt = job.attempts[-1]
+    statuses = attempt.statuses
+    if event.status and (not statuses or statuses[-1].status != event.status):
+        statuses = (*statuses, StatusSeen(status=event.status, at=now))
+    return _with_attempt(job, statuses=statuses, waited=attempt.waited + event.waited)
+
+
+def _attempt_failed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
+    attempt = job.attempts[-1]
+    if attempt.found:
+        # Our own answer was lost, so this entry is ours by inference only. It is repeated when it
+        # was the only one that can be ours all through the window, and else never.
+        if set(event.matches) - {attempt.session_id}:
+            return _ambiguous(job, now)
+        if attempt.waited < policy.reconcile_for:
+            return job
+    job = _with_attempt(job, outcome=FAILED)
+    tried = len(job.attempts)
+    if tried >= policy.attempts and not job.cancelled:
+        return _failed(job, _transmission_failed(tried), now)
+    return _queued(job, policy.delay(tried), now)
+
+
+def _queued(job: Job, delay: float, now: datetime) -> Job:
+    if job.cancelled:
+        return _failed(job, _CANCELLED, now)
+    due_at = now + timedelta(seconds=delay)
+    return job.model_copy(update={"state": State.QUEUED, "due_at": due_at})
+
+
+def _ambiguous(job: Job, now: datetime) -> Job:
+    return _failed(_with_attempt(job, outcome="unknown"), _OUTCOME_AMBIGUOUS, now)
+
+
+def _failed(job: Job, reason: Reason, now: datetime) -> Job:
+    return job.model_copy(
+        update={"state": State.FAILED, "reason": reason, "finished_at": now, "due_at": None}
+    )
+
+
+_CANCELLED = Reason(
+    code=ReasonCode.CANCELLED,
+    message="The fax was cancelled before it was sent.",
+    advice="Nothing to do. To fax it after all, put the PDF into the inbox again.",
+)
+
+_OUTCOME_UNKNOWN = Reason(
+    code=ReasonCode.OUTCOME_UNKNOWN,
+    message=(
+        "The connection to sipgate broke while the fax was handed over, and sipgate's history "
+        "does not show it. Whether it was sent is not known; it was not sent again."
+    ),
+    advice=(
+        "Ask the recipient, or look into the sipgate account. If the fax did not arrive, put the "
+        "PDF into the inbox again."
+    ),
+)
+
+_OUTCOME_AMBIGUOUS = Reason(
+    code=ReasonCode.OUTCOME_UNKNOWN,
+    message=(
+        "The connection to sipgate broke while the fax was handed over, and sipgate's history "
+        "shows more than one fax to this number at that time. Which one is this document is not "
+        "known; it was not sent again."
+    ),
+    advice=(
+        "Look into the sipgate account or ask the recipient. If the fax did not arrive, put the "
+        "PDF into the inbox again."
+    ),
+)
+
+
+def _transmission_failed(tried: int) -> Reason:
+    return Reason(
+        code=ReasonCode.TRANSMISSION_FAILED,
+        message=(
+            "sipgate could not deliver the fax: the recipient's line was busy, did not answer, or "
+            f"is no fax machine. Attempts made: {tried}."
+        ),
+        advice="Check the fax number, then put the PDF into the inbox again.",
+    )
+
+
+def _no_final_status(policy: Policy) -> Reason:
+    hours = policy.give_up_after / 3600
+    return Reason(
+        code=ReasonCode.NO_FINAL_STATUS,
+        message=(
+            "sipgate took the fax but did not say within "
+            f"{hours:g} hours whether it was delivered. It may still be."
+        ),
+        advice=(
+            "Look into the sipgate account before anything else. Put the PDF into the inbox again "
+            "only if sipgate shows that it was not sent."
+        ),
+    )
+
+
+_Transition = Callable[[Job, Event, datetime, Policy], Job]
+
+# (state, event) -> what it does. States without a row for an event never meet it.
+_TABLE: dict[tuple[State, type], Callable[..., Job]] = {
+    (State.QUEUED, Checked): _checked,
+    (State.QUEUED, Refused): _refused,
+    (State.QUEUED, Submitting): _submitting,
+    (State.QUEUED, Restarted): _stay,
+    (State.QUEUED, Cancelled): _cancel_queued,
+    (State.SUBMITTING, Taken): _taken,
+    (State.SUBMITTING, Refused): _rejected,
+    (State.SUBMITTING, NotTaken): _not_taken,
+    (State.SUBMITTING, Changed): _changed,
+    (State.SUBMITTING, AnswerLost): _answer_lost,
+    (State.SUBMITTING, Restarted): _interrupted,
+    (State.SUBMITTING, Cancelled): _cancel_rest,
+    (State.UNKNOWN, Looked): _reconciled,
+    (State.UNKNOWN, Restarted): _stay,
+    (State.UNKNOWN, Cancelled): _cancel_rest,
+    (State.ACCEPTED, Looked): _followed,
+    (State.ACCEPTED, Restarted): _stay,
+    (State.ACCEPTED, Cancelled): _cancel_rest,
+    (State.SENT, Restarted): _stay,
+    (State.SENT, Cancelled): _stay,
+    (State.FAILED, Restarted): _stay,
+    (State.FAILED, Cancelled): _stay,
+}
+TRANSITIONS: Mapping[tuple[State, type], _Transition] = MappingProxyType(_TABLE)

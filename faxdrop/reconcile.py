@@ -1,0 +1,57 @@
+"""Which entries of sipgate's history could be a fax whose answer was lost. No I/O, no clock.
+
+sipgate knows no idempotency key and shows no file name, so line, number, time and page count are
+all there is to tell (the sipgate documentation of ``GET /history``).
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime, timedelta
+
+from faxdrop.job import Job
+from faxdrop.sipgate import Entry
+
+SLACK = timedelta(minutes=2)
+"""By how much sipgate's clock and the one that we know it by may be apart."""
+
+LONGEST_POST = timedelta(hours=1)
+"""How long after its start a POST may have been taken when nobody saw its end (a crash)."""
+
+
+def window(job: Job, clock_offset: float) -> tuple[datetime, datetime]:
+    """Return from when until when, on sipgate's clock, the latest attempt can have been taken.
+
+    ``clock_offset``: by how many seconds sipgate's clock is ahead of ours, as far as known now.
+    """
+    attempt = job.attempts[-1]
+    known = attempt.clock_offset
+    offset = timedelta(seconds=clock_offset if known is None else known)
+    until = attempt.answered_at or attempt.submitted_at + LONGEST_POST
+    return attempt.submitted_at + offset - SLACK, until + offset + SLACK
+
+
+def matches(
+    job: Job,
+    entries: Iterable[Entry],
+    *,
+    owned: Collection[str],
+    clock_offset: float,
+    normalise: Callable[[str], str | None],
+) -> tuple[str, ...]:
+    """Return the session ids of the entries that could be the latest attempt, oldest first.
+
+    ``owned`` are the session ids that belong to attempts of any job, but for this latest one.
+    """
+    begin, end = window(job, clock_offset)
+    pages = job.document.pages if job.document else None
+    found = [
+        entry
+        for entry in entries
+        if entry.session_id not in owned
+        and entry.created is not None
+        and begin <= entry.created <= end
+        and (not entry.faxlines or job.faxline in entry.faxlines)
+        and (entry.pages is None or pages is None or entry.pages == pages)
+        and normalise(entry.target) == job.number
+    ]
+    found.sort(key=lambda entry: (entry.created, entry.session_id))
+    return tuple(dict.fromkeys(entry.session_id for entry in found))

@@ -1,0 +1,83 @@
+"""Wires the daemon up from a config, with real clocks, threads and signals."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+
+from faxdrop import mounts
+from faxdrop.checker import Checker
+from faxdrop.daemon import LOOKS, STEPS, Clock, Daemon, limits_of
+from faxdrop.notify import Notifier
+from faxdrop.settings import Config
+from faxdrop.sipgate import Sipgate
+from faxdrop.spool import Spool, SpoolError
+
+
+def make_sipgate(config: Config) -> Sipgate:
+    """Return the client of a config."""
+    return Sipgate(
+        config.sipgate.base_url,
+        config.secrets.token_id,
+        config.secrets.token,
+        config.sipgate.timeout,
+    )
+
+
+@contextmanager
+def daemon_of(config: Config) -> Iterator[Daemon]:
+    """Yield a daemon on the config's root that holds its lock; not started yet.
+
+    Raises SpoolError if the root is not there, not mounted, or another daemon's.
+    """
+    missing = mounts.missing_mount(config.root)
+    if missing is not None:
+        raise SpoolError(
+            f"Nothing is mounted on {missing} (it stands in {mounts.FSTAB}), so {config.root} is "
+            f"not the folder that people use. Mount it: mount {missing}"
+        )
+    # The kernel tells the holder of a lease (see intake) with this signal that somebody wants to
+    # write; it would end the process. The lease is given back at once anyway.
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    spool = Spool(config.root)
+    spool.open()
+    try:
+        with Checker(limits_of(config)) as checker:
+            steps = ThreadPoolExecutor(STEPS, "step")
+            looks = ThreadPoolExecutor(LOOKS, "look")
+            yield Daemon(
+                config,
+                spool,
+                checker,
+                make_sipgate,
+                clock=Clock(),
+                steps=steps,
+                looks=looks,
+                notifier=Notifier(os.environ),
+            )
+            steps.shutdown(wait=False, cancel_futures=True)
+            looks.shutdown(wait=False, cancel_futures=True)
+    finally:
+        spool.close()
+
+
+def run(config: Config, load: Callable[[], Config]) -> bool:
+    """Run the daemon until SIGTERM or SIGINT; SIGHUP takes the config that ``load`` returns.
+
+    Returns whether everything that was under way has ended. Raises SpoolError.
+    """
+    with daemon_of(config) as daemon:
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            daemon.stop()
+
+        def reload(_signal: int, _frame: FrameType | None) -> None:
+            daemon.reload(load)
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGHUP, reload)
+        daemon.start()
+        return daemon.run()

@@ -1,0 +1,563 @@
+"""The spool: claims documents, keeps their records, files them away. The only rename and fsync.
+
+Below the root that people share:
+
+    .faxdrop/lock                  held while a daemon, or a command that writes, is at work
+    .faxdrop/jobs/<job id>/        document.pdf (as dropped), job.json (the record),
+                                   fax.pdf (the copy that is faxed, only where one is needed)
+    .faxdrop/corrupt/              what could not be read: for a person, never deleted
+    .faxdrop/cancel/<job id>       a person's wish to cancel, for the daemon to find
+    .faxdrop/session-ids           whose faxes in sipgate's history are whose, of the last days
+    .faxdrop/status.json           what the daemon has to say, for ``faxdrop status``
+
+Promises, after a crash or power cut at any step: the document is in exactly one place, a record is
+the old or the new one and never half of one, and no rename overwrites anything. Every step can be
+repeated. OSErrors of the disk are passed on: nothing that was not recorded counts.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from faxdrop.job import FINAL, RECORD_FORMAT, Job, State, shown
+from faxdrop.receipt import make_receipt, to_bytes
+
+DOCUMENT, RECORD, COPY, RECEIPT = "document.pdf", "job.json", "fax.pdf", "receipt.json"
+RECEIPT_SUFFIX = ".json"
+_LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
+
+_RENAME_NOREPLACE = 1  # renameat2(2)
+_AT_FDCWD = -100  # openat(2)
+_NO_RENAMEAT2 = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # shares, and old kernels
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class SpoolError(Exception):
+    """The spool cannot be used; the text says why and what to do."""
+
+
+class GoneError(Exception):
+    """The file to be claimed is no longer there: somebody moved or deleted it."""
+
+
+class Disk:
+    """The durable steps, one system call each, so that tests can make any one of them fail."""
+
+    def make_folder(self, path: Path, mode: int = 0o777) -> None:
+        """mkdir(2)."""
+        path.mkdir(mode)
+
+    def open_new(self, path: Path, mode: int = 0o666) -> int:
+        """open(2) for writing; raises FileExistsError rather than take a name that is taken."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write all of it (write(2))."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    def sync(self, fd: int) -> None:
+        """fsync(2) of a file."""
+        os.fsync(fd)
+
+    def sync_folder(self, path: Path) -> None:
+        """fsync(2) of a folder. Shares may not know it: every error but EIO is forgiven."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise
+        finally:
+            os.close(fd)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """rename(2) over our own file."""
+        source.replace(target)
+
+    def move(self, source: Path, target: Path) -> None:
+        """Rename to a name that is free; raises FileExistsError when it is not."""
+        if _libc.renameat2(
+            _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
+        ):
+            code = ctypes.get_errno()
+            if code not in _NO_RENAMEAT2:
+                raise OSError(code, os.strerror(code), str(source), None, str(target))
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+            source.rename(target)
+
+    def remove(self, path: Path) -> None:
+        """unlink(2)."""
+        path.unlink()
+
+    def remove_folder(self, path: Path) -> None:
+        """rmdir(2)."""
+        path.rmdir()
+
+
+class Spool:
+    """The folders under one root. Thread-safe as long as each job is in one thread's hands."""
+
+    def __init__(self, root: Path, disk: Disk | None = None) -> None:
+        self.root = root
+        self.inbox = root / "inbox"
+        self.sent = root / "sent"
+        self.failed = root / "failed"
+        self.home = root / ".faxdrop"
+        self._jobs = self.home / "jobs"
+        self._corrupt = self.home / "corrupt"
+        self._cancel = self.home / "cancel"
+        self._lock_path = self.home / "lock"
+        self._owned_path = self.home / "session-ids"
+        self._disk = disk or Disk()
+        self._lock_fd: int | None = None
+
+    # -- the root ---------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Make the folders where they are missing, and take the lock.
+
+        Raises SpoolError if the root is not there, or another daemon holds it.
+        """
+        if not self.root.is_dir():
+            raise SpoolError(
+                f"The folder {self.root} is not there. Make it, mount it, or correct `root` in the "
+                "config."
+            )
+        self._ensure_folder(self.home, 0o700)
+        for folder in (self._jobs, self._corrupt, self._cancel):
+            self._ensure_folder(folder, 0o700)
+        for folder in (self.inbox, self.sent, self.failed):
+            self._ensure_folder(folder)
+        self._take_lock()
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def is_present(self) -> bool:
+        """Tell whether the root is still the one that was opened: mounted, and not replaced."""
+        if self._lock_fd is None:
+            return False
+        try:
+            there = self._lock_path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._lock_fd))
+
+    def reopen(self) -> bool:
+        """Take the lock of a root that came back, if it is one of ours; it is then read anew."""
+        if not self._lock_path.is_file():
+            return False
+        self.close()
+        try:
+            self._take_lock()
+        except (SpoolError, OSError):
+            return False
+        return True
+
+    def is_locked(self) -> bool:
+        """Tell whether a daemon is at work here."""
+        try:
+            fd = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def make_inbox(self, folders: list[str]) -> None:
+        """Make the inbox and its recipient folders where they are missing."""
+        self._ensure_folder(self.inbox)
+        for name in folders:
+            self._ensure_folder(self.inbox / name)
+
+    # -- a job's life -----------------------------------------------------------------------
+
+    def claim(self, source: Path, fd: int | None, job: Job) -> None:
+        """Move a document into the spool, beside its first record.
+
+        ``fd`` is the document, open for reading; None for what is never opened. Raises GoneError
+        if the file is no longer there; after that, or an OSError, the file is where it was.
+        """
+        folder = self._folder(job)
+        if fd is not None:
+            self._disk.sync(fd)
+        self._disk.make_folder(folder, 0o700)
+        try:
+            self._write_new(folder / RECORD, to_bytes(job))
+            self._disk.sync_folder(folder)
+            self._disk.sync_folder(self._jobs)
+            self._disk.move(source, folder / DOCUMENT)
+        except OSError as error:
+            self._remove_job(folder)
+            if isinstance(error, FileNotFoundError) and not os.path.lexists(source):
+                raise GoneError(source) from error
+            raise
+        # Nothing rests on the move yet: after a power cut the file is here or there. The next
+        # record syncs the folder again, and fails loudly if the disk is broken.
+        with contextlib.suppress(OSError):
+            self._disk.sync_folder(folder)
+            self._disk.sync_folder(source.parent)
+
+    def record(self, job: Job) -> None:
+        """Write a job's record down: when this returns, it survives a power cut."""
+        folder = self._folder(job)
+        self._replace(folder / RECORD, to_bytes(job))
+        self._disk.sync_folder(folder)
+
+    def document(self, job: Job) -> Path:
+        """Return where the document as dropped is."""
+        return self._folder(job) / DOCUMENT
+
+    def new_copy(self, job: Job) -> int:
+        """Return a descriptor to write the copy that is faxed, and to read it back.
+
+        It needs no fsync: a copy of an earlier run of the daemon is never used.
+        """
+        path = self._folder(job) / COPY
+        path.unlink(missing_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def file_away(self, job: Job) -> Path | None:
+        """Move a finished document to sent/ or failed/ beside its receipt; return its new path.
+
+        The receipt comes first: its name reserves the place. A taken name becomes
+        ``letter (2).pdf``. What an earlier try left is found again and gone on with. None if that
+        try moved the document already, and somebody has taken it away since.
+        """
+        folder = self._folder(job)
+        target = self.sent if job.state is State.SENT else self.failed
+        if job.folder is not None:
+            target /= job.folder
+        self._ensure_folder(target)
+        document = folder / DOCUMENT
+        filed = self._filed(job, target)
+        if os.path.lexists(document):
+            if filed is not None and os.path.lexists(filed):
+                # A stranger's file took the name that our receipt had reserved.
+                self._disk.remove(_receipt_of(filed))
+                filed = None
+            filed = filed or self._reserve(job, target)
+            self._disk.move(document, filed)
+            self._disk.sync_folder(target)
+            self._disk.sync_folder(folder)
+        self._own(job)
+        self._remove_job(folder)
+        self._disk.sync_folder(self._jobs)
+        return filed
+
+    def put_back(self, filed: Path) -> Path:
+        """Move a PDF from failed/ back to the inbox it came from; return its path there.
+
+        Raises SpoolError if it does not lie in failed/, or the name is taken in the inbox.
+        """
+        try:
+            within = filed.resolve().relative_to(self.failed.resolve())
+        except ValueError:
+            raise SpoolError(f"{filed} does not lie in {self.failed}.") from None
+        if filed.is_symlink() or not filed.is_file():
+            raise SpoolError(f"{filed} is not there, or is no ordinary file.")
+        target = self.inbox / within
+        self._ensure_folder(target.parent)
+        try:
+            self._disk.move(filed, target)
+        except FileExistsError:
+            raise SpoolError(
+                f"{target} is there already. Wait until it is faxed, or rename one of the two."
+            ) from None
+        self._disk.sync_folder(target.parent)
+        self._disk.sync_folder(filed.parent)
+        receipt = _receipt_of(filed)
+        if receipt.is_file():
+            self._disk.remove(receipt)
+        return target
+
+    # -- what stands on disk ----------------------------------------------------------------
+
+    def jobs(self) -> Iterator[Job]:
+        """Read all records, in no order; changes nothing and passes over what cannot be read."""
+        for folder in _folders(self._jobs):
+            try:
+                yield _read_record(folder / RECORD)
+            except (OSError, ValidationError, ValueError):
+                continue
+
+    def recover(self) -> tuple[list[Job], list[Path]]:
+        """Read all records at start; return the jobs, oldest first, and what went to corrupt/.
+
+        A claim that was interrupted before its rename is undone: its file is still in the inbox.
+        Raises SpoolError if a record was written by a newer faxdrop: nothing is touched then.
+        """
+        jobs: list[Job] = []
+        corrupt: list[Path] = []
+        folders = list(_folders(self._jobs))
+        for folder in folders:
+            _refuse_foreign(folder / RECORD)
+        for folder in folders:
+            for leftover in (RECORD + ".tmp", COPY, RECEIPT):
+                (folder / leftover).unlink(missing_ok=True)
+            has_document = os.path.lexists(folder / DOCUMENT)
+            try:
+                job = _read_record(folder / RECORD)
+            except (FileNotFoundError, ValidationError, ValueError):
+                if has_document:
+                    corrupt.append(self._set_aside(folder))
+                else:  # a claim that never got to its rename
+                    self._remove_job(folder)
+                continue
+            if job.job_id != folder.name:
+                corrupt.append(self._set_aside(folder))
+            elif has_document or job.state in FINAL:
+                jobs.append(job)
+            elif job.state is State.QUEUED and not job.attempts:
+                self._remove_job(folder)
+            else:
+                corrupt.append(self._set_aside(folder))
+        jobs.sort(key=lambda job: (job.claimed_at, job.job_id))
+        return jobs, corrupt
+
+    def owned(self) -> set[str]:
+        """Return the session ids of the jobs that were filed away in the last days.
+
+        A fax whose answer was lost is looked up in sipgate's history: what belongs to another job
+        must not be taken for it, also when that job is done and the daemon started anew since.
+        """
+        return {session_id for _, session_id in self._read_owned()}
+
+    def forget_owned(self, before: datetime) -> None:
+        """Keep the list short: forget what was filed before that instant."""
+        kept = [(at, session_id) for at, session_id in self._read_owned() if at >= before]
+        text = "".join(f"{at.isoformat()} {session_id}\n" for at, session_id in kept)
+        self._replace(self._owned_path, text.encode())
+
+    def corrupt_count(self) -> int:
+        """Count what lies in corrupt/."""
+        return sum(1 for _ in _folders(self._corrupt))
+
+    # -- words between the commands and the daemon --------------------------------------------
+
+    def ask_to_cancel(self, job_id: str) -> None:
+        """Leave a note for the daemon."""
+        (self._cancel / job_id).touch()
+
+    def cancellations(self) -> list[str]:
+        """Return the ids of the jobs that a person wants cancelled."""
+        try:
+            return sorted(note.name for note in self._cancel.iterdir())
+        except OSError:
+            return []
+
+    def cancellation_done(self, job_id: str) -> None:
+        """Remove the note."""
+        (self._cancel / job_id).unlink(missing_ok=True)
+
+    @property
+    def cancel_folder(self) -> Path:
+        """Where ``ask_to_cancel`` leaves its notes."""
+        return self._cancel
+
+    def write_status(self, status: dict[str, object]) -> None:
+        """Say what the daemon has to say; not durable, since it is worth nothing after a crash."""
+        temporary = self.home / "status.json.tmp"
+        temporary.write_text(json.dumps(status, indent=2) + "\n")
+        temporary.replace(self.home / "status.json")
+
+    def read_status(self) -> dict[str, object]:
+        """Return what the daemon said last, {} if nothing."""
+        try:
+            status = json.loads((self.home / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return status if isinstance(status, dict) else {}
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _take_lock(self) -> None:
+        fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise SpoolError(
+                f"Another faxdrop is already at work on {self.root}. Stop it first "
+                "(systemctl stop faxdrop)."
+            ) from None
+        self._lock_fd = fd
+
+    def _read_owned(self) -> Iterator[tuple[datetime, str]]:
+        try:
+            lines = self._owned_path.read_text("utf-8", "replace").split("\n")
+        except FileNotFoundError:
+            return
+        for line in lines[:-1]:  # what is behind the last line's end is torn
+            at, _, session_id = line.partition(" ")
+            with contextlib.suppress(ValueError):
+                yield datetime.fromisoformat(at), session_id
+
+    def _own(self, job: Job) -> None:
+        at = job.finished_at or job.claimed_at
+        ids = [attempt.session_id for attempt in job.attempts if attempt.session_id]
+        if not ids:
+            return
+        text = "".join(f"{at.isoformat()} {session_id}\n" for session_id in ids)
+        fd = os.open(self._owned_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            self._disk.write(fd, text.encode())
+            self._disk.sync(fd)
+        finally:
+            os.close(fd)
+
+    def _folder(self, job: Job) -> Path:
+        return self._jobs / job.job_id
+
+    def _ensure_folder(self, path: Path, mode: int = 0o777) -> None:
+        if not path.is_dir():
+            try:
+                self._disk.make_folder(path, mode)
+            except FileExistsError:
+                if not path.is_dir():
+                    raise
+            self._disk.sync_folder(path.parent)
+
+    def _write_new(self, path: Path, data: bytes) -> None:
+        fd = self._disk.open_new(path)
+        try:
+            self._disk.write(fd, data)
+            self._disk.sync(fd)
+        finally:
+            os.close(fd)
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.unlink(missing_ok=True)
+        self._write_new(temporary, data)
+        self._disk.replace(temporary, path)
+
+    def _reserve(self, job: Job, target: Path) -> Path:
+        """Put the receipt under the first free name; return the path that it reserves."""
+        folder = self._folder(job)
+        draft = folder / RECEIPT
+        draft.unlink(missing_ok=True)
+        self._write_new(draft, to_bytes(make_receipt(job)))
+        for name in _names(job.name, _longest_name(target)):
+            filed = target / name
+            if os.path.lexists(filed):
+                continue
+            try:
+                self._disk.move(draft, _receipt_of(filed))
+            except FileExistsError:
+                continue
+            self._disk.sync_folder(target)
+            return filed
+        raise AssertionError("names never end")
+
+    def _filed(self, job: Job, target: Path) -> Path | None:
+        """Return the place that a receipt of this job reserves already, None if none does."""
+        for name in _names(job.name, _longest_name(target)):
+            filed = target / name
+            receipt = _receipt_of(filed)
+            if _job_id_of(receipt) == job.job_id:
+                return filed
+            if not os.path.lexists(filed) and not os.path.lexists(receipt):
+                return None
+        raise AssertionError("names never end")
+
+    def _remove_job(self, folder: Path) -> None:
+        """Remove a job's folder, the record last."""
+        for name in (RECEIPT, COPY, RECORD + ".tmp", RECORD):
+            if os.path.lexists(folder / name):
+                self._disk.remove(folder / name)
+        self._disk.remove_folder(folder)
+
+    def _set_aside(self, folder: Path) -> Path:
+        for name in _names(folder.name, 255):
+            target = self._corrupt / name
+            try:
+                self._disk.move(folder, target)
+            except FileExistsError:
+                continue
+            self._disk.sync_folder(self._corrupt)
+            return target
+        raise AssertionError("names never end")
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    with os.scandir(path) as entries:
+        found = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return iter(found)
+
+
+def _read_record(path: Path) -> Job:
+    return Job.model_validate_json(path.read_bytes())
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise SpoolError if the record's format is one that this version does not know."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return
+    found = record.get("format") if isinstance(record, dict) else None
+    if isinstance(found, str) and found.startswith("faxdrop-job/") and found != RECORD_FORMAT:
+        raise SpoolError(
+            f"{path} was written by another version of faxdrop (format {shown(found)}, this one "
+            f"reads {RECORD_FORMAT}). Install that version again; nothing was changed."
+        )
+
+
+def _receipt_of(filed: Path) -> Path:
+    return filed.with_name(filed.name + RECEIPT_SUFFIX)
+
+
+def _job_id_of(receipt: Path) -> str | None:
+    try:
+        content = json.loads(receipt.read_bytes())
+    except (OSError, ValueError):
+        return None
+    found = content.get("job_id") if isinstance(content, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _longest_name(folder: Path) -> int:
+    """Return how many bytes a file name may have in a folder (pathconf(3))."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except OSError:
+        return 255  # NAME_MAX of every common file system
+
+
+def _names(name: str, longest: int) -> Iterator[str]:
+    """Yield ``letter.pdf``, ``letter (2).pdf``, ...; cut so that the receipt's name fits too."""
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
+        stem, dot, suffix = name, "", ""
+    count = 1
+    while True:
+        tail = (f" ({count})" if count > 1 else "") + dot + suffix
+        room = longest - len(os.fsencode(tail)) - len(RECEIPT_SUFFIX)
+        yield _cut(stem, room) + tail
+        count += 1
+
+
+def _cut(text: str, room: int) -> str:
+    """Return as much of a name as fits into so many bytes, whole characters only."""
+    while len(os.fsencode(text)) > room:
+        text = text[:-1]
+    return text
