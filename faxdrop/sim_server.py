@@ -3,13 +3,17 @@
 Owns the thread, the loop, the listening sockets and the open connections, and ends them all at
 once: `Server.stop` waits for nobody, however slow the answers under way are. The public port can be
 closed and opened again while the control port stays.
+
+It accepts connections itself: asyncio's own server may be closed in the middle of an accept, and
+then complains and leaks the connection.
 """
 
 import asyncio
 import ipaddress
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable
+from functools import partial
 
 from faxdrop.sim_http import Application, Connection
 
@@ -19,7 +23,7 @@ _BACKLOG = 1024
 class Server:
     """Serves an application from `start` to `stop`; may be started again, on the same ports.
 
-    Raises ValueError for a host that is not loopback, OSError where a port is taken.
+    Raises ValueError for a host that is not loopback.
     """
 
     def __init__(self, application: Application, host: str, port: int) -> None:
@@ -31,11 +35,9 @@ class Server:
         self._host = host
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._public: asyncio.Server | None = None
-        self._control: asyncio.Server | None = None
-        self._is_open = False  # the public port
-        self._opening: asyncio.Task[None] | None = None  # held, or it might be collected
+        self._listening: dict[bool, socket.socket] = {}  # by whether it is the public port
         self._connections: set[Connection] = set()
+        self._accepting: set[asyncio.Task[None]] = set()
 
     def origin(self, port: int) -> str:
         """Return the address of a port, without a path."""
@@ -43,7 +45,7 @@ class Server:
         return f"http://{host}:{port}"
 
     def start(self) -> None:
-        """Listen; returns when connections are accepted."""
+        """Listen; connections are let in from here on. Raises OSError where a port is taken."""
         public = self._bind(self.port)
         try:
             control = self._bind(self.control_port)
@@ -52,18 +54,19 @@ class Server:
             raise
         self.port = public.getsockname()[1]
         self.control_port = control.getsockname()[1]
-        self._loop = asyncio.new_event_loop()
+        loop = self._loop = asyncio.new_event_loop()
+        self._listen(loop, public, public=True)
+        self._listen(loop, control, public=False)
         self._thread = threading.Thread(
-            target=self._run, args=(self._loop,), name="simulator", daemon=True
+            target=self._run, args=(loop,), name="simulator", daemon=True
         )
         self._thread.start()
-        self._call(self._loop, self._listen(public, control))
 
     def stop(self) -> None:
         """End every connection and the thread, at once."""
         if self._loop is None or self._thread is None:
             return
-        self._call(self._loop, self._end())
+        asyncio.run_coroutine_threadsafe(self._end(self._loop), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop = self._thread = None
@@ -73,73 +76,25 @@ class Server:
 
         In effect at the return. Raises OSError where the port was taken meanwhile.
         """
-        if self._loop is None:
+        loop = self._loop
+        if loop is None or is_open == (True in self._listening):
             return
+
+        def switch() -> None:
+            if is_open:
+                self._listen(loop, self._bind(self.port), public=True)
+            else:
+                self._close(loop, public=True)
+
         if threading.current_thread() is self._thread:
-            self._switch(self._loop, is_open=is_open)
+            switch()
         else:
-            self._call(self._loop, self._set_open(self._loop, is_open=is_open))
+            asyncio.run_coroutine_threadsafe(_called(switch), loop).result()
 
     @staticmethod
-    def _call(loop: asyncio.AbstractEventLoop, what: Coroutine[None, None, None]) -> None:
-        asyncio.run_coroutine_threadsafe(what, loop).result()
-
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_forever()
         loop.close()
-
-    async def _set_open(self, loop: asyncio.AbstractEventLoop, *, is_open: bool) -> None:
-        self._switch(loop, is_open=is_open)
-
-    def _switch(self, loop: asyncio.AbstractEventLoop, *, is_open: bool) -> None:
-        if is_open == self._is_open:
-            return
-        if is_open:
-            # From here on connections are let in, if only to wait for the loop's next turn.
-            self._opening = loop.create_task(self._open(self._bind(self.port)))
-        else:
-            self._close_public()
-            self._abort(public_only=True)
-        self._is_open = is_open
-
-    async def _open(self, sock: socket.socket) -> None:
-        self._public = await self._serve(sock, public=True)
-        if not self._is_open:
-            self._close_public()
-
-    def _close_public(self) -> None:
-        if self._public is not None:
-            self._public.close()
-            self._public = None
-
-    async def _end(self) -> None:
-        self._is_open = False
-        self._close_public()
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        beginnings = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*beginnings, return_exceptions=True)
-        self._abort(public_only=False)
-        await asyncio.sleep(0)  # the loop's next turn closes what was aborted
-
-    def _abort(self, *, public_only: bool) -> None:
-        for connection in list(self._connections):
-            if connection.public or not public_only:
-                connection.abort(reset=True)
-
-    async def _listen(self, public: socket.socket, control: socket.socket) -> None:
-        self._is_open = True
-        await self._open(public)
-        self._control = await self._serve(control, public=False)
-
-    async def _serve(self, sock: socket.socket, *, public: bool) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(
-            lambda: Connection(self._application, self._connections, public=public),
-            sock=sock,
-            backlog=_BACKLOG,
-        )
 
     def _bind(self, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -148,7 +103,55 @@ class Server:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((self._host, port))
             sock.listen(_BACKLOG)
+            sock.settimeout(0)
         except OSError:
             sock.close()
             raise
         return sock
+
+    def _listen(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, *, public: bool
+    ) -> None:
+        self._listening[public] = sock
+        loop.add_reader(sock, partial(self._accept, loop, sock, public=public))
+
+    def _accept(
+        self, loop: asyncio.AbstractEventLoop, listening: socket.socket, *, public: bool
+    ) -> None:
+        for _ in range(_BACKLOG):
+            try:
+                sock, _address = listening.accept()
+            except OSError:  # nobody waits any more, or has gone again
+                return
+            sock.settimeout(0)
+            task = loop.create_task(self._connect(loop, sock, public=public))
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
+
+    async def _connect(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, *, public: bool
+    ) -> None:
+        _, connection = await loop.connect_accepted_socket(
+            lambda: Connection(self._application, self._connections, public=public), sock
+        )
+        if public not in self._listening:  # closed in the meantime
+            connection.abort(reset=True)
+
+    def _close(self, loop: asyncio.AbstractEventLoop, *, public: bool) -> None:
+        sock = self._listening.pop(public, None)
+        if sock is not None:
+            loop.remove_reader(sock)
+            sock.close()
+        for connection in list(self._connections):
+            if connection.public == public:
+                connection.abort(reset=True)
+
+    async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
+        for public in (True, False):
+            self._close(loop, public=public)
+        await asyncio.gather(*self._accepting)
+        await asyncio.sleep(0)  # the loop's next turn closes what was aborted
+
+
+async def _called(what: Callable[[], None]) -> None:
+    what()

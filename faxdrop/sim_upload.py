@@ -11,13 +11,14 @@ import hashlib
 import json
 import re
 import zlib
+from itertools import pairwise
 
 MAX_CHARACTERS = 28_330_000  # of base64Content, from sipgate's API description
 _MAX_ENVELOPE = 1 << 20  # the JSON object without its document; ours alone
 _MAX_OBJECT = 1 << 16  # of a PDF object outside streams that is looked at
 _END = 1024  # bytes at either end of a PDF that its marks may lie in
 _MAX_ESCAPE = len(r"\u002f")
-_MAX_INFLATED = 1 << 23  # of one object stream
+_MAX_INFLATED = 1 << 23  # of all object streams of a PDF together
 
 # In JSON a quote inside a string is escaped, so this can only be the key itself.
 _CONTENT_KEY = re.compile(rb'(?<!\\)"base64Content"\s*:\s*"')
@@ -27,6 +28,7 @@ _PAGES_NODE = re.compile(rb"/Type\s*/Pages(?![A-Za-z])")
 _PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
 _COUNT = re.compile(rb"/Count\s+(\d{1,9})")
 _FIRST = re.compile(rb"/First\s+(\d{1,9})")
+_OBJECTS = re.compile(rb"/N\s+(\d{1,9})")
 _FIELD = re.compile(rb"/FT\s*/(?:Tx|Btn|Ch)")
 
 
@@ -41,6 +43,7 @@ class PdfLook:
         self._rest = b""
         self._in_stream = False
         self._objects: _ObjectStream | None = None
+        self._room = _MAX_INFLATED
         self._root_count: int | None = None  # of the last page tree root in the file
         self._page_objects = 0
 
@@ -76,7 +79,7 @@ class PdfLook:
         self._note(text)
         if end[0].endswith(b"stream"):
             self._in_stream = True
-            self._objects = _ObjectStream(text) if b"/ObjStm" in text else None
+            self._objects = _ObjectStream(text, self._room) if b"/ObjStm" in text else None
         return end.end()
 
     def _stream(self, buffer: bytes, at: int) -> int | None:
@@ -89,6 +92,7 @@ class PdfLook:
             return None
         if self._objects:
             self._objects.feed(buffer[at:end])
+            self._room -= self._objects.size
             for text in self._objects.texts():
                 self._note(text)
         self._in_stream = False
@@ -109,21 +113,31 @@ class PdfLook:
 
 
 class _ObjectStream:
-    """Objects that a PDF keeps compressed together; given up on silently where it is no zlib."""
+    """Objects that a PDF keeps compressed together; given up on silently where it is broken."""
 
-    def __init__(self, dictionary: bytes) -> None:
-        first = _FIRST.search(dictionary)
+    def __init__(self, dictionary: bytes, room: int) -> None:
+        first, objects = _FIRST.search(dictionary), _OBJECTS.search(dictionary)
         self._first = int(first[1]) if first else 0
-        self._inflate = zlib.decompressobj()
+        self._objects = int(objects[1]) if objects else 0
+        self._room = room
+        self._inflate = zlib.decompressobj() if b"/FlateDecode" in dictionary else None
         self._text = bytearray()
         self._begun = False
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has been inflated to."""
+        return len(self._text)
+
     def feed(self, data: bytes) -> None:
+        """Inflate the next piece."""
         if not self._begun:
             data = data.lstrip(b"\r\n")  # the line end after the keyword; zlib never begins so
             self._begun = bool(data)
-        room = _MAX_INFLATED - len(self._text)
-        if data and room > 0 and not self._inflate.eof:
+        room = max(0, self._room - len(self._text))
+        if self._inflate is None:
+            self._text += data[:room]
+        elif data and room > 0 and not self._inflate.eof:
             try:
                 self._text += self._inflate.decompress(data, room)
             except zlib.error:
@@ -132,15 +146,12 @@ class _ObjectStream:
 
     def texts(self) -> list[bytes]:
         """Return the text of each object, cut where the stream's own table says."""
-        table = bytes(self._text[: self._first]).split()
+        table = bytes(self._text[: self._first]).split()[: 2 * self._objects]
         try:
             starts = [self._first + int(offset) for offset in table[1::2]]
         except ValueError:
             return []
-        return [
-            bytes(self._text[start:end])
-            for start, end in zip(starts, [*starts[1:], len(self._text)], strict=True)
-        ]
+        return [bytes(self._text[start:end]) for start, end in pairwise([*starts, len(self._text)])]
 
 
 class Upload:

@@ -678,6 +678,7 @@ def test_wrong_answers(
     answer = client.post()
     assert answer.status_code == status
     assert check(answer)
+    client.http.close()  # a stale connection must not be met again
     assert client.post().status_code == 200
 
 
