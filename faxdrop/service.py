@@ -9,7 +9,8 @@ from types import FrameType
 
 from faxdrop import mounts
 from faxdrop.checker import Checker
-from faxdrop.daemon import LOOKS, STEPS, Clock, Daemon, limits_of
+from faxdrop.clock import Clock
+from faxdrop.daemon import LOOKS, STEPS, Daemon, limits_of
 from faxdrop.notify import Notifier
 from faxdrop.settings import Config
 from faxdrop.sipgate import Sipgate

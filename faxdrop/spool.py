@@ -182,11 +182,9 @@ class Spool:
             os.close(fd)
         return False
 
-    def make_inbox(self, folders: list[str]) -> None:
-        """Make the inbox and its recipient folders where they are missing."""
-        self._ensure_folder(self.inbox)
-        for name in folders:
-            self._ensure_folder(self.inbox / name)
+    def make_inbox(self, folder: str | None) -> None:
+        """Make the inbox, or a recipient folder in it, where it is missing."""
+        self._ensure_folder(self.inbox if folder is None else self.inbox / folder)
 
     # -- a job's life -----------------------------------------------------------------------
 

@@ -16,8 +16,9 @@ from typing import Any, ParamSpec, TypeVar
 from pydantic import SecretStr
 
 from faxdrop.checker import Checker
-from faxdrop.daemon import Clock, Daemon
-from faxdrop.inbox import Inbox, Watcher
+from faxdrop.clock import Clock
+from faxdrop.daemon import Daemon
+from faxdrop.inbox import Watcher
 from faxdrop.notify import Notifier
 from faxdrop.receipt import Receipt
 from faxdrop.settings import Config, InboxSettings, Secrets, SendingSettings, SipgateSettings
@@ -28,6 +29,7 @@ from faxdrop.spool import Disk, Spool
 P = ParamSpec("P")
 T = TypeVar("T")
 
+TOKEN_ID, TOKEN = "token-SIMULAT", "simulated"  # what the simulator takes
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
@@ -90,7 +92,7 @@ def config_of(root: Path, base_url: str, **sending: Any) -> Config:
         sipgate=SipgateSettings(base_url=base_url, faxline="f0", timeout=5.0),
         inbox=InboxSettings(settle=2.0, patience=30.0, rescan=10.0),
         sending=SendingSettings(**{"poll_interval": 10.0, **sending}),
-        secrets=Secrets(token_id="token-SIMULAT", token=SecretStr("simulated")),
+        secrets=Secrets(token_id=TOKEN_ID, token=SecretStr(TOKEN)),
     )
 
 
@@ -123,8 +125,11 @@ class World:
             config.secrets.token_id,
             config.secrets.token,
             config.sipgate.timeout,
-            clock=lambda: self.time.wall.timestamp(),
+            clock=self._seconds,
         )
+
+    def _seconds(self) -> float:
+        return self.time.wall.timestamp()
 
     def start(self, disk: Disk | None = None) -> Daemon:
         """Start a daemon on what is on disk."""

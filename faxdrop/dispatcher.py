@@ -1,0 +1,438 @@
+"""The queue: which jobs take which steps, and what holds them back.
+
+Everything here happens in the loop's thread; the steps themselves run elsewhere (see ``steps``).
+Two things are tried with growing pauses while they fail: *submitting*, and *following* (looking at
+sipgate's history). Trouble with the account, with sipgate or with the disk is no document's fault:
+it holds, it is said, and nothing moves to failed/ for it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+
+from faxdrop.clock import Clock
+from faxdrop.delivery import Delivery, Sighting, Submitted, UnrecordedError
+from faxdrop.hold import Hold, Trouble
+from faxdrop.intake import Intake, NotYet
+from faxdrop.job import Job, State, shown
+from faxdrop.lifecycle import Action, Cancelled, Checked, Looked, Refused, Restarted, action
+from faxdrop.schedule import SLOW, Schedule
+from faxdrop.settings import Config
+from faxdrop.sipgate import Answer, Outcome, Unreachable
+from faxdrop.spool import Spool
+from faxdrop.steps import Ended, Steps, Then
+
+log = structlog.stdlib.get_logger(__name__)
+
+SUBMISSIONS = 8  # at once, each to a number of its own
+_LONGEST_TOLD = 3600.0  # seconds: the longest Retry-After that is followed
+_RETRY = (1.0, 5.0, 20.0, 60.0)  # seconds before a step that the disk refused is tried again
+_WAITED_STEP = 600.0  # seconds of waiting after which it is worth a record
+_SLOW_LOOK = 60.0  # seconds between looks when all that is on its way has been so for long
+_UNKNOWN_IN_A_ROW = 3  # lost answers after which submitting pauses
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the steps are made of: all that a config decides, made anew at each reload."""
+
+    config: Config
+    intake: Intake
+    delivery: Delivery
+
+
+class Dispatcher:
+    """All jobs of a spool, and the steps that carry them on."""
+
+    def __init__(
+        self, spool: Spool, parts: Parts, *, clock: Clock, steps: Steps, pool: Executor
+    ) -> None:
+        self._spool = spool
+        self._parts = parts
+        self._clock = clock
+        self._steps = steps
+        self._pool = pool
+        self._schedule = Schedule()
+        self._refused: Counter[str] = Counter()  # job id -> how often in a row its step failed
+        self._unrecorded: dict[str, float] = {}  # job id -> when to write it down again
+        self._owned: set[str] = set()  # all session ids that are some job's
+        self._submissions = 0
+        self._unknown_in_a_row = 0
+        self._submitting = Hold()
+        self._following = Hold()
+        self._is_looking = False
+        self._next_look: float | None = None
+        self._looked_at: float | None = None  # when sipgate answered last
+        self._is_known = False  # sipgate has answered since the start, or the last reload
+        self._disk_trouble: Trouble | None = None
+
+    # -- for the daemon ---------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._schedule)
+
+    def reload(self, parts: Parts) -> None:
+        """Go on by another config; what held may hold no longer, so everything is tried again."""
+        self._parts = parts
+        self._is_known = False
+        self._submitting.release()
+        self._following.release()
+
+    def adopt(self, jobs: Iterable[Job], owned: set[str]) -> None:
+        """Take what the spool holds; jobs that are here already stay as they are known here.
+
+        ``owned``: the session ids of jobs that have left the spool.
+        """
+        self._owned |= owned
+        on_disk = set()
+        for job in jobs:
+            on_disk.add(job.job_id)
+            self._own(job)
+            if job.job_id not in self._schedule.jobs:
+                self.put(self._parts.delivery.after(job, Restarted()))
+        for job_id in self._schedule.jobs.keys() - on_disk:
+            log.error("spool.job_gone", job=job_id)
+            self._unrecorded.pop(job_id, None)
+            self._schedule.drop(job_id)
+
+    def turn(self) -> None:
+        """Start all the steps that may be taken now."""
+        self._cancel()
+        self._start_steps()
+        self._look()
+
+    def dues(self) -> list[float]:
+        """Return the monotonic instants at which there is something to do."""
+        now = self._clock.monotonic()
+        dues = list(self._unrecorded.values())
+        if (timer := self._schedule.next_due()) is not None:
+            dues.append(timer)
+        if self._schedule.has_submissions and not self._submissions:
+            dues.append(self._submitting.until)
+        if not self._is_looking and self._wants_look():
+            dues.append(max(self._next_look or now, self._following.until))
+        return dues
+
+    @property
+    def under_way(self) -> int:
+        """How many steps are under way."""
+        return self._schedule.busy - len(self._unrecorded) + self._is_looking
+
+    @property
+    def states(self) -> dict[State, int]:
+        """How many jobs are in which state."""
+        return dict(sorted(Counter(job.state for job in self._schedule.jobs.values()).items()))
+
+    @property
+    def troubles(self) -> dict[str, Trouble]:
+        """What holds: submitting, following, disk."""
+        troubles = {
+            "submitting": self._submitting.trouble,
+            "following": self._following.trouble,
+            "disk": self._disk_trouble,
+        }
+        return {what: trouble for what, trouble in troubles.items() if trouble is not None}
+
+    def put(self, job: Job) -> None:
+        """Schedule a job as its record says."""
+        self._own(job)
+        now = self._clock.monotonic()
+        not_before = 0.0
+        if job.state is State.QUEUED and job.due_at is not None:
+            # The wall clock may have jumped: no delay is longer than the longest there is.
+            left = (job.due_at - self._clock.now()).total_seconds()
+            not_before = now + min(max(left, 0.0), self._longest_delay())
+        self._schedule.put(job, now=now, not_before=not_before)
+
+    def keep(self, error: UnrecordedError) -> None:
+        """Keep a job that the disk did not take; nothing else happens to it until it does."""
+        job = error.job
+        self._own(job)
+        self._schedule.put(job, now=self._clock.monotonic())
+        self._schedule.start(job.job_id)
+        self._unrecorded[job.job_id] = self._clock.monotonic() + self._retry_pause(job.job_id)
+        self.went_wrong(error.error, job=job.job_id)
+
+    def went_wrong(self, error: Exception, **about: object) -> None:
+        """Take note of a step that went wrong; a disk's errors hold, others are our own."""
+        if isinstance(error, OSError):
+            self._trouble_with_disk(error, **about)
+        else:
+            log.error("step.failed", exc_info=error, **about)
+
+    def _trouble_with_disk(self, error: OSError, **about: object) -> None:
+        words = f"{error.strerror or error} ({shown(str(error.filename or self._spool.root))})"
+        since = self._disk_trouble.since if self._disk_trouble else self._clock.now()
+        if self._disk_trouble is None or self._disk_trouble.words != words:
+            log.error("disk.trouble", why=words, **about)
+        self._disk_trouble = Trouble(words, "Make room, or see what is wrong with the disk.", since)
+
+    # -- steps ------------------------------------------------------------------------------
+
+    def _start_steps(self) -> None:
+        now = self._clock.monotonic()
+        for job_id in [job_id for job_id, due in self._unrecorded.items() if due <= now]:
+            del self._unrecorded[job_id]
+            job = self._schedule.jobs[job_id]
+            self._start(self._on_advanced, job, partial(self._parts.delivery.record, job))
+        self._schedule.advance(now)
+        while (ready := self._schedule.next_ready()) is not None:
+            if action(ready) is Action.CHECK:
+                step = partial(_check, self._parts.intake, self._parts.delivery, ready)
+                self._start(self._on_checked, ready, step)
+            else:
+                self._start(self._on_filed, ready, partial(self._spool.file_away, ready))
+        while self._may_submit(now):
+            submission = self._schedule.next_submission()
+            if submission is None:
+                break
+            self._submissions += 1
+            self._submitting.trying(now)
+            self._start(
+                self._on_submitted, submission, partial(self._parts.delivery.submit, submission)
+            )
+
+    def _may_submit(self, now: float) -> bool:
+        if self._submissions >= SUBMISSIONS or not self._schedule.has_submissions:
+            return False
+        if self._following.trouble and not self._submitting.trouble:
+            # What sipgate does not answer now, it would hardly take now.
+            trouble = self._following.trouble
+            self._submitting.trip(trouble.words, trouble.advice, now=now, wall=self._clock.now())
+        if self._submitting.trouble and self._submissions:
+            return False
+        return self._submitting.may_try(now)
+
+    # -- what became of them ----------------------------------------------------------------
+
+    def _on_checked(self, ended: Ended) -> None:
+        if isinstance(ended.result, NotYet):
+            pause = self._parts.config.inbox.settle
+            now = self._clock.monotonic()
+            self._schedule.put(ended.of, now=now, not_before=now + pause)
+        else:
+            self._on_advanced(ended)
+
+    def _on_advanced(self, ended: Ended) -> None:
+        """Take a job after a step, or after a step that went wrong."""
+        if isinstance(ended.error, UnrecordedError):
+            self.keep(ended.error)
+        elif ended.error is not None:
+            job: Job = ended.of
+            self.went_wrong(ended.error, job=job.job_id)
+            now = self._clock.monotonic()
+            self._schedule.put(job, now=now, not_before=now + self._retry_pause(job.job_id))
+        else:
+            self._refused.pop(ended.result.job_id, None)
+            self._disk_trouble = None
+            self.put(ended.result)
+
+    def _on_filed(self, ended: Ended) -> None:
+        job: Job = ended.of
+        if ended.error is not None:
+            self._on_advanced(ended)
+            return
+        self._refused.pop(job.job_id, None)
+        self._disk_trouble = None
+        self._schedule.drop(job.job_id)
+        details: dict[str, object] = {"job": job.job_id, "file": shown(job.name)}
+        if ended.result is None:
+            log.warning("fax.filed_before", **details)
+        elif job.state is State.SENT:
+            log.info("fax.sent", number=job.number, attempts=len(job.attempts), **details)
+        else:
+            reason = job.reason.code if job.reason else None
+            log.warning("fax.failed", number=job.number, reason=reason, **details)
+
+    def _on_submitted(self, ended: Ended) -> None:
+        self._submissions -= 1
+        if ended.error is not None:
+            self._on_advanced(ended)
+            return
+        submitted: Submitted = ended.result
+        job = submitted.job
+        if submitted.answer is not None:
+            job = self._answered(job, submitted.answer)
+        now = self._clock.monotonic()
+        if self._next_look is None or self._next_look < now:
+            self._next_look = now + self._parts.config.sending.poll_interval
+        self._on_advanced(Ended(ended.of, result=job))
+
+    def _answered(self, job: Job, answer: Answer) -> Job:
+        """Take what an answer says of sipgate and the account."""
+        log.info(
+            "fax.submitted",
+            job=job.job_id,
+            number=job.number,
+            outcome=answer.outcome,
+            status=answer.status,
+            session_id=answer.session_id,
+            words=answer.words,
+        )
+        now = self._clock.monotonic()
+        match answer.outcome:
+            case Outcome.ACCEPTED | Outcome.REJECTED | Outcome.NUMBER_REJECTED:
+                self._unknown_in_a_row = 0
+                self._released(self._submitting, "submitting")
+            case Outcome.HOLD | Outcome.LATER:
+                self._held(self._submitting, "submitting", answer)
+            case Outcome.UNKNOWN:
+                self._unknown_in_a_row += 1
+                if self._unknown_in_a_row >= _UNKNOWN_IN_A_ROW:
+                    self._held(self._submitting, "submitting", answer)
+        if answer.outcome is Outcome.LATER and job.state is State.QUEUED:
+            # The next try is another's: should this document be the trouble, it stays alone.
+            due_at = self._clock.now() + timedelta(seconds=max(0.0, self._submitting.until - now))
+            return job.model_copy(update={"due_at": due_at})
+        return job
+
+    def _longest_delay(self) -> float:
+        return max(*self._parts.config.sending.delays, _LONGEST_TOLD)
+
+    def _own(self, job: Job) -> None:
+        self._owned.update(a.session_id for a in job.attempts if a.session_id)
+
+    def _retry_pause(self, job_id: str) -> float:
+        pause = _RETRY[min(self._refused[job_id], len(_RETRY) - 1)]
+        self._refused[job_id] += 1
+        return pause
+
+    def _held(self, hold: Hold, what: str, answer: Answer) -> None:
+        news = hold.trip(
+            answer.words,
+            answer.advice,
+            now=self._clock.monotonic(),
+            wall=self._clock.now(),
+            told=answer.retry_after,
+        )
+        if news:
+            log.error("queue.held", what=what, why=answer.words, advice=answer.advice)
+
+    def _released(self, hold: Hold, what: str) -> None:
+        trouble = hold.release()
+        if trouble is not None:
+            log.info("queue.released", what=what, held=trouble.words, since=str(trouble.since))
+
+    # -- looking at sipgate's history ---------------------------------------------------------
+
+    def _look(self) -> None:
+        now = self._clock.monotonic()
+        if self._is_looking or not self._following.may_try(now):
+            return
+        if self._next_look is not None and now < self._next_look:
+            return
+        jobs = list(self._schedule.on_their_way())
+        if not jobs and self._is_known and not self._following.trouble:
+            return
+        self._is_looking = True
+        self._following.trying(now)
+        self._next_look = now + self._look_pause()
+        if jobs:
+            look = partial(self._parts.delivery.look, jobs, frozenset(self._owned))
+            self._start(self._on_looked, jobs, look)
+        else:  # at the start, and while something holds: is sipgate there, and the token right?
+            self._start(self._on_looked, jobs, self._parts.delivery.greet)
+
+    def _on_looked(self, ended: Ended) -> None:
+        self._is_looking = False
+        if isinstance(ended.error, Unreachable):
+            self._held(self._following, "following", ended.error.answer)
+            return
+        if ended.error is not None:
+            self.went_wrong(ended.error)
+            return
+        now = self._clock.monotonic()
+        # Only time in which sipgate answers counts: the pause before an answer after an outage
+        # is no longer than the pause between two looks.
+        pause = self._look_pause()
+        waited = min(now - self._looked_at, 2 * pause) if self._looked_at is not None else 0.0
+        self._looked_at = now
+        self._is_known = True
+        if self._following.trouble:
+            self._released(self._following, "following")
+            self._submitting.until = now  # and so the queue may try at once
+        sightings: dict[str, Sighting] = ended.result
+        looked_for: list[Job] = ended.of
+        for job in looked_for:
+            sighting = sightings.get(job.job_id)
+            if sighting is not None and self._schedule.jobs.get(job.job_id) is job:
+                self._seen(job, sighting, waited if sighting.is_complete else 0.0)
+
+    def _seen(self, job: Job, sighting: Sighting, waited: float) -> None:
+        event = Looked(waited, sighting.status, sighting.matches)
+        after = self._parts.delivery.after(job, event)
+        if _tells_nothing_new(job, after):
+            self._schedule.update(after)
+            return
+        self._schedule.start(job.job_id)
+        log.info(
+            "fax.status",
+            job=job.job_id,
+            number=job.number,
+            status=sighting.status,
+            state=after.state,
+        )
+        self._start(self._on_advanced, job, partial(self._parts.delivery.record, after))
+
+    def _look_pause(self) -> float:
+        """Return the seconds between two looks; what has been slow for long is not asked often."""
+        pause = self._parts.config.sending.poll_interval
+        jobs = self._schedule.on_their_way()
+        if jobs and all(job.attempts[-1].waited >= SLOW for job in jobs):
+            return max(pause, _SLOW_LOOK)
+        return pause
+
+    def _wants_look(self) -> bool:
+        return bool(
+            self._schedule.watched or not self._is_known or self._following.trouble is not None
+        )
+
+    def _cancel(self) -> None:
+        for job_id in self._spool.cancellations():
+            job = self._schedule.jobs.get(job_id)
+            if job is not None:
+                if self._schedule.is_busy(job_id):
+                    continue
+                self._schedule.start(job_id)
+                log.info("fax.cancelled", job=job_id, state=job.state)
+                step = partial(self._parts.delivery.apply, job, Cancelled())
+                self._start(self._on_advanced, job, step)
+            self._spool.cancellation_done(job_id)
+
+    def _start(self, then: Then, of: object, step: Callable[[], Any]) -> None:
+        self._steps.start(self._pool, then, of, step)
+
+
+def decided(delivery: Delivery, job: Job, event: Checked | Refused | None) -> Job:
+    """Let a check's result happen to a job; raises UnrecordedError.
+
+    Only a refusal is written down: a check can be repeated.
+    """
+    match event:
+        case Refused():
+            return delivery.apply(job, event)
+        case Checked():
+            return delivery.after(job, event)
+        case None:
+            return job
+
+
+def _check(intake: Intake, delivery: Delivery, job: Job) -> Job | NotYet:
+    event = intake.check(job)
+    return event if isinstance(event, NotYet) else decided(delivery, job, event)
+
+
+def _tells_nothing_new(before: Job, after: Job) -> bool:
+    """Tell whether only the time that was waited has grown, and not by so much as to matter."""
+    old, new = before.attempts[-1], after.attempts[-1]
+    return (
+        new.waited // _WAITED_STEP == old.waited // _WAITED_STEP
+        and after.model_copy(update={"attempts": ()}) == before.model_copy(update={"attempts": ()})
+        and new.model_copy(update={"waited": old.waited}) == old
+    )
