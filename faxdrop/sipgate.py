@@ -1,0 +1,371 @@
+"""The sipgate REST API v2, as far as faxing goes: what each answer means.
+
+``Sipgate.submit`` never raises for what a network or a server does: it returns an Answer, whose
+outcome the table in ``outcome`` decides. The questions (``history``, ``entry``, ``account``) raise
+Unreachable instead, with the same kind of Answer. Nothing is tried twice here; the daemon paces.
+
+Statuses and fields are from sipgate's published API description and example scripts; where these
+leave a doubt, both answers are read.
+"""
+
+import base64
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, SecretStr
+
+from faxdrop.connection import DocumentChanged, Upload
+from faxdrop.outcome import Came, Outcome, decide
+from faxdrop.sipgate_answers import (
+    LONGEST_WORDS,
+    Balance,
+    Faxlines,
+    FaxlineShape,
+    HistoryEntry,
+    HistoryPage,
+    Taken,
+    UserInfo,
+    own_words,
+    phrase,
+)
+from faxdrop.transport import NoAnswer, Reply, Transport
+
+__all__ = [
+    "AccountReport",
+    "Answer",
+    "DocumentChanged",
+    "Entry",
+    "Faxline",
+    "History",
+    "Outcome",
+    "Sipgate",
+    "Unreachable",
+]
+
+SMALL = 1 << 20  # bytes of an answer that should be a few hundred
+LARGE = 16 << 20  # bytes of a list of 1000 entries, which are 1 to 2 kB each
+MOST_PAGES = 100  # requests for one look at the history, whatever the server says of its length
+LONGEST_DELAY = 3600.0  # seconds; a longer Retry-After is cut to it
+
+_Shaped = TypeVar("_Shaped", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An outcome, with words for people: what happened, and (where there is any) advice."""
+
+    outcome: Outcome
+    session_id: str | None
+    status: int | None  # None: no answer came
+    words: str  # one line, no secrets
+    retry_after: float | None  # seconds, 1 to 3600; None: the server did not say
+    advice: str = ""
+
+
+class Unreachable(Exception):  # noqa: N818 - the state of things, not an error of ours
+    """A question brought no usable answer. ``answer.outcome`` is HOLD or LATER."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.words)
+        self.answer = answer
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One outgoing fax in sipgate's history."""
+
+    session_id: str
+    target: str  # the number as sipgate writes it: in E.164 or localized
+    status: str  # faxStatusType, an open set; "" where there is none
+    created: datetime | None  # UTC, by sipgate's clock
+    pages: int | None
+    faxlines: tuple[str, ...]
+    archived: bool
+
+
+class History(list[Entry]):
+    """The entries that were found, each once.
+
+    ``complete`` is false when others may exist: the list was cut off, changed under our hands, or
+    held something unreadable. Only a complete one shows that a fax is *not* there.
+    """
+
+    complete: bool = True
+
+
+@dataclass(frozen=True)
+class Faxline:
+    """A fax line of the account."""
+
+    id: str
+    alias: str
+    can_send: bool
+
+
+@dataclass(frozen=True)
+class AccountReport:
+    """What the token may see of its account; None where it may not."""
+
+    user: str
+    faxlines: tuple[Faxline, ...] | None
+    balance: Decimal | None
+    currency: str | None
+
+
+class Sipgate:
+    """sipgate at ``base_url``. ``timeout``: seconds to wait for an answer. Thread-safe.
+
+    ``clock`` is the wall clock in seconds. ``clock_offset`` is by how many seconds sipgate's is
+    ahead of it (to a second; None until a good answer told).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token_id: str,
+        token: SecretStr,
+        timeout: float,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        secret = token.get_secret_value()
+        basic = base64.b64encode(f"{token_id}:{secret}".encode()).decode()
+        self._secrets = (secret, basic)
+        self._clock = clock
+        self._transport = Transport(base_url, token_id, secret, timeout)
+        self.clock_offset: float | None = None
+
+    def close(self) -> None:
+        """Close the connections that are kept alive."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def submit(
+        self,
+        *,
+        faxline: str,
+        recipient: str,
+        filename: str,
+        document: BinaryIO,
+        size: int,
+        sha256: str,
+    ) -> Answer:
+        """Submit a document of ``size`` bytes with this SHA-256 (hexadecimal).
+
+        Raises DocumentChanged if the document is not that one or cannot be read: nothing was
+        submitted then.
+        """
+        name = filename.encode("utf-8", "backslashreplace").decode()
+        fields = {"faxlineId": faxline, "recipient": recipient, "filename": name}
+        upload = Upload(fields, "base64Content", document, size, sha256)
+        try:
+            reply = self._transport.post("/sessions/fax", upload, limit=SMALL)
+        except NoAnswer as lost:
+            came = Came(None, handed_over=lost.handed_over, misconfigured=lost.misconfigured)
+            return Answer(decide(came), None, None, lost.words, None, lost.advice)
+        self._learn_time(reply)
+        came = Came(
+            reply.status,
+            session_id=_session_id(reply),
+            proxy="Proxy-Authenticate" in reply.headers,
+            retry_after=self._retry_after(reply),
+            handed_over=reply.handed_over,
+        )
+        return self._answer(decide(came), reply, came.session_id)
+
+    def history(
+        self, *, faxlines: Iterable[str], since: datetime, limit: int = 1000, archived: bool = False
+    ) -> History:
+        """List the outgoing faxes of ``faxlines`` since then (by sipgate's clock).
+
+        The archived ones and the others are two lists. ``limit`` entries a request, at most 1000.
+        """
+        params = [("types", "FAX")]
+        # Nobody says whether a fax that failed counts as missed.
+        params += [("directions", "OUTGOING"), ("directions", "MISSED_OUTGOING")]
+        params += [("connectionIds", faxline) for faxline in sorted(set(faxlines))]
+        params += [("from", since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))]
+        params += [("archived", str(archived).lower()), ("limit", str(min(limit, 1000)))]
+        found = History()
+        ids: set[str] = set()
+        total: int | None = None
+        offset = 0
+        for _ in range(MOST_PAGES):
+            reply = self._ask("/history", [*params, ("offset", str(offset))], limit=LARGE)
+            page = self._read(HistoryPage, reply)
+            known = len(ids)
+            for each in page.items:
+                one = _shaped(HistoryEntry, each)
+                if one is not None and one.id not in ids:
+                    ids.add(str(one.id))
+                    if _is_outgoing_fax(one):
+                        found.append(_entry(one, archived=archived))
+            offset += len(page.items)
+            total = page.total
+            more = len(page.items) >= limit if total is None else offset < total
+            if not more or len(ids) == known:
+                break
+        else:
+            more = True
+        found.complete = not more and len(ids) >= (offset if total is None else total)
+        return found
+
+    def entry(self, session_id: str) -> Entry | None:
+        """Return one fax of the history; None where sipgate does not know it (yet)."""
+        reply = self._ask(f"/history/{quote(session_id, safe='')}", tolerate={400, 404})
+        if reply.status in {400, 404}:
+            return None
+        one = self._read(HistoryEntry, reply)
+        if one.id != session_id:
+            raise Unreachable(self._unreadable(reply))
+        return _entry(one, archived=False)
+
+    def account(self) -> AccountReport:
+        """Return what the token may see of its account."""
+        user = self._read(UserInfo, self._ask("/authorization/userinfo")).sub
+        faxlines: dict[str, Faxline] | None = None
+        for path in (f"/{user}/faxlines", "/groupfaxlines"):
+            reply = self._ask(path, tolerate={403, 404})
+            if reply.status in {403, 404}:
+                continue
+            faxlines = faxlines or {}
+            for each in self._read(Faxlines, reply).items:
+                line = _shaped(FaxlineShape, each)
+                if line is not None:
+                    faxlines.setdefault(line.id, Faxline(line.id, line.alias, bool(line.can_send)))
+        reply = self._ask("/balance", tolerate={403, 404})
+        balance = _shaped_json(Balance, reply.body) if reply.status not in {403, 404} else None
+        return AccountReport(
+            user,
+            None if faxlines is None else tuple(faxlines.values()),
+            None if balance is None else balance.amount / 10_000,
+            None if balance is None else balance.currency,
+        )
+
+    def _ask(
+        self,
+        path: str,
+        params: Iterable[tuple[str, str]] = (),
+        *,
+        tolerate: Collection[int] = (),
+        limit: int = SMALL,
+    ) -> Reply:
+        try:
+            reply = self._transport.get(path, list(params), limit=limit)
+        except NoAnswer as lost:
+            outcome = Outcome.HOLD if lost.misconfigured else Outcome.LATER
+            answer = Answer(outcome, None, None, lost.words, None, lost.advice)
+            raise Unreachable(answer) from lost
+        self._learn_time(reply)
+        if reply.status == HTTPStatus.OK or reply.status in tolerate:
+            return reply
+        # A question takes nothing: what would hold a submission holds, the rest can be repeated.
+        outcome = decide(Came(reply.status, proxy="Proxy-Authenticate" in reply.headers))
+        holds = outcome is Outcome.HOLD
+        raise Unreachable(self._answer(Outcome.HOLD if holds else Outcome.LATER, reply))
+
+    def _read(self, shape: type[_Shaped], reply: Reply) -> _Shaped:
+        read = _shaped_json(shape, reply.body)
+        if read is None:
+            raise Unreachable(self._unreadable(reply))
+        return read
+
+    def _unreadable(self, reply: Reply) -> Answer:
+        words = f"sipgate's answer cannot be read ({reply.status})"
+        return Answer(Outcome.LATER, None, reply.status, words, self._retry_after(reply))
+
+    def _answer(self, outcome: Outcome, reply: Reply, session_id: str | None = None) -> Answer:
+        if outcome is Outcome.ACCEPTED:
+            return Answer(outcome, session_id, reply.status, "accepted", None)
+        if reply.status in range(200, 300):
+            words, advice = f"sipgate's answer cannot be read ({reply.status})", ""
+        else:
+            words, advice = phrase(reply.status, proxy="Proxy-Authenticate" in reply.headers)
+            if said := self._redacted(own_words(reply.body)):
+                words = f"{words}: {said}"
+        return Answer(outcome, None, reply.status, words, self._retry_after(reply), advice)
+
+    def _redacted(self, text: str) -> str:
+        for secret in filter(None, self._secrets):
+            text = text.replace(secret, "[...]")
+        return text if len(text) <= LONGEST_WORDS else text[:LONGEST_WORDS].rstrip() + "..."
+
+    def _learn_time(self, reply: Reply) -> None:
+        # Only what comes with a good answer is surely sipgate's clock, not some proxy's.
+        at = _date(reply.headers.get("Date"))
+        if reply.status == HTTPStatus.OK and at is not None:
+            self.clock_offset = at - self._clock()
+
+    def _retry_after(self, reply: Reply) -> float | None:
+        text = reply.headers.get("Retry-After", "").strip()
+        if text.isascii() and text.isdigit():
+            seconds = float(text)
+        elif (until := _date(text)) is not None:
+            now = _date(reply.headers.get("Date"))
+            seconds = until - (self._clock() if now is None else now)
+        else:
+            return None
+        return min(max(seconds, 1.0), LONGEST_DELAY)
+
+
+def _session_id(reply: Reply) -> str | None:
+    taken = _shaped_json(Taken, reply.body)
+    return None if taken is None else str(taken.session_id)
+
+
+def _shaped_json(shape: type[_Shaped], body: bytes) -> _Shaped | None:
+    try:
+        return shape.model_validate_json(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _shaped(shape: type[_Shaped], value: Any) -> _Shaped | None:
+    try:
+        return shape.model_validate(value)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_outgoing_fax(one: HistoryEntry) -> bool:
+    """Tell, in case that the server does not know the filters; what is not said is taken for so."""
+    return one.type in {"", "FAX"} and one.direction not in {"INCOMING", "MISSED_INCOMING"}
+
+
+def _entry(one: HistoryEntry, *, archived: bool) -> Entry:
+    return Entry(
+        session_id=str(one.id),
+        target=one.target,
+        status=one.status,
+        created=one.created,
+        pages=one.pages,
+        faxlines=tuple(one.faxlines),
+        archived=archived if one.archived is None else one.archived,
+    )
+
+
+def _date(text: str | None) -> float | None:
+    """Return the seconds since 1970 of an HTTP date; None for anything else."""
+    try:
+        at = parsedate_to_datetime(text or "")
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,187 @@
+"""What sipgate's answers look like, and what they are called for people.
+
+The shapes forgive what does not matter: unknown fields are ignored, and a field that is missing or
+of a wrong type becomes its default. What does matter is strict: a session id is usable or the
+answer is unreadable.
+"""
+
+import json
+import re
+import unicodedata
+from datetime import UTC, datetime
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+
+LONGEST_WORDS = 200  # characters of sipgate's own words that people get to see
+
+
+def _session_id(value: str | int) -> str:
+    text = str(value)
+    if not re.fullmatch(r"[!-~]{1,100}", text) or text in {".", ".."}:
+        raise ValueError("not usable as a session id")
+    return text
+
+
+def _instant(value: Any) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError("an instant is a string")  # noqa: TRY004 - pydantic wants this kind
+    at = datetime.fromisoformat(value)
+    try:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("out of range") from error
+
+
+def _or(default: Any) -> WrapValidator:
+    """Take a default where a value is of a wrong type or out of range."""
+
+    def lenient(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return read(value)
+        except ValidationError:
+            return default
+
+    return WrapValidator(lenient)
+
+
+SessionId = Annotated[str | int, AfterValidator(_session_id)]
+Text = Annotated[str, Field(max_length=200), _or("")]
+Instant = Annotated[datetime, PlainValidator(_instant), _or(None)]
+Names = Annotated[list[Annotated[str, Field(max_length=50)]], _or([])]
+Flag = Annotated[bool, _or(None)]  # None: not said
+Count = Annotated[int, Field(ge=0, lt=2**31), _or(None)]
+
+
+class _Shape(BaseModel):
+    """Types are taken as they are: no "1" for 1, no 1 for true."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class Taken(_Shape):
+    """The answer to a POST that was accepted."""
+
+    session_id: SessionId = Field(alias="sessionId")
+
+
+class HistoryEntry(_Shape):
+    """One entry of the history. Only its id must be there."""
+
+    id: SessionId
+    type: Text = ""
+    direction: Text = ""
+    target: Text = ""
+    status: Text = Field(default="", alias="faxStatusType")
+    created: Instant | None = None
+    pages: Count | None = Field(default=None, alias="pageCount")
+    faxlines: Names = Field(default=[], alias="connectionIds")
+    archived: Flag | None = None
+
+
+class HistoryPage(_Shape):
+    """A list of entries, each to be read by itself so that a bad one spoils no other."""
+
+    items: list[Any]
+    total: Count | None = Field(default=None, alias="totalCount")
+
+
+class UserInfo(_Shape):
+    """Whose token it is; ``sub`` is a part of addresses."""
+
+    sub: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,50}$")]
+
+
+class FaxlineShape(_Shape):
+    """A fax line."""
+
+    id: Annotated[str, Field(max_length=50)]
+    alias: Text = ""
+    can_send: Flag | None = Field(default=None, alias="canSend")
+
+
+class Faxlines(_Shape):
+    """The fax lines, each to be read by itself."""
+
+    items: list[Any]
+
+
+class Balance(_Shape):
+    """In ten-thousandths of the currency (as sipgate's Windows driver reads it)."""
+
+    amount: Annotated[Decimal, Field(ge=-(10**12), le=10**12)]
+    currency: Text = ""
+
+
+_CHECK_LOGIN: Final = (
+    "Check TOKEN_ID and TOKEN. A new personal access token can be made in the sipgate account; it "
+    "needs the scopes sessions:fax:write and history:read."
+)
+_CHECK_RIGHTS: Final = (
+    "Check in the sipgate account that faxing is booked, that the fax line belongs to the token's "
+    "user and may send, and that the token has the scopes sessions:fax:write and history:read; and "
+    "log in to the web app once, in case the password must be reset."
+)
+_CHECK_URL: Final = "Check base_url in the config, and any proxy between here and sipgate."
+
+PHRASES: Final[dict[int, tuple[str, str]]] = {
+    # status: what it is called, what to do about it
+    400: ("sipgate rejected the request", ""),
+    401: ("sipgate refused the token", _CHECK_LOGIN),
+    402: ("the balance of the sipgate account is insufficient", "Top up the sipgate account."),
+    403: ("sipgate does not allow this", _CHECK_RIGHTS),
+    404: ("sipgate does not know the address", _CHECK_URL),
+    405: ("sipgate does not take this request at the address", _CHECK_URL),
+    407: ("sipgate says that this is no valid fax number", "Check the recipient's number."),
+    413: ("the document is too large for sipgate", "Send it in several parts."),
+    415: ("sipgate did not see the request's content type", _CHECK_URL),
+    429: ("sipgate asks for fewer requests", ""),
+}
+PROXY_PHRASE: Final = (
+    "the proxy asks for a login",
+    "Check the proxy in the environment (HTTPS_PROXY, NO_PROXY) and its login.",
+)
+
+
+def phrase(status: int, *, proxy: bool) -> tuple[str, str]:
+    """Return what an answer is called, with its status, and the advice that goes with it."""
+    if proxy and status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        what, advice = PROXY_PHRASE
+    elif status in PHRASES:
+        what, advice = PHRASES[status]
+    elif status in range(300, 400):
+        what, advice = "the answer points to another address", _CHECK_URL
+    elif status in range(500, 600):
+        what, advice = "sipgate has trouble of its own", ""
+    else:
+        what, advice = "an answer that nobody expected", ""
+    return f"{what} ({status})", advice
+
+
+def own_words(body: bytes) -> str:
+    """Return what the server says itself, on one short line; "" where it says nothing readable.
+
+    Errors come as ``{"name", "message"}``, as plain text, or empty; pages of HTML say nothing.
+    """
+    text = body.decode("utf-8", "replace")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    if isinstance(value, dict):
+        value = next((v for k in ("message", "error", "name") if (v := value.get(k))), "")
+    if not isinstance(value, str) or value.lstrip().startswith("<"):
+        return ""
+    plain = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in value[:10_000])
+    return " ".join(plain.split())

@@ -1,0 +1,277 @@
+"""HTTP as bytes: one request out, one reply in, and the truth about how far it got.
+
+With ``connection``, the only module that knows requests and urllib3. It promises:
+
+* ``NoAnswer.handed_over`` and ``Reply.handed_over`` are false only when it is certain that the
+  request was not sent whole: then it cannot have been taken.
+* Each answer is bounded: in time by ``timeout`` seconds from the end of the request to the last
+  byte of the answer, however slowly head and body drip; in memory by the caller's limit, also for
+  what a compressed body inflates to. A look-up of the name is bounded by the resolver alone.
+* An upload takes constant memory; each send must make progress within ``timeout`` seconds.
+* The credentials go to ``base_url`` only: no redirect is followed, no ``.netrc`` and no cookie is
+  used, TLS certificates are always verified. Proxies come from the environment, never for loopback.
+
+Nothing here knows what a status means; that is in ``sipgate``.
+"""
+
+import contextlib
+import errno
+import http.client
+import ipaddress
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationValueError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+)
+
+from faxdrop import __version__
+from faxdrop.connection import POOLS, DocumentChanged, Upload
+
+CHUNK = 16 * 1024  # bytes of an answer read at once
+CONNECT_SECONDS = 30.0  # for one address, and again for the TLS handshake
+_TUNNEL = re.compile(r"Tunnel connection failed: ([0-9]{3})")
+
+
+class NoAnswer(Exception):  # noqa: N818 - what happened, not whose error
+    """No answer came. ``words`` say why, for people, without secrets.
+
+    ``handed_over``: the request may have been taken. ``advice`` is what a person can do about it;
+    ``misconfigured``: nothing but that will help.
+    """
+
+    def __init__(
+        self, words: str, *, handed_over: bool, advice: str = "", misconfigured: bool = False
+    ) -> None:
+        super().__init__(words)
+        self.words = words
+        self.handed_over = handed_over
+        self.advice = advice
+        self.misconfigured = misconfigured
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: ``body`` is what could be read of it within the limits."""
+
+    status: int
+    headers: Mapping[str, str]  # names in any case
+    body: bytes
+    handed_over: bool  # of the request: whether its body may have been complete
+
+
+class _Adapter(HTTPAdapter):
+    """Makes requests use the connections of ``connection``."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if type(manager) is urllib3.ProxyManager:  # one for SOCKS has connections of its own kind
+            manager.pool_classes_by_scheme = POOLS
+        return manager
+
+
+class _Http(requests.Session):
+    """Follows no redirect, and does not even look where it leads (which would read its body)."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        del resp
+
+
+class Transport:
+    """The way to one API. ``timeout`` is in seconds. Several threads may use it at once."""
+
+    def __init__(self, base_url: str, token_id: str, token: str, timeout: float) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._credentials = (token_id.encode(), token.encode())
+        self._timeout = timeout
+        self._host = _host_of(self._base_url)
+        self._http = self._open()
+
+    def close(self) -> None:
+        """Close the connections that are kept alive."""
+        self._http.close()
+
+    def get(self, path: str, params: Sequence[tuple[str, str]] = (), *, limit: int) -> Reply:
+        """Ask for ``path``; read up to ``limit`` bytes. Raise NoAnswer."""
+        return self._fetch(self._http, path, limit, params=list(params))
+
+    def post(self, path: str, upload: Upload, *, limit: int) -> Reply:
+        """Hand ``upload`` over; raise NoAnswer, or DocumentChanged (nothing was submitted).
+
+        Each has a connection of its own: one that was kept alive may be dead already, and then
+        the body would vanish in it with an outcome that nobody knows.
+        """
+        upload.timeout = self._timeout
+        with self._open() as once:
+            return self._fetch(once, path, limit, data=upload)
+
+    def _open(self) -> _Http:
+        opened = _Http()
+        opened.auth = HTTPBasicAuth(*self._credentials)  # given here, .netrc is never asked
+        opened.headers.update(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": f"faxdrop/{__version__}",
+            }
+        )
+        opened.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        opened.mount("http://", _Adapter())
+        opened.mount("https://", _Adapter())
+        return opened
+
+    def _fetch(
+        self,
+        opened: _Http,
+        path: str,
+        limit: int,
+        *,
+        params: Any = None,
+        data: Upload | None = None,
+    ) -> Reply:
+        try:
+            with opened.request(
+                "GET" if data is None else "POST",
+                self._base_url + path,
+                params=params,
+                data=data,  # an iterable with a length: streamed
+                headers={"Content-Type": "application/json"} if data is not None else None,
+                timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
+                allow_redirects=False,
+                stream=True,
+                verify=True,
+                proxies={"no_proxy": self._host} if _is_loopback(self._host) else None,
+            ) as response:
+                body = _read(response, limit)
+                handed_over = data is None or data.handed_over
+                return Reply(response.status_code, response.headers, body, handed_over)
+        except DocumentChanged:
+            raise
+        except Exception as error:  # noqa: BLE001 - what it is changes the words only, not the truth
+            no_answer = self._no_answer(error, data)
+        # Out here it is chained to nothing: what those errors carry (proxy URLs, headers) must not
+        # reach a log.
+        raise no_answer
+
+    def _no_answer(self, error: Exception, upload: Upload | None) -> NoAnswer:
+        handed_over = upload is not None and upload.handed_over
+        if upload is not None and upload.trouble is not None and not handed_over:
+            words = f"the connection to {self._host} broke while the document was handed over"
+            return NoAnswer(f"{words} ({_short(upload.trouble)})", handed_over=False)
+        words, advice, misconfigured = self._explain(error)
+        return NoAnswer(
+            words,
+            handed_over=handed_over,
+            advice=advice,
+            misconfigured=misconfigured and not handed_over,
+        )
+
+    def _explain(self, error: Exception) -> tuple[str, str, bool]:
+        """Return what happened, the advice, and whether only a change of the set-up will help."""
+        causes = list(_causes(error))
+        refusals = [found[1] for cause in causes if (found := _TUNNEL.search(str(cause)))]
+        for kind, words, advice, misconfigured in _EXPLANATIONS:
+            for cause in causes:
+                if isinstance(cause, kind):
+                    break
+            else:
+                continue
+            if refusals and kind is ProxyError:
+                words = f"the proxy refused the connection to {{host}} ({refusals[0]})"  # noqa: PLW2901
+                misconfigured = refusals[0] == "407"  # noqa: PLW2901
+            text = words.format(host=self._host, seconds=f"{self._timeout:g}", why=_short(cause))
+            return text, advice, misconfigured
+        return f"no answer from {self._host} ({_short(error)})", "", False
+
+
+_CHECK_PROXY = "Check the proxy in the environment (HTTPS_PROXY, NO_PROXY) and its login."
+_CHECK_TLS = "Check this machine's clock, its certificates, and whether a proxy opens TLS."
+_CHECK_URL = "Check base_url in the config and the proxy in the environment (HTTPS_PROXY)."
+
+_EXPLANATIONS: tuple[tuple[type[BaseException], str, str, bool], ...] = (
+    # kind of error           words                                          advice, set-up is wrong
+    (ProxyError, "no connection to {host} through the proxy", _CHECK_PROXY, False),
+    (ssl.SSLError, "no trusted connection to {host} ({why})", _CHECK_TLS, False),
+    (NameResolutionError, "the name {host} cannot be looked up", "", False),
+    (NewConnectionError, "no connection to {host} ({why})", "", False),
+    (ConnectTimeoutError, "no connection to {host} in time", "", False),
+    (http.client.RemoteDisconnected, "{host} closed the connection without an answer", "", False),
+    (http.client.HTTPException, "what {host} answered is not HTTP", "", False),
+    (TimeoutError, "no whole answer from {host} within {seconds} s", "", False),
+    (requests.exceptions.InvalidURL, "this address cannot be used", _CHECK_URL, True),
+    (requests.exceptions.InvalidSchema, "this kind of address cannot be used", _CHECK_URL, True),
+    (requests.exceptions.MissingSchema, "this address cannot be used", _CHECK_URL, True),
+    (LocationValueError, "this address cannot be used", _CHECK_URL, True),
+    (UnicodeError, "this address cannot be used", _CHECK_URL, True),
+    (ConnectionError, "the connection to {host} was lost ({why})", "", False),
+)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it was made from: the libraries wrap in several ways."""
+    seen: list[BaseException] = []
+    waiting: list[Any] = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if not isinstance(one, BaseException) or any(one is other for other in seen):
+            continue
+        seen.append(one)
+        yield one
+        waiting += [getattr(one, "reason", None), one.__cause__, one.__context__, *one.args]
+
+
+def _short(error: BaseException) -> str:
+    """Say an error in a few words that can hold no secret: never the text that it carries."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError):
+            # OpenSSL fills these in; an error made elsewhere lacks them.
+            why = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
+            return str(why or "TLS").replace("_", " ").lower()
+        if isinstance(cause, TimeoutError):
+            return "no progress"
+        if isinstance(cause, OSError) and (cause.errno or 0) in errno.errorcode:
+            return os.strerror(cause.errno or 0)
+    return type(error).__name__
+
+
+def _host_of(url: str) -> str:
+    with contextlib.suppress(ValueError):
+        return urlsplit(url).hostname or url
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _read(response: requests.Response, limit: int) -> bytes:
+    """Return what can be read of the body, at most ``limit`` bytes after decompression."""
+    if response.headers.get("Content-Encoding", "identity").lower() not in {"identity", "gzip"}:
+        return b""  # not asked for
+    body = bytearray()
+    # A body that breaks off is as good as what was read of it: a whole JSON text is a whole one.
+    with contextlib.suppress(Exception):
+        while len(body) <= limit and (piece := response.raw.read1(CHUNK, decode_content=True)):
+            body += piece
+    return bytes(body[:limit])
