@@ -1,37 +1,56 @@
 """The commands. The only module that prints."""
 
+import contextlib
 import json
 import os
 import secrets
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import click
+import structlog
+from rich.console import Console, RenderableType
 
-from faxdrop import __version__, logs, receipt
+from faxdrop import __version__, logs, mounts, orders, overview, receipt, screens
 from faxdrop.config import DEFAULT_PATH, ConfigError, load
+from faxdrop.job import shown
+from faxdrop.orders import Answered, Cancellation, OrderError, PerhapsSentError
+from faxdrop.ownership import acting_as_owner, name_of, owner_of
 from faxdrop.settings import Config
 from faxdrop.simulator import MAGIC, Simulator
-from faxdrop.spool import SpoolError
+from faxdrop.spool import Spool, SpoolError
+
+log = structlog.stdlib.get_logger(__name__)
 
 EX_CONFIG = 78  # sysexits.h: something was found in an unconfigured or misconfigured state
+_CANCEL_WITHIN = 5.0  # seconds that the daemon is given to answer
+_WIDE = 200  # characters a line, where no terminal says how many it has
 
 
 class _Commands(click.Group):
     """All commands; turns our errors into words and an exit status."""
 
     def invoke(self, ctx: click.Context) -> object:
+        status = 1
         try:
             return super().invoke(ctx)
         except ConfigError as error:
             click.echo(f"faxdrop: {error}", err=True)
-            ctx.exit(EX_CONFIG)
-        except SpoolError as error:
+            status = EX_CONFIG
+        except (SpoolError, OrderError) as error:
             click.echo(f"faxdrop: {error}", err=True)
-            ctx.exit(1)
+        except OSError as error:
+            click.echo(f"faxdrop: {_of_the_system(error)}", err=True)
+        raise click.exceptions.Exit(status)
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which one needs them, which is that below."""
+        return list(self.commands)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,7 +80,10 @@ def run(config_path: Path, *, simulate: bool) -> None:
     config = load(config_path, os.environ, simulate=simulate)
     logs.configure(sys.stderr, secrets=() if simulate else _secrets(config))
     if simulate:
-        with Simulator() as simulator:
+        with Simulator(ledger=config.root / ".faxdrop" / "simulated-faxes") as simulator:
+            log.info(
+                "simulator.ready", base_url=simulator.base_url, control_url=simulator.control_url
+            )
             reload = partial(_simulated, config_path, simulator)
             ended = service.run(reload(), reload)
     else:
@@ -167,10 +189,174 @@ def _where(simulator: Simulator, *, as_json: bool) -> str:
     return "\n".join(lines)
 
 
+@main.command()
+@click.option("--all", "everything", is_flag=True, help="List every document, however many.")
+@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-overview/1).")
+@click.pass_obj
+def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
+    """Show what is in the inbox and on its way, and what is in its way.
+
+    Works while the daemon runs and while it does not, and changes nothing. What is done with lies
+    in sent/ and failed/, each with its receipt.
+    """
+    config = _without_secrets(config_path)
+    now = datetime.now(UTC)
+    with _spool_of(config) as spool:
+        seen = overview.look(spool, config.inbox, now)
+    if as_json:
+        click.echo(seen.model_dump_json(indent=2))
+    else:
+        _show(screens.status(seen, now, everything=everything))
+
+
+@main.command()
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
+@click.option("--even-if-sent", is_flag=True, help="Also what may have been sent already.")
+@click.pass_obj
+def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> None:
+    """Put documents from failed/ back into their inbox, to be faxed again.
+
+    FILE is a PDF in failed/. Its receipt is removed; the next one tells the whole story of the new
+    try. A document that may have been sent already (outcome_unknown, no_final_status) is only put
+    back with --even-if-sent.
+    """
+    failures = 0
+    with _spool_of(_without_secrets(config_path)) as spool:
+        for file in dict.fromkeys(map(orders.document_of, files)):
+            try:
+                target = orders.retry(spool, file, even_if_sent=even_if_sent)
+            except PerhapsSentError as error:
+                failures += 1
+                click.echo(
+                    f"faxdrop: {error} To fax it again all the same: --even-if-sent", err=True
+                )
+            except OrderError as error:
+                failures += 1
+                click.echo(f"faxdrop: {error}", err=True)
+            else:
+                click.echo(f"Back in the inbox: {_name(target)}")
+        if failures < len(files) and not spool.is_locked():
+            click.echo("faxdrop is not running: it is faxed when it does (faxdrop run).")
+    if failures:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.pass_obj
+def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
+    """Cancel faxes that are waiting; JOB is an id that `faxdrop status` shows.
+
+    A document that waits is moved to failed/ and not faxed (again). A fax that sipgate has already
+    taken cannot be taken back: it may arrive, and only further attempts are cancelled. A document
+    that is still in the inbox has no id yet: just take it out.
+    """
+    config = _without_secrets(config_path)
+    failures = 0
+    with _spool_of(config) as spool:
+        for job_id in jobs:
+            try:
+                answered = orders.cancel(
+                    spool, job_id, config.sending, now=datetime.now(UTC), pause=_patience()
+                )
+            except OrderError as error:
+                failures += 1
+                click.echo(f"faxdrop: {error}", err=True)
+            else:
+                click.echo(_cancelled(answered))
+                failures += answered.what is Cancellation.TOO_LATE
+    if failures:
+        raise SystemExit(1)
+
+
+def _cancelled(answered: Answered) -> str:
+    """Say what a cancellation came to."""
+    job = answered.job
+    what = screens.plain(shown(job.name))
+    if job.folder is not None:
+        what += f" to {screens.plain(shown(job.folder))}"
+    where = f" It lies in {_name(answered.filed)}." if answered.filed else ""
+    match answered.what:
+        case Cancellation.CANCELLED:
+            again = " again" if job.attempts else ""
+            return f"Cancelled: {what} is not faxed{again}.{where}"
+        case Cancellation.REST:
+            return (
+                f"{what} is with sipgate and cannot be taken back: this attempt goes on, and the "
+                "fax may arrive. There will be no further attempt."
+            )
+        case Cancellation.ASKED:
+            return (
+                f"{what} is in faxdrop's hands at this moment; it is cancelled as soon as they are "
+                "free. What became of it: faxdrop status"
+            )
+        case Cancellation.TOO_LATE:
+            return f"Too late: {what} has come to its end.{where}"
+
+
+def _patience() -> Callable[[], bool]:
+    """Return what pauses a little, and returns False when it has paused long enough."""
+    left = iter(range(int(_CANCEL_WITHIN / 0.05)))
+    never = threading.Event()
+
+    def pause() -> bool:
+        never.wait(0.05)
+        return next(left, None) is not None
+
+    return pause
+
+
 @main.command("receipt-schema")
 def receipt_schema() -> None:
     """Print the JSON Schema of the receipts."""
     click.echo(json.dumps(receipt.schema(), indent=2))
+
+
+def _without_secrets(config_path: Path) -> Config:
+    """Load the config for a command that never talks to sipgate: no token is needed."""
+    return load(config_path, os.environ, simulate=True)
+
+
+@contextlib.contextmanager
+def _spool_of(config: Config) -> Iterator[Spool]:
+    """Yield the spool of a config, not opened; root acts as its owner."""
+    missing = mounts.missing_mount(config.root)
+    if missing is not None:
+        raise SpoolError(f"Nothing is mounted on {missing}. Mount it: mount {missing}")
+    if not config.root.is_dir():
+        raise SpoolError(
+            f"The folder {_name(config.root)} is not there. Make it, mount it, or correct `root` "
+            "in the config."
+        )
+    with acting_as_owner(config.root):
+        spool = Spool(config.root)
+        if spool.home.is_dir() and not os.access(spool.home, os.R_OK | os.X_OK):
+            owner = owner_of(spool.home)
+            raise SpoolError(
+                f"{_name(spool.home)} is {owner}'s alone, and you are {name_of(os.geteuid())}: "
+                f"sudo -u {owner} faxdrop ..., or sudo faxdrop ..."
+            )
+        yield spool
+
+
+def _show(screen: RenderableType) -> None:
+    """Print a screen: with colours on a terminal, and as plain text elsewhere."""
+    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDE
+    console.print(screen)
+
+
+def _name(path: Path) -> str:
+    return screens.plain(shown(str(path)))
+
+
+def _of_the_system(error: OSError) -> str:
+    """Return what the system says of a file."""
+    about = f"{_name(Path(os.fsdecode(error.filename)))}: " if error.filename else ""
+    return f"{about}{error.strerror or error}"
 
 
 if __name__ == "__main__":

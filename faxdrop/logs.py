@@ -26,7 +26,9 @@ _SECRET_TEXT = (
     (re.compile(r"\b(Basic|Bearer)\s+[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {REDACTED}"),
     # An address may itself be the key to a report: only what is no more than a server stays.
     (
-        re.compile(r"\b(https?://)(?![^/\s\"'@?#]+(?:/v2)?/?(?:[\s\"'),]|$))[^\s\"'<>]+"),
+        re.compile(
+            r"\b(https?://)(?![^/\s\"'@?#]+(?:/v2|/simulator)?/?(?:[\s\"'),]|$))[^\s\"'<>]+"
+        ),
         rf"\1{REDACTED}",
     ),
 )

@@ -287,6 +287,37 @@ class Spool:
             self._disk.remove(receipt)
         return target
 
+    def find_filed(self, job: Job) -> Path | None:
+        """Return where a job's document is filed, None if it is not (or was taken away)."""
+        for top in (self.sent, self.failed):
+            filed = self._filed(job, top / job.folder if job.folder is not None else top)
+            if filed is not None and os.path.lexists(filed):
+                return filed
+        return None
+
+    def try_moves(self) -> dict[Path, OSError]:
+        """Move an empty file through all folders, as documents are; return where it did not go.
+
+        Its name is one that the inbox passes over, so a daemon may be at work. Raises OSError if
+        there is not even a place to begin.
+        """
+        name = f".faxdrop-check-{os.getpid()}"
+        here = (self.home if self.home.is_dir() else self.root) / name
+        os.close(self._disk.open_new(here, 0o600))
+        refused: dict[Path, OSError] = {}
+        try:
+            for top in (self.inbox, self.sent, self.failed):
+                for folder in (top, *_folders(top)) if top.is_dir() else ():
+                    try:
+                        self._disk.move(here, folder / name)
+                    except OSError as error:
+                        refused[folder] = error
+                    else:
+                        here = folder / name
+        finally:
+            self._disk.remove(here)
+        return refused
+
     # -- what stands on disk ----------------------------------------------------------------
 
     def jobs(self) -> Iterator[Job]:
@@ -348,6 +379,11 @@ class Spool:
     def corrupt_count(self) -> int:
         """Count what lies in corrupt/."""
         return sum(1 for _ in _folders(self._corrupt))
+
+    @property
+    def corrupt_folder(self) -> Path:
+        """Where lies what could not be read."""
+        return self._corrupt
 
     # -- words between the commands and the daemon --------------------------------------------
 

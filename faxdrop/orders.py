@@ -1,0 +1,149 @@
+"""What a person can order: that a document is faxed again, or that a fax is cancelled.
+
+Orders are carried out by the daemon where one is at work, and under its lock where none is.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from pathlib import Path
+
+from faxdrop.job import FINAL, Job, ReasonCode, State, shown
+from faxdrop.lifecycle import Cancelled, Policy, advance
+from faxdrop.spool import RECEIPT_SUFFIX, Spool, SpoolError
+
+_PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS}
+
+
+class OrderError(Exception):
+    """An order that cannot be carried out; the text says why and what to do."""
+
+
+class PerhapsSentError(OrderError):
+    """The fax may have arrived already: to fax it again, somebody must want that."""
+
+
+class Cancellation(Enum):
+    """What became of the wish to cancel a fax."""
+
+    CANCELLED = auto()  # it is not faxed (again)
+    REST = auto()  # it is with sipgate; no further attempt is made
+    ASKED = auto()  # the daemon has it in hand, and will do it then
+    TOO_LATE = auto()  # it had come to its end
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of a cancellation, and of which job."""
+
+    what: Cancellation
+    job: Job
+    filed: Path | None = None  # where it lies now, if it is filed
+
+
+def retry(spool: Spool, file: Path, *, even_if_sent: bool = False) -> Path:
+    """Put a document from failed/ back into its inbox, and return its path there.
+
+    ``file`` may also be its receipt. Raises OrderError, and PerhapsSentError unless
+    ``even_if_sent`` where the receipt does not rule out that the fax arrived.
+    """
+    document = document_of(file)
+    code = _reason(document)
+    if code in _PERHAPS_SENT and not even_if_sent:
+        raise PerhapsSentError(
+            f"{shown(str(document))} may have been sent already ({code}). Ask the recipient, or "
+            "look into the sipgate account."
+        )
+    try:
+        return spool.put_back(document)
+    except SpoolError as error:
+        raise OrderError(shown(str(error))) from None
+    except OSError as error:
+        raise OrderError(
+            f"{shown(str(error.filename or document))}: {error.strerror or error}"
+        ) from None
+
+
+def document_of(file: Path) -> Path:
+    """Return the document that a file is, or is the receipt of."""
+    if file.name.endswith(RECEIPT_SUFFIX):
+        document = file.with_name(file.name.removesuffix(RECEIPT_SUFFIX))
+        if os.path.lexists(document):
+            return document
+    return file
+
+
+def _reason(document: Path) -> str | None:
+    """Return the reason code in the receipt beside a document, None if there is none to read."""
+    try:
+        receipt = json.loads(document.with_name(document.name + RECEIPT_SUFFIX).read_bytes())
+        return str(receipt["reason"]["code"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def cancel(
+    spool: Spool, job_id: str, policy: Policy, *, now: datetime, pause: Callable[[], bool]
+) -> Answered:
+    """Cancel a fax, as far as that can be done.
+
+    Where a daemon is at work it is asked, and ``pause`` called until it has answered, or returns
+    False because that takes too long. Raises OrderError if there is no such job, and OSError.
+    """
+    if not spool.is_locked():
+        try:
+            spool.open()
+        except SpoolError:
+            if not spool.is_locked():
+                raise
+        else:
+            try:
+                return _cancelled_here(spool, _find(spool, job_id), policy, now)
+            finally:
+                spool.close()
+    job = _find(spool, job_id)
+    spool.ask_to_cancel(job.job_id)
+    while (known := _known(spool, job)) is None and pause():
+        pass
+    return known or Answered(Cancellation.ASKED, job)
+
+
+def _cancelled_here(spool: Spool, job: Job, policy: Policy, now: datetime) -> Answered:
+    if job.state in FINAL:
+        return Answered(Cancellation.TOO_LATE, job)
+    after = advance(job, Cancelled(), now, policy)
+    spool.record(after)
+    if after.state in FINAL:
+        return Answered(Cancellation.CANCELLED, after, spool.file_away(after))
+    return Answered(Cancellation.REST, after)
+
+
+def _known(spool: Spool, before: Job) -> Answered | None:
+    """Return what the daemon made of the wish, None while it has not said."""
+    after = next((job for job in spool.jobs() if job.job_id == before.job_id), None)
+    if after is None:
+        filed = spool.find_filed(before)
+        failed = filed is not None and filed.is_relative_to(spool.failed)
+        cancelled = failed and filed is not None and _reason(filed) == ReasonCode.CANCELLED
+        return Answered(
+            Cancellation.CANCELLED if cancelled else Cancellation.TOO_LATE, before, filed
+        )
+    if after.state is State.FAILED and after.cancelled:
+        return Answered(Cancellation.CANCELLED, after)
+    if after.state in FINAL:
+        return Answered(Cancellation.TOO_LATE, after)
+    return Answered(Cancellation.REST, after) if after.cancelled else None
+
+
+def _find(spool: Spool, job_id: str) -> Job:
+    for job in spool.jobs():
+        # A claim may have been interrupted before its rename: then the inbox has the document.
+        if job.job_id == job_id and os.path.lexists(spool.document(job)):
+            return job
+    raise OrderError(
+        f"No document with the job id {shown(job_id)!r} is on its way. The ids stand in: "
+        "faxdrop status"
+    )

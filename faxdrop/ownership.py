@@ -1,0 +1,49 @@
+"""Whose the folders are: commands that root starts act as that user, so that all stays theirs.
+
+A record that root wrote could not be read by the daemon, and what root may do proves nothing about
+the daemon's rights.
+"""
+
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = 0
+
+
+def owner_of(folder: Path) -> str:
+    """Return the name of a folder's owner, or its number where it has no name. Raises OSError."""
+    return name_of(folder.stat().st_uid)
+
+
+def name_of(uid: int) -> str:
+    """Return a user's name, or the number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+@contextmanager
+def acting_as_owner(folder: Path) -> Iterator[str]:
+    """Have the rights of a folder's owner for a while, if we are root; yield whose rights we have.
+
+    For everybody else, and where the folder is not there, nothing changes.
+    """
+    if os.geteuid() != ROOT or not folder.exists() or folder.stat().st_uid == ROOT:
+        yield name_of(os.geteuid())
+        return
+    status = folder.stat()
+    groups, group = os.getgroups(), os.getegid()
+    name = name_of(status.st_uid)
+    os.setgroups(os.getgrouplist(name, status.st_gid) if not name.isdigit() else [status.st_gid])
+    os.setegid(status.st_gid)
+    os.seteuid(status.st_uid)
+    try:
+        yield name
+    finally:
+        os.seteuid(ROOT)
+        os.setegid(group)
+        os.setgroups(groups)

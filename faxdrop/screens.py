@@ -1,0 +1,126 @@
+"""How reports look on a terminal: tables for rich, made of data alone. Nothing is printed here.
+
+Names come from whoever dropped a file, so they are shown and never obeyed: no markup of rich's and
+no control character of theirs takes effect.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from faxdrop.overview import INBOX, Document, Overview
+
+FIRST = 20  # documents that are listed unless all are wanted
+_STATE_WORDS = {
+    INBOX: "in the inbox",
+    "queued": "waiting",
+    "submitting": "being handed over",
+    "accepted": "with sipgate",
+    "unknown": "answer lost, being looked up",
+    "sent": "sent, being filed",
+    "failed": "failed, being filed",
+}
+
+
+def plain(text: str) -> str:
+    r"""Return text that steers no terminal: control characters become ``\n``, ``\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def status(overview: Overview, now: datetime, *, everything: bool) -> RenderableType:
+    """Return the screen of ``faxdrop status``."""
+    parts: list[RenderableType] = [_running(overview, now), *_in_the_way(overview, now)]
+    documents = overview.documents
+    if not documents:
+        return Group(*parts, Text("Nothing is in the inbox or on its way."))
+    counts = [
+        f"{number} {_STATE_WORDS[state]}" for state, number in overview.counts.items() if number
+    ]
+    parts.append(Text(f"{_many(len(documents), 'document')}: {', '.join(counts)}"))
+    shown = documents if everything else documents[:FIRST]
+    parts += ["", _documents(shown, now)]
+    if len(shown) < len(documents):
+        left = len(documents) - len(shown)
+        parts.append(Text(f"... and {_many(left, 'document')} more: faxdrop status --all"))
+    return Group(*parts)
+
+
+def _running(overview: Overview, now: datetime) -> Text:
+    if not overview.running:
+        return Text.assemble(
+            ("faxdrop is not running", "bold red"),
+            f" on {plain(overview.root)}: start it (systemctl start faxdrop, or faxdrop run).",
+        )
+    since = f", since {clock(overview.started_at, now)}" if overview.started_at else ""
+    pid = f" (pid {overview.pid}{since})" if overview.pid else ""
+    deaf = "" if overview.watching else " No events arrive from the inbox: it is read every few s."
+    return Text.assemble(
+        ("faxdrop is running", "bold green"), f" on {plain(overview.root)}{pid}.{deaf}"
+    )
+
+
+def _in_the_way(overview: Overview, now: datetime) -> Iterable[Text]:
+    told: dict[tuple[str, str], datetime] = {}
+    for hold in overview.holds:
+        since = told.get((hold.words, hold.advice), hold.since)
+        told[hold.words, hold.advice] = min(since, hold.since)
+    for (words, advice), since in told.items():
+        yield Text.assemble(
+            ("HELD", "bold red"),
+            f" since {clock(since, now)}: {plain(words)}. {plain(advice)}".rstrip()
+            + " It is tried again by itself; no document is lost or fails for it.",
+        )
+    for wrong in overview.problems:
+        yield Text.assemble(("LOOK", "bold yellow"), f" {plain(wrong.path)} {wrong.problem}")
+    if overview.corrupt:
+        yield Text.assemble(
+            ("LOOK", "bold yellow"),
+            f" {_many(overview.corrupt, 'record')} could not be read: see "
+            f"{plain(overview.corrupt_folder)}. Each has its document.pdf; whether it was faxed, "
+            "the sipgate account tells.",
+        )
+
+
+def _documents(documents: Sequence[Document], now: datetime) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("Document, recipient", overflow="fold")
+    table.add_column("State", overflow="fold")
+    table.add_column("Job, sipgate's id", no_wrap=True)
+    for one in documents:
+        to = plain(one.folder) if one.folder is not None else "(no recipient folder)"
+        if one.number is not None and one.number not in to.replace(" ", ""):
+            to += f" {one.number}"
+        state = Text(plain(one.words))
+        if one.next_attempt_at is not None:
+            state.append(f" at {clock(one.next_attempt_at, now)}")
+        notes = [f"since {clock(one.since, now)}"] if one.since else []
+        if one.attempts:
+            notes.append(f"attempt {one.attempts}")
+        table.add_row(
+            Text.assemble(plain(one.name), "\n", (to, "dim")),
+            Text.assemble(state, "\n", (", ".join(notes), "dim")),
+            Text.assemble(one.job or "", "\n", (plain(one.session_id or ""), "dim")),
+        )
+    return table
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """Return an instant as people here write it: the time, and the day if it is not today."""
+    local, today = _local(at), _local(now).date()
+    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
+
+
+def _local(at: datetime) -> datetime:
+    try:
+        return at.astimezone()
+    except (OSError, OverflowError, ValueError):  # beyond what the C library knows
+        return at.astimezone(UTC)
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
