@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -58,7 +59,7 @@ class Daemon:
         steps: Executor,
         looks: Executor,
         notifier: Notifier,
-        make_watcher: Callable[[Inbox, Callable[[], None]], Watcher] = Watcher,
+        make_watcher: Callable[[Inbox, Callable[[], None], Path], Watcher] = Watcher,
     ) -> None:
         self._config = config
         self._spool = spool
@@ -176,7 +177,7 @@ class Daemon:
             clock=self._clock,
             steps=self._steps,
             pool=self._looks,
-            watcher=lambda inbox: self._make_watcher(inbox, self.wake),
+            watcher=lambda inbox: self._make_watcher(inbox, self.wake, self._spool.cancel_folder),
         )
 
     def _take_config(self, load: Callable[[], Config]) -> None:

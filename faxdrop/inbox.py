@@ -318,8 +318,21 @@ class _Handler(FileSystemEventHandler):
         self._wake()
 
 
+class _Waker(FileSystemEventHandler):
+    """Wakes, and nothing else."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def on_any_event(self, _event: FileSystemEvent) -> None:
+        self._wake()
+
+
 class Watcher:
-    """Watches an inbox with inotify(7), and knows when it has gone deaf."""
+    """Watches an inbox with inotify(7), and knows when it has gone deaf.
+
+    A new file in ``notes`` wakes too: there lies what commands have to say to the daemon.
+    """
 
     _EVENTS: tuple[type[FileSystemEvent], ...] = (
         FileClosedEvent,
@@ -329,9 +342,11 @@ class Watcher:
         DirCreatedEvent,
     )
 
-    def __init__(self, inbox: Inbox, wake: Callable[[], None]) -> None:
+    def __init__(self, inbox: Inbox, wake: Callable[[], None], notes: Path | None = None) -> None:
         self._inbox = inbox
         self._handler = _Handler(inbox, wake)
+        self._notes = notes
+        self._waker = _Waker(wake)
         self._observer: InotifyObserver | None = None
         self._watched: tuple[int, int] | None = None
 
@@ -347,6 +362,8 @@ class Watcher:
                 recursive=True,
                 event_filter=list(self._EVENTS),
             )
+            if self._notes is not None and self._notes.is_dir():
+                observer.schedule(self._waker, str(self._notes), event_filter=[FileCreatedEvent])
             observer.start()
         except BaseException:
             observer.on_thread_stop()

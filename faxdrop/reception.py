@@ -27,8 +27,6 @@ log = structlog.stdlib.get_logger(__name__)
 DEAF_RESCAN = 3.0  # seconds between scans where events do not tell everything
 _DISK_PAUSE = 5.0  # seconds without a scan after a claim that the disk refused
 
-MakeWatcher = Callable[[Inbox, Callable[[], None]], Watcher]
-
 
 class Reception:
     """One inbox, from the first look at a file to its claim."""
