@@ -60,16 +60,16 @@ def until(condition: Callable[[], object], seconds: float, what: str) -> None:
 
 def _mirror() -> str:
     targets = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(CODENAME) $(COMPONENT) $(REPO_URI)"],
+        ["apt-get", "indextargets", "--format", "$(COMPONENT) $(REPO_URI) $(RELEASE) $(CODENAME)"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     for line in targets.splitlines():
-        codename, component, uri = line.split(" ", 2)
-        if (codename, component) == (SUITE, "main"):
+        component, uri, *names = line.split()
+        if component == "main" and SUITE in names:
             return uri
-    raise LookupError(f"apt knows no source of Debian {SUITE} (after `apt-get update`)")
+    raise LookupError(f"apt knows no source of Debian {SUITE}")
 
 
 def _proxies() -> dict[str, str]:
