@@ -1,0 +1,283 @@
+"""Reads one PDF: can it be faxed, and what must its copy be rid of? Writes that copy.
+
+Reading PDFs that strangers made can crash, hang or exhaust memory, whatever care is taken here:
+the daemon never calls this itself, but asks the ``checker``. Nothing here decodes pictures, runs
+scripts or opens other files.
+"""
+
+import hashlib
+import io
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+import pikepdf
+from pikepdf import Dictionary, Name, Pdf
+from pikepdf.sanitize import Sanitizer
+
+from faxdrop import forms, wholeness
+from faxdrop.graph import page_list
+from faxdrop.job import Facts, Reason, ReasonCode
+from faxdrop.soundness import Condition, DamageError, inspect
+from faxdrop.verdict import DAMAGED_ADVICE, Limits, Verdict
+
+__all__ = ["Limits", "Verdict", "examine", "prepare"]
+
+Change = Literal["decrypted", "flattened", "repaired"]
+CHANGES: tuple[Change, ...] = ("decrypted", "flattened", "repaired")
+_CHUNK = 1 << 20
+_MEGABYTE = 1_000_000
+_PRINT_IT = "Open it in the program in which it was filled in, print it to a new PDF and drop that."
+
+
+class _RejectedError(Exception):
+    """The document cannot be faxed as it stands."""
+
+    def __init__(
+        self,
+        code: ReasonCode,
+        message: str,
+        advice: str,
+        *,
+        whole: bool = True,
+        pages: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = Reason(code=code, message=message, advice=advice)
+        self.whole = whole
+        self.pages = pages
+
+
+def _damaged(message: str, *, whole: bool = False) -> _RejectedError:
+    return _RejectedError(ReasonCode.DAMAGED_PDF, message, DAMAGED_ADVICE, whole=whole)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A document in memory, or, where it is too large for that, what is known of it."""
+
+    sha256: str
+    size: int  # bytes
+    data: bytes | None
+    ends: bool  # its end mark is there
+
+
+Announce = Callable[[str, int], None]
+
+
+def examine(file: BinaryIO, limits: Limits, announce: Announce | None = None) -> Verdict:
+    """Read a PDF and say whether it can be faxed.
+
+    ``announce`` is told the SHA-256 and the size once these are known, before anything is parsed.
+    Raises OSError if the file cannot be read. Moves the file's position.
+    """
+    return _judge(_load(file, limits, announce), limits, None)
+
+
+def prepare(
+    file: BinaryIO, output: BinaryIO, limits: Limits, announce: Announce | None = None
+) -> Verdict:
+    """Read a PDF as ``examine`` does and write the copy that is faxed, if it needs one.
+
+    Nothing is written where ``facts.changes`` is empty, or where there is a ``reason``: only now
+    may a form turn out to be impossible to draw. Raises OSError if reading or writing fails.
+    """
+    return _judge(_load(file, limits, announce), limits, output)
+
+
+def _load(file: BinaryIO, limits: Limits, announce: Announce | None) -> _Loaded:
+    deadline = time.monotonic() + limits.seconds / 2
+    file.seek(0)
+    data = file.read(limits.max_bytes + 1)
+    digest = hashlib.sha256(data)
+    sha256, size = digest.hexdigest(), len(data)
+    kept: bytes | None = data
+    tail = data[-2 * _CHUNK :]
+    if size > limits.max_bytes:
+        kept = None
+        while time.monotonic() < deadline and (piece := file.read(_CHUNK)):
+            digest.update(piece)
+            size += len(piece)
+            tail = tail[-_CHUNK:] + piece
+        sha256 = digest.hexdigest()
+        end = file.seek(0, io.SEEK_END)
+        if end > size:
+            file.seek(max(0, end - _CHUNK))
+            sha256, size, tail = "", end, file.read(_CHUNK)
+    if announce is not None:
+        announce(sha256, size)
+    return _Loaded(sha256, size, kept, wholeness.has_end(tail))
+
+
+def _judge(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdict:
+    try:
+        return _verdict(loaded, limits, output)
+    except _RejectedError as rejected:
+        return Verdict(
+            sha256=loaded.sha256,
+            bytes=loaded.size,
+            whole=rejected.whole,
+            pages=rejected.pages,
+            reason=rejected.reason,
+        )
+
+
+def _verdict(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdict:
+    data = _promising(loaded, limits)
+    copy: bytes | None = None
+    with _opened(data) as pdf:
+        condition = inspect(pdf, data, _pages(pdf, limits))
+        untidy = condition is Condition.MENDED or wholeness.is_wrapped(data)
+        kind = _suitable(pdf, limits)
+        needed = {
+            "decrypted": pdf.is_encrypted,
+            "flattened": kind.has_drawing,
+            "repaired": untidy,
+        }
+        facts = Facts(
+            sha256=loaded.sha256,
+            bytes=loaded.size,
+            pages=len(pdf.pages),
+            changes=tuple(change for change in CHANGES if needed[change]),
+        )
+        if output is not None and facts.changes:
+            copy = _copied(pdf, limits)
+    if output is not None and copy is not None:
+        output.write(copy)
+        output.flush()
+    return Verdict(
+        sha256=loaded.sha256,
+        bytes=loaded.size,
+        whole=True,
+        clean=condition is Condition.PERFECT and not untidy,
+        pages=facts.pages,
+        facts=facts,
+        copy_sha256=hashlib.sha256(copy).hexdigest() if copy is not None else None,
+    )
+
+
+def _promising(loaded: _Loaded, limits: Limits) -> bytes:
+    """Return the bytes of what looks like a whole PDF of a size that can be faxed."""
+    data = loaded.data
+    if data is None:
+        raise _RejectedError(
+            ReasonCode.TOO_LARGE,
+            f"The file has {loaded.size / _MEGABYTE:.1f} MB; at most "
+            f"{limits.max_bytes / _MEGABYTE:.1f} MB can be faxed.",
+            "Make it smaller, for instance by scanning in black and white, or divide it.",
+            whole=loaded.ends,
+        )
+    if not data:
+        raise _not_a_pdf("The file is empty.")
+    if wholeness.header_offset(data) is None:
+        if not data.strip(b"\0"):
+            raise _not_a_pdf("The file holds nothing but zeros.")
+        raise _not_a_pdf("The file is not a PDF.")
+    if not loaded.ends:
+        raise _damaged("The PDF is not complete: its end is missing.")
+    if wholeness.is_cut_linearized(data):
+        raise _damaged("The PDF is not complete: it is shorter than it says.")
+    return data
+
+
+def _not_a_pdf(message: str) -> _RejectedError:
+    return _RejectedError(
+        ReasonCode.NOT_A_PDF, message, "Only PDFs can be faxed: print it to a PDF.", whole=False
+    )
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Pdf]:
+    """Open a PDF, and turn whatever its reading raises into a rejection."""
+    try:
+        with pikepdf.open(
+            io.BytesIO(data), inherit_page_attributes=False, conversion_mode="explicit"
+        ) as pdf:
+            yield pdf
+    except _RejectedError:
+        raise
+    except pikepdf.PasswordError:
+        raise _encrypted("The PDF can only be opened with a password.") from None
+    except MemoryError:
+        raise _damaged("Reading the PDF takes more memory than is allowed.") from None
+    except DamageError as error:
+        raise _damaged(str(error), whole=error.whole) from None
+    except forms.UndrawableError as error:
+        raise _RejectedError(ReasonCode.REJECTED, str(error), _PRINT_IT) from None
+    except Exception as error:  # noqa: BLE001 - a hostile PDF can make the reader raise anything
+        if isinstance(error, pikepdf.PdfError) and re.search("encrypt|crypt filter", str(error)):
+            raise _encrypted("The PDF is encrypted in a way that cannot be undone here.") from None
+        raise _damaged(f"The PDF is damaged ({type(error).__name__}).") from None
+
+
+def _encrypted(message: str) -> _RejectedError:
+    return _RejectedError(
+        ReasonCode.ENCRYPTED_PDF, message, "Save it without a password and drop that."
+    )
+
+
+def _pages(pdf: Pdf, limits: Limits) -> list[Dictionary]:
+    found = page_list(pdf, limits.max_pages)
+    if found.total > limits.max_pages:
+        raise _RejectedError(
+            ReasonCode.TOO_MANY_PAGES,
+            f"The PDF has {'more than ' if found.more else ''}{found.total} pages; at most "
+            f"{limits.max_pages} can be faxed.",
+            "Divide it into several PDFs.",
+            pages=None if found.more else found.total,
+        )
+    if not found.pages:
+        raise _damaged("The PDF has no pages.", whole=not pdf.get_warnings())
+    return found.pages
+
+
+def _suitable(pdf: Pdf, limits: Limits) -> forms.FormKind:
+    kind = forms.kind_of(pdf)
+    if kind.is_screen_only:
+        raise _RejectedError(
+            ReasonCode.NOT_A_PDF,
+            "The PDF is a form or a portfolio that only Adobe's programs show; its pages hold "
+            "nothing but a note about that.",
+            _PRINT_IT,
+            pages=len(pdf.pages),
+        )
+    if kind.has_fields and limits.forms == "reject":
+        raise _RejectedError(
+            ReasonCode.REJECTED,
+            "The PDF is a form, and forms are not accepted here.",
+            "Print it to a new PDF and drop that.",
+            pages=len(pdf.pages),
+        )
+    return kind
+
+
+def _copied(pdf: Pdf, limits: Limits) -> bytes:
+    """Return the copy: decrypted, in order, without form, scripts and attachments."""
+    pages = len(pdf.pages)
+    forms.flatten(pdf)
+    Sanitizer().remove_javascript().remove_attachments().apply(pdf)
+    copy = io.BytesIO()
+    pdf.save(
+        copy,
+        encryption=False,
+        stream_decode_level=pikepdf.StreamDecodeLevel.none,
+        deterministic_id=True,
+        preserve_pdfa=False,
+        fix_metadata_version=False,
+    )
+    data = copy.getvalue()
+    if len(data) > limits.max_bytes:
+        raise _RejectedError(
+            ReasonCode.TOO_LARGE,
+            f"Made ready for faxing, the PDF has {len(data) / _MEGABYTE:.1f} MB; at most "
+            f"{limits.max_bytes / _MEGABYTE:.1f} MB can be faxed.",
+            "Make it smaller, or divide it.",
+            pages=pages,
+        )
+    with pikepdf.open(io.BytesIO(data), inherit_page_attributes=False) as again:
+        if len(again.pages) != pages or again.is_encrypted or Name.AcroForm in again.Root:
+            raise _damaged("The PDF cannot be repaired.", whole=True)
+    return data

@@ -1,0 +1,219 @@
+"""Reading one form field: its value and its settings, wherever in the field tree they stand.
+
+Works on PDFs opened with explicit conversion, where every value is an ``Object`` whose type can be
+asked for: in a hostile PDF any value may have any type.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pikepdf import Array, Dictionary, Name, Object, Stream, String
+
+from faxdrop.wholeness import inflate
+
+_MAX_PARENTS = 50
+_MAX_VALUE = 1 << 20  # bytes; the text of one field
+
+# Bits of /Ff: ISO 32000-1, tables 221, 226, 228 and 230.
+MULTILINE, PASSWORD, COMB = 1 << 12, 1 << 13, 1 << 24
+RADIO, PUSH_BUTTON = 1 << 15, 1 << 16
+COMBO = 1 << 17
+
+
+class Option(NamedTuple):
+    """One choice of a choice field."""
+
+    value: str
+    shown: str
+
+
+class Style(NamedTuple):
+    """What a default appearance string (/DA) asks for."""
+
+    size: float  # in points; 0: whatever fits
+    colour: bytes  # an operator with its operands
+
+
+def text_of(value: Object | None) -> str:
+    """Return the text of a string, a name or a text stream; "" for anything else."""
+    match value:
+        case String():
+            return str(value)
+        case Name():
+            return str(value)[1:]
+        case Stream():
+            return str(String(stream_start(value, _MAX_VALUE)))
+        case _:
+            return ""
+
+
+def filters_of(stream: Stream) -> list[str]:
+    """Return the names of a stream's filters."""
+    value = stream.get_raw(Name.Filter)
+    if isinstance(value, Array):
+        return [str(each) for each in value if isinstance(each, Name)]
+    return [str(value)] if isinstance(value, Name) else []
+
+
+def stream_start(stream: Stream, most: int) -> bytes:
+    """Return the first bytes of a stream, unpacked in bounded memory where it is packed."""
+    filters = filters_of(stream)
+    if not filters:
+        return stream.read_raw_bytes()[:most]
+    if filters in (["/FlateDecode"], ["/Fl"]):
+        return inflate(stream.read_raw_bytes(), most, keep=most).data
+    return stream.read_bytes()[:most]  # the process has a memory limit
+
+
+@dataclass(frozen=True)
+class Field:
+    """One widget on a page, with what it inherits from its field and its form."""
+
+    widget: Dictionary
+    form: Dictionary | None = None  # /AcroForm
+    lineage: tuple[Dictionary, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lineage", tuple(self._ancestry()))
+
+    def _ancestry(self) -> Iterator[Dictionary]:
+        node: Object | None = self.widget
+        for _ in range(_MAX_PARENTS):
+            if not isinstance(node, Dictionary):
+                return
+            yield node
+            node = node.get_raw(Name.Parent)
+
+    def inherited(self, key: Name) -> Object | None:
+        """Return what the field, or else the nearest of its parents, has for a key."""
+        return next(
+            (value for node in self.lineage if (value := node.get_raw(key)) is not None), None
+        )
+
+    def number(self, key: Name, default: int = 0) -> int:
+        """Return an inherited whole number."""
+        for node in self.lineage:
+            if (value := node.get_int(key)) is not None:
+                return value
+        return default
+
+    @property
+    def kind(self) -> str:
+        """The field type: /Tx, /Ch, /Btn, /Sig or something else."""
+        value = self.inherited(Name.FT)
+        return str(value) if isinstance(value, Name) else ""
+
+    @property
+    def flags(self) -> int:
+        """The field flags (/Ff)."""
+        return self.number(Name.Ff)
+
+    @property
+    def name(self) -> str:
+        """The full name, for people."""
+        parts = [text_of(node.get_raw(Name.T)) for node in reversed(self.lineage)]
+        return ".".join(filter(None, parts)) or "(without a name)"
+
+    @property
+    def value(self) -> str:
+        """The value as one text."""
+        return text_of(self.inherited(Name.V))
+
+    @property
+    def values(self) -> list[str]:
+        """The values of a choice field."""
+        value = self.inherited(Name.V)
+        if isinstance(value, Array):
+            return [text_of(each) for each in value]
+        return [text_of(value)] if value is not None else []
+
+    @property
+    def options(self) -> list[Option]:
+        """The choices of a choice field, or the meanings of a button's states."""
+        value = self.inherited(Name.Opt)
+        options = []
+        for each in value if isinstance(value, Array) else ():
+            pair = list(each)[:2] if isinstance(each, Array) else [each]
+            if pair:
+                options.append(Option(text_of(pair[0]), text_of(pair[-1])))
+        return options
+
+    @property
+    def align(self) -> int:
+        """The alignment: 0 left, 1 centred, 2 right."""
+        own = self.number(Name.Q, -1)
+        if own < 0 and self.form is not None:
+            own = self.form.get_int(Name.Q, 0)
+        return own if own in (1, 2) else 0
+
+    @property
+    def style(self) -> Style:
+        """Size and colour of its text."""
+        value = self.inherited(Name.DA)
+        if not isinstance(value, String) and self.form is not None:
+            value = self.form.get_raw(Name.DA)
+        return style_of(bytes(value) if isinstance(value, String) else b"")
+
+    # -- check boxes and radio buttons -------------------------------------------------------
+
+    @property
+    def states(self) -> set[str]:
+        """The names of the states in which this button is on, as far as it says."""
+        looks = self.widget.get_raw(Name.AP)
+        names: set[str] = set()
+        for key in (Name.N, Name.D):
+            states = looks.get_raw(key) if isinstance(looks, Dictionary) else None
+            if isinstance(states, Dictionary) and not isinstance(states, Stream):
+                names |= {name[1:] for name in states.keys()}  # noqa: SIM118 - not a mapping
+        return names - {"Off"}
+
+    @property
+    def shown_state(self) -> str:
+        """The state that the widget shows now (/AS); "" where it does not say."""
+        return text_of(self.widget.get_raw(Name.AS))
+
+    def state(self) -> str | None:
+        """Return the state that the value asks for: "Off", or a name; None: it cannot be told."""
+        value = self.value
+        if value in ("", "Off"):
+            return "Off"
+        wanted = {value} | {str(at) for at, option in enumerate(self.options) if value in option}
+        if self.states:
+            return min(self.states & wanted, default="Off")
+        siblings = self._siblings()
+        if any(text_of(each.get_raw(Name.AS)) in wanted for each in siblings):
+            return value if self.shown_state in wanted else "Off"
+        if len(siblings) == 1:
+            return value
+        places = [at for at, each in enumerate(siblings) if str(at) in wanted]
+        if places:
+            return value if siblings[places[0]].is_same_object_as(self.widget) else "Off"
+        return None
+
+    def _siblings(self) -> list[Dictionary]:
+        """Return all widgets of this field."""
+        parent = self.lineage[1] if len(self.lineage) > 1 else None
+        kids = parent.get_raw(Name.Kids) if parent is not None else None
+        if Name.T in self.widget or not isinstance(kids, Array):
+            return [self.widget]
+        return [kid for kid in kids if isinstance(kid, Dictionary)]
+
+
+def style_of(appearance: bytes) -> Style:
+    """Read a default appearance string. What is not understood is black and of any size."""
+    number = rb"[-+]?\d*\.?\d+"
+    sizes = re.findall(rb"(" + number + rb")\s+Tf\b", appearance[:4096])
+    colours = re.findall(
+        rb"(?:"
+        + number
+        + rb"\s+)(?:g\b|(?:"
+        + number
+        + rb"\s+){2}(?:rg\b|"
+        + number
+        + rb"\s+k\b))",
+        appearance[:4096],
+    )
+    size = min(abs(float(sizes[-1])), 300.0) if sizes else 0.0
+    return Style(size, colours[-1] if colours else b"0 g")

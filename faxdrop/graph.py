@@ -1,0 +1,138 @@
+"""Walking what a PDF consists of, bounded: the page tree, and all that pages draw.
+
+Whatever is reached is parsed, so that damage shows as a warning of the reader's. Nothing is
+decoded. The walks keep their own stacks: no depth of nesting exhausts one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pikepdf import Array, Dictionary, Name, Object, ObjectSet, Pdf, Stream
+
+_MAX_NODES = 100_000  # of a page tree
+_MAX_DEPTH = 100  # of a page tree; that of a balanced one is its logarithm
+_MAX_COUNTED = 10_000  # pages
+_MAX_OBJECTS = 200_000  # that are looked at for all pages together
+_ELSEWHERE = frozenset(
+    {
+        "/Parent", "/P", "/Popup", "/IRT", "/Dest", "/A", "/AA", "/B", "/StructParent",
+        "/StructParents", "/Metadata", "/PieceInfo", "/Thumb", "/FS", "/Kids",
+    }
+)  # fmt: skip
+
+
+class DamageError(Exception):
+    """Something of the PDF is missing or wrong; says what, for people."""
+
+    def __init__(self, message: str, *, whole: bool = False) -> None:
+        super().__init__(message)
+        self.whole = whole  # and it will not be there later, either
+
+
+class PageList(NamedTuple):
+    """The pages of a PDF, as many as are wanted, and how many there are."""
+
+    pages: list[Dictionary]
+    total: int
+    more: bool  # there are more than were counted
+
+
+def page_list(pdf: Pdf, most: int) -> PageList:
+    """Return the pages in order; after ``most`` they are only counted, and that for a while.
+
+    Trusts no /Count. Raises DamageError where the tree loops or a page is missing.
+    """
+    pages: list[Dictionary] = []
+    count = nodes = 0
+    root = pdf.Root.get_raw(Name.Pages)
+    path: list[tuple[Object, Iterator[Object]]] = []
+    _enter(root, path)
+    while path:
+        node = next(path[-1][1], None)
+        if node is None:
+            path.pop()
+            continue
+        nodes += 1
+        if nodes > _MAX_NODES or count > max(_MAX_COUNTED, most):
+            return PageList(pages, count, more=True)
+        if not isinstance(node, Dictionary):
+            raise DamageError("A page of the PDF is missing.")
+        if Name.Kids in node:
+            _enter(node, path)
+            continue
+        count += 1
+        if count <= most:
+            pages.append(node)
+    return PageList(pages, count, more=False)
+
+
+def _enter(node: Object | None, path: list[tuple[Object, Iterator[Object]]]) -> None:
+    if not isinstance(node, Dictionary):
+        raise DamageError("The list of pages of the PDF is missing.")
+    kids = node.get_raw(Name.Kids)
+    if not isinstance(kids, Array):
+        raise DamageError("The list of pages of the PDF is damaged.")
+    if any(node.is_same_object_as(above) for above, _ in path):
+        raise DamageError("The list of pages of the PDF runs in a circle.")
+    if len(path) >= _MAX_DEPTH:
+        raise DamageError("The list of pages of the PDF is nested too deeply.", whole=True)
+    path.append((node, iter(kids)))
+
+
+@dataclass
+class Drawn:
+    """The streams that pages use."""
+
+    streams: list[Stream] = field(default_factory=list)
+    contents: ObjectSet = field(default_factory=ObjectSet)  # those that are a page's own
+
+    def is_operators(self, stream: Stream) -> bool:
+        """Tell whether a stream consists of drawing operators."""
+        return stream in self.contents or stream.get_raw(Name.Subtype) == Name.Form
+
+
+def drawn_by(pages: list[Dictionary]) -> Drawn:
+    """Find all streams that pages use, their inherited resources included."""
+    drawn = Drawn()
+    seen = ObjectSet()
+    waiting: list[Object] = []
+    for page in reversed(pages):
+        contents = page.get_raw(Name.Contents)
+        for each in contents if isinstance(contents, Array) else (contents,):
+            if isinstance(each, Stream):
+                drawn.contents.add(each)
+            elif each is not None:
+                raise DamageError("What was on a page of the PDF is missing.")
+        waiting.append(page)
+        waiting += _inherited(page)
+    budget = _MAX_OBJECTS
+    while waiting and budget > 0:
+        node = waiting.pop()
+        budget -= 1
+        if isinstance(node, Array):
+            if seen.add(node):
+                waiting += list(node)[:budget]
+        elif isinstance(node, Dictionary | Stream) and seen.add(node):
+            if isinstance(node, Stream):
+                drawn.streams.append(node)
+            waiting += _children(node)
+    return drawn
+
+
+def _children(node: Object) -> Iterator[Object]:
+    for key in node.keys():  # noqa: SIM118 - not a mapping
+        value = None if key in _ELSEWHERE else node.get_raw(key)
+        if isinstance(value, Array | Dictionary | Stream):
+            yield value
+
+
+def _inherited(page: Dictionary) -> Iterator[Object]:
+    node: Object | None = page
+    for _ in range(50):
+        node = node.get_raw(Name.Parent) if isinstance(node, Dictionary) else None
+        if not isinstance(node, Dictionary):
+            return
+        resources = node.get_raw(Name.Resources)
+        if isinstance(resources, Dictionary):
+            yield resources

@@ -1,0 +1,249 @@
+"""Writing text in Helvetica: which characters it has, how wide they are, where lines break.
+
+Helvetica is one of the fonts that every PDF renderer has, so nothing is embedded. Sizes and
+positions are in points. The widths are those of Adobe's font metrics, in thousandths of the size.
+"""
+
+# ruff: noqa: RUF001 - characters that look alike are what this is about
+
+import unicodedata
+from dataclasses import dataclass
+from typing import NamedTuple
+
+_ASCII_WIDTHS = (
+    278, 278, 355, 556, 556, 889, 667, 191, 333, 333, 389, 584, 278, 333, 278, 278,
+    556, 556, 556, 556, 556, 556, 556, 556, 556, 556, 278, 278, 584, 584, 584, 556,
+    1015, 667, 667, 722, 722, 667, 611, 778, 722, 278, 500, 667, 556, 833, 722, 778,
+    667, 778, 722, 667, 611, 722, 667, 944, 667, 667, 611, 278, 278, 278, 469, 556,
+    333, 556, 556, 500, 556, 556, 278, 556, 556, 222, 222, 500, 222, 833, 556, 556,
+    556, 556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334, 260, 334, 584,
+)  # fmt: skip
+_OTHER_WIDTHS = {
+    222: "‚‘’łľ", 260: "¦", 278: "\xa0·ìíîïĩīĭįİı", 333: "„ˆ‹“”˜›¡¨\xad¯²³´¸¹", 350: "•",
+    365: "º", 370: "ª", 400: "°", 537: "¶", 556: "€ƒ†‡–¢£¤¥§«µ»ðþđŁ", 584: "¬±×÷", 611: "¿ßø",
+    667: "Þ", 722: "ÐĐ", 737: "©®", 778: "Ø", 834: "¼½¾", 889: "æ", 944: "œ", 1000: "…‰Œ—™Æ",
+}  # fmt: skip
+# Accents as glyphs of their own, which every Helvetica has, with their widths; the composed letters
+# beyond Windows' character set are missing from many a renderer's Helvetica.
+_ACCENTS = {
+    "\u0300": "grave", "\u0301": "acute", "\u0302": "circumflex", "\u0303": "tilde",
+    "\u0304": "macron", "\u0306": "breve", "\u0307": "dotaccent", "\u0308": "dieresis",
+    "\u030a": "ring", "\u030b": "hungarumlaut", "\u030c": "caron", "\u0326": "cedilla",
+    "\u0327": "cedilla", "\u0328": "ogonek",
+}  # fmt: skip
+_BELOW = frozenset({"cedilla", "ogonek"})
+_TALL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZbdfhklt")
+_OWN_GLYPHS = {"ł": "lslash", "Ł": "Lslash", "ı": "dotlessi"}
+EXTRA_GLYPHS = (*sorted(set(_ACCENTS.values())), *_OWN_GLYPHS.values())
+"""The glyphs of the second font, whose codes count from ``FIRST_CODE``."""
+FIRST_CODE = 33
+_RAISED = 195  # thousandths: from the height of small letters to that of capitals
+_PLAIN = str.maketrans(
+    {
+        "\t": "    ",
+        "\u2010": "-",
+        "\u2011": "-",
+        "\u2012": "–",
+        "\u2212": "–",
+        "\u201b": "‘",
+        "Đ": "Ð",
+    }
+)
+_ASCENT, _DESCENT, _LEADING = 0.718, 0.207, 1.15  # in parts of the size
+_LEAST_SIZE, _USUAL_SIZE = 5.0, 12.0
+WIDTHS = {chr(code): width for code, width in enumerate(_ASCII_WIDTHS, 32)} | {
+    character: width for width, characters in _OTHER_WIDTHS.items() for character in characters
+}
+
+
+class UnwritableError(Exception):
+    """A character that Helvetica lacks; ``character`` is the first one."""
+
+    def __init__(self, character: str) -> None:
+        super().__init__(f"U+{ord(character):04X}")
+        self.character = character
+
+
+class Run(NamedTuple):
+    """Bytes to show in one font; distances in thousandths of the size."""
+
+    codes: bytes
+    extra: bool = False  # in the font of ``EXTRA_GLYPHS``, not in that of Windows' character set
+    before: float = 0  # to the left, before it is shown
+    after: float = 0  # to the left, after it
+    rise: int = 0
+
+
+class Line(NamedTuple):
+    """One line of text, from where it begins."""
+
+    x: float
+    y: float  # of the base line
+    text: str
+
+
+class Lines(NamedTuple):
+    """Text in place."""
+
+    size: float
+    lines: tuple[Line, ...]
+
+
+def _width_of(character: str) -> int:
+    known = WIDTHS.get(character)
+    return known or WIDTHS.get(unicodedata.normalize("NFD", character)[0], 1000)
+
+
+def width(text: str, size: float) -> float:
+    """Return how wide a text is."""
+    return sum(map(_width_of, text)) * size / 1000
+
+
+def written(text: str) -> str:
+    """Return a text with only such characters as can be shown; raise UnwritableError."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = unicodedata.normalize("NFC", text).translate(_PLAIN)
+    return "".join(map(_written, text))
+
+
+def _written(character: str) -> str:
+    if character == "\n" or _runs(character):
+        return character
+    category = unicodedata.category(character)
+    if category in {"Cc", "Cf"} or "\ufe00" <= character <= "\ufe0f":
+        return ""
+    if category in {"Zs", "Zl", "Zp"}:
+        return " " if category == "Zs" else "\n"
+    simpler = unicodedata.normalize("NFKC", character)
+    if simpler != character and all(map(_runs, simpler)):
+        return simpler
+    raise UnwritableError(character)
+
+
+def runs(text: str) -> list[Run]:
+    """Return a text that was ``written`` as bytes to show, as few runs as possible."""
+    grouped: list[Run] = []
+    for character in text:
+        for run in _runs(character):
+            last = grouped[-1] if grouped else None
+            if last is not None and run == Run(run.codes) and last == Run(last.codes):
+                grouped[-1] = Run(last.codes + run.codes)
+            else:
+                grouped.append(run)
+    return grouped
+
+
+def _runs(character: str) -> tuple[Run, ...]:
+    """Return how to show one character; nothing if that cannot be done."""
+    try:
+        if character >= " ":
+            return (Run(character.encode("cp1252")),)
+    except UnicodeEncodeError:
+        pass
+    if character in _OWN_GLYPHS:
+        return (Run(_extra(_OWN_GLYPHS[character]), extra=True),)
+    parts = unicodedata.normalize("NFD", "d\u0304" if character == "đ" else character)
+    base, mark = parts[0], _ACCENTS.get(parts[1:])
+    if mark is None or not (base.isascii() and base.isalpha()):
+        return ()
+    letter = _runs("ı" if base == "i" and mark not in _BELOW else base)
+    wide, narrow = _width_of(base), 333
+    accent = Run(
+        _extra(mark),
+        extra=True,
+        before=(wide + narrow) / 2,
+        after=(narrow - wide) / 2,
+        rise=_RAISED if base in _TALL and character != "đ" and mark not in _BELOW else 0,
+    )
+    return (*letter, accent)
+
+
+def _extra(glyph: str) -> bytes:
+    return bytes([FIRST_CODE + EXTRA_GLYPHS.index(glyph)])
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where text goes: its inside, its alignment and the size that is wanted."""
+
+    width: float
+    height: float
+    padding: float
+    align: int = 0  # 0 left, 1 centred, 2 right: the values of /Q
+    size: float = 0.0  # 0: whatever fits
+
+    @property
+    def room(self) -> float:
+        """The width for text."""
+        return max(self.width - 2 * self.padding, 1.0)
+
+    def _start(self, text: str, size: float) -> float:
+        free = self.room - width(text, size)
+        return self.padding + max(free, 0.0) * (0.0, 0.5, 1.0)[self.align]
+
+    def one_line(self, text: str) -> Lines:
+        """Place text on one line, made smaller where it is too long, down to what can be read."""
+        size = self.size or min(_USUAL_SIZE, self.height * 0.8)
+        natural = width(text, size)
+        if natural > self.room:
+            size = max(size * self.room / natural, min(size, _LEAST_SIZE))
+        return Lines(size, (Line(self._start(text, size), self._middle(size), text),))
+
+    def _middle(self, size: float) -> float:
+        return self.height / 2 - (_ASCENT - _DESCENT) / 2 * size
+
+    def comb(self, text: str, cells: int) -> Lines:
+        """Place each character in the middle of its cell."""
+        cell = self.width / cells
+        size = self.size or min(_USUAL_SIZE, self.height * 0.8)
+        size = min(size, 1000 * cell / max(map(_width_of, text), default=1000))
+        lines = tuple(
+            Line(cell * (at + 0.5) - width(each, size) / 2, self._middle(size), each)
+            for at, each in enumerate(text[:cells])
+        )
+        return Lines(size, lines)
+
+    def many_lines(self, text: str) -> Lines:
+        """Break text into lines from the top, made smaller where there are too many."""
+        size = self.size or _USUAL_SIZE
+        room = self.height - 2 * self.padding
+        lines = _broken(text, self.room, size)
+        while len(lines) * _LEADING * size > room and size > _LEAST_SIZE:
+            size = max(size * 0.93, _LEAST_SIZE)
+            lines = _broken(text, self.room, size)
+        top = self.height - self.padding - _ASCENT * size
+        placed = (
+            Line(self._start(line, size), top - at * _LEADING * size, line)
+            for at, line in enumerate(lines)
+        )
+        return Lines(size, tuple(placed))
+
+
+def _broken(text: str, room: float, size: float) -> list[str]:
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split(" "):
+            longer = f"{line} {word}" if line else word
+            if width(longer, size) <= room:
+                line = longer
+                continue
+            if line:
+                lines.append(line)
+            line = word
+            while len(line) > 1 and width(line, size) > room:
+                fitting = _fitting(line, room, size)
+                lines.append(line[:fitting])
+                line = line[fitting:]
+        lines.append(line)
+    return lines
+
+
+def _fitting(text: str, room: float, size: float) -> int:
+    """Return how many characters fit, but at least one."""
+    used = 0.0
+    for at, character in enumerate(text):
+        used += width(character, size)
+        if used > room:
+            return max(at, 1)
+    return len(text)

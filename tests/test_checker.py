@@ -1,0 +1,359 @@
+"""The PDF reader in a process of its own: nothing that happens there hurts the daemon."""
+
+import errno
+import gc
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from faxdrop.checker import Checker, CheckerError, Limits
+from faxdrop.job import ReasonCode
+from faxdrop.verdict import Verdict
+from tests import pdfs
+
+LIMITS = Limits(max_bytes=10_000_000, max_pages=30)
+SHORT = Limits(max_bytes=10_000_000, max_pages=30, seconds=0.4, memory=256 << 20)
+HOSTILE = "tests.hostile_reader"
+
+
+def opened(data: bytes) -> int:
+    """Return a file with this content, open for reading, its position somewhere in it."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        fd = os.open(file.name, os.O_RDONLY)
+    os.lseek(fd, len(data) // 2, os.SEEK_SET)
+    return fd
+
+
+def empty() -> int:
+    """Return a new file, open for reading and writing."""
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def check(checker: Checker, data: bytes) -> Verdict:
+    """Have a document checked."""
+    fd = opened(data)
+    try:
+        return checker.check(fd)
+    finally:
+        os.close(fd)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that another process does."""
+    deadline = time.monotonic() + 20
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline
+        pause.wait(0.01)
+
+
+@pytest.fixture(scope="module")
+def checker() -> Iterator[Checker]:
+    """Return a running checker."""
+    with Checker(LIMITS) as running:
+        yield running
+
+
+@pytest.fixture
+def hostile() -> Iterator[Checker]:
+    """Return a checker whose reader does what the document says."""
+    with Checker(SHORT, reader=HOSTILE) as running:
+        yield running
+
+
+# -- the way it should be --------------------------------------------------------------------
+
+
+def test_check(checker: Checker) -> None:
+    """A document's verdict arrives as it was given."""
+    verdict = check(checker, pdfs.good(2))
+    assert verdict.facts is not None
+    assert (verdict.pages, verdict.clean) == (2, True)
+    assert verdict.sha256 == hashlib.sha256(pdfs.good(2)).hexdigest()
+
+
+def test_prepare(checker: Checker) -> None:
+    """The copy is in the file that was given for it."""
+    source, output = opened(pdfs.form()), empty()
+    verdict = checker.prepare(source, output)
+    copy = os.pread(output, 1 << 20, 0)
+    assert verdict.copy_sha256 == hashlib.sha256(copy).hexdigest()
+    assert check(checker, copy).clean
+    os.close(source)
+    os.close(output)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", ReasonCode.NOT_A_PDF),
+        (pdfs.encrypted(), ReasonCode.ENCRYPTED_PDF),
+        (pdfs.truncated(), ReasonCode.DAMAGED_PDF),
+        (pdfs.good(31), ReasonCode.TOO_MANY_PAGES),
+        (pdfs.of_size(11_000_000), ReasonCode.TOO_LARGE),
+        (pdfs.zip_bomb(), ReasonCode.DAMAGED_PDF),
+        (pdfs.page_bomb(), ReasonCode.TOO_MANY_PAGES),
+        (pdfs.deep_nesting(), ReasonCode.DAMAGED_PDF),
+    ],
+    ids=["empty", "encrypted", "cut", "long", "large", "zip bomb", "page bomb", "deep"],
+)
+def test_refusals(checker: Checker, data: bytes, code: ReasonCode) -> None:
+    """A refusal comes with its reason, size and hash."""
+    verdict = check(checker, data)
+    assert verdict.reason is not None
+    assert verdict.reason.code is code
+    assert verdict.sha256 == hashlib.sha256(data).hexdigest()
+    assert verdict.bytes == len(data)
+
+
+def test_one_server(checker: Checker) -> None:
+    """One server serves all documents, many threads at once, and keeps no dead children."""
+    check(checker, pdfs.good())
+    pid = checker.pid
+    assert pid is not None
+    with ThreadPoolExecutor(8) as threads:
+        verdicts = list(threads.map(lambda pages: check(checker, pdfs.good(pages)), range(1, 25)))
+    assert [verdict.pages for verdict in verdicts] == list(range(1, 25))
+    assert checker.pid == pid
+    until(lambda: not psutil.Process(pid).children())
+
+
+def test_nothing_is_left_over(checker: Checker) -> None:
+    """Checks leave no open files, threads or memory behind in the daemon."""
+    document = opened(pdfs.good())
+
+    def used() -> tuple[int, int]:
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    checker.check(document)
+    before = used()
+    me = psutil.Process()
+    gc.collect()
+    memory = me.memory_info().rss
+    for _ in range(100):
+        checker.check(document)
+    assert used() == before
+    assert me.memory_info().rss - memory < 2_000_000
+    os.close(document)
+
+
+def test_idle_costs_nothing(checker: Checker) -> None:
+    """Between documents the server waits without turning."""
+    check(checker, pdfs.good())
+    server = psutil.Process(checker.pid)
+    until(lambda: server.status() == psutil.STATUS_SLEEPING)
+    before = server.num_ctx_switches(), server.cpu_times()
+    threading.Event().wait(0.2)  # an interval to be watched, not one to be waited for
+    assert (server.num_ctx_switches(), server.cpu_times()) == before
+
+
+def test_daemon_does_not_load_the_reader() -> None:
+    """A daemon that checks documents has never loaded the PDF reader."""
+    code = (
+        "import sys, os\n"
+        "from faxdrop.checker import Checker, Limits\n"
+        "with Checker(Limits(10000, 30)) as checker:\n"
+        "    print(checker.check(os.open(sys.argv[1], os.O_RDONLY)).pages)\n"
+        "print([name for name in sys.modules if 'pikepdf' in name or 'lxml' in name])\n"
+    )
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pdfs.good(2))
+        file.flush()
+        seen = subprocess.run(
+            [sys.executable, "-c", code, file.name], capture_output=True, text=True, check=True
+        )
+    assert seen.stdout.splitlines() == ["2", "[]"]
+
+
+# -- the way it goes wrong -------------------------------------------------------------------
+
+
+def test_crash(hostile: Checker, tmp_path: Path) -> None:
+    """A document on which the reader crashes is refused with hash and size, at the second crash."""
+    counter = tmp_path / "count"
+    data = f"crash {counter}".encode()
+    verdict = check(hostile, data)
+    assert not verdict.whole
+    assert verdict.reason is not None
+    assert verdict.reason.code is ReasonCode.DAMAGED_PDF
+    assert "crash" in verdict.reason.message
+    assert (verdict.sha256, verdict.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert len(counter.read_text().splitlines()) == 2
+    assert check(hostile, b"fine").whole
+
+
+def test_killed_once(hostile: Checker, tmp_path: Path) -> None:
+    """A reader that is killed from outside is no document's fault: it is tried again."""
+    source, output = opened(f"crash-once {tmp_path / 'count'}".encode()), empty()
+    assert hostile.prepare(source, output).whole
+    assert os.pread(output, 100, 0) == b"copy"
+
+
+@pytest.mark.parametrize("way", ["hang", "spin"])
+def test_hang(hostile: Checker, way: str) -> None:
+    """A document on which the reader hangs is refused in time, and the reader is gone."""
+    started = time.monotonic()
+    verdict = check(hostile, way.encode())
+    assert time.monotonic() - started < 5
+    assert not verdict.whole
+    assert verdict.reason is not None
+    assert "0.4 seconds" in verdict.reason.message
+    pid = hostile.pid
+    until(lambda: not psutil.Process(pid).children())
+
+
+def test_others_go_on_beside_a_hang(hostile: Checker) -> None:
+    """While one document hangs, others are checked."""
+    with ThreadPoolExecutor(2) as threads:
+        hanging = threads.submit(check, hostile, b"hang")
+        while not hanging.done():
+            assert check(hostile, b"fine").whole
+        assert not hanging.result().whole
+
+
+def test_memory(hostile: Checker) -> None:
+    """A document cannot take more memory than is allowed."""
+    assert check(hostile, b"memory").pages == 1
+
+
+def test_open_files(hostile: Checker) -> None:
+    """A document's reader can open no more than a few files."""
+    with pytest.raises(OSError, match="Too many") as raised:
+        check(hostile, b"files")
+    assert raised.value.errno == errno.EMFILE
+
+
+def test_storage_fails(hostile: Checker) -> None:
+    """A file that cannot be read is the storage's fault, and is raised as such."""
+    with pytest.raises(OSError, match="Input/output") as raised:
+        check(hostile, b"io")
+    assert raised.value.errno == errno.EIO
+    with pytest.raises(TimeoutError):
+        check(hostile, b"storage-hangs")
+
+
+def test_full_disk(checker: Checker) -> None:
+    """A copy that cannot be written raises, and says nothing about the document."""
+    source = opened(pdfs.form())
+    full = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OSError, match="No space") as raised:
+        checker.prepare(source, full)
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_nonsense(hostile: Checker) -> None:
+    """A reader that is made to talk nonsense is not listened to."""
+    verdict = check(hostile, b"nonsense")
+    assert verdict.reason is not None
+    assert verdict.reason.code is ReasonCode.DAMAGED_PDF
+
+
+def test_flood(hostile: Checker) -> None:
+    """A reader that is made to talk without end is cut off, and the next document is checked."""
+    with pytest.raises(TimeoutError):
+        check(hostile, b"flood")
+    assert check(hostile, b"fine").whole
+
+
+def test_server_killed_between(hostile: Checker) -> None:
+    """A server that has died is started again at the next document."""
+    check(hostile, b"fine")
+    pid = hostile.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert check(hostile, b"fine").whole
+    assert hostile.pid != pid
+
+
+def test_server_dies_at_each_document(hostile: Checker) -> None:
+    """A server that dies each time is trouble with the machine, not with the document."""
+    with pytest.raises(CheckerError):
+        check(hostile, b"server-dies")
+    with pytest.raises(CheckerError):
+        check(hostile, b"silent")
+    assert check(hostile, b"fine").whole
+
+
+def test_reader_cannot_start() -> None:
+    """A reader that cannot be started is said to be just that."""
+    with Checker(LIMITS, reader="tests.no_such_module") as checker, pytest.raises(CheckerError):
+        check(checker, pdfs.good())
+
+
+def test_environment(hostile: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No secret of the daemon's is in the reader's environment."""
+    monkeypatch.setenv("TOKEN", "secret")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials")
+    hostile.close()
+    known = set((check(hostile, b"environment").copy_sha256 or "").split())
+    assert known <= {
+        "COVERAGE_PROCESS_CONFIG",
+        "LANG",
+        "LC_ALL",
+        "LC_CTYPE",  # Python's own doing
+        "PATH",
+        "PYTHONHOME",
+        "PYTHONPATH",
+    }
+
+
+def test_no_files_of_the_daemon(hostile: Checker) -> None:
+    """The server has none of the daemon's open files."""
+    secret = os.open(os.devnull, os.O_RDONLY)
+    os.set_inheritable(secret, True)  # noqa: FBT003 - that is the function's way
+    check(hostile, b"fine")
+    links = [str(link.readlink()) for link in Path(f"/proc/{hostile.pid}/fd").iterdir()]
+    assert sum("socket:" in link for link in links) == 1
+    assert set(links) <= {"/dev/null", *(link for link in links if "socket:" in link)}
+    os.close(secret)
+
+
+def test_limits_go_along(hostile: Checker) -> None:
+    """The limits arrive at the reader."""
+    assert check(hostile, b"limits").pages == LIMITS.max_pages
+
+
+def test_server_ends_with_the_daemon(tmp_path: Path) -> None:
+    """However the daemon dies, its server ends."""
+    code = (
+        "import os, signal, sys\n"
+        "from faxdrop.checker import Checker, Limits\n"
+        "checker = Checker(Limits(10000, 30))\n"
+        "checker.check(os.open(sys.argv[1], os.O_RDONLY))\n"
+        "print(checker.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    document = tmp_path / "a.pdf"
+    document.write_bytes(pdfs.good())
+    seen = subprocess.run(
+        [sys.executable, "-c", code, str(document)], capture_output=True, text=True, check=False
+    )
+    pid = int(seen.stdout)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie")
+
+
+def test_close() -> None:
+    """A closed checker has no server, and can be used again."""
+    checker = Checker(LIMITS)
+    checker.start()
+    server = psutil.Process(checker.pid)
+    checker.close()
+    checker.close()
+    assert not server.is_running()
+    assert checker.pid is None
+    assert check(checker, pdfs.good()).clean
+    checker.close()
