@@ -1,0 +1,510 @@
+"""What faxdrop costs, as ratios: ``python -m tests.benchmark [name ...]`` prints a table.
+
+Each figure stands beside a yardstick that runs in the same call, against the same simulator, since
+machines are noisy. Nothing here is a test: nothing fails for being slow.
+"""
+
+import argparse
+import base64
+import contextlib
+import json
+import multiprocessing
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+from rich.console import Console
+from rich.table import Table
+
+from faxdrop.clock import Clock
+from faxdrop.job import Attempt, Facts, Job, State
+from faxdrop.receipt import to_bytes
+from faxdrop.spool import Spool
+from tests.pdfs import good
+from tests.world import TOKEN, TOKEN_ID
+
+CONFIG = """
+root = {root}
+[sipgate]
+faxline = "f0"
+base_url = {base_url}
+[inbox]
+settle = "1s"
+[documents]
+max_megabytes = 20
+max_pages = 1000
+[sending]
+poll_interval = {poll}
+"""
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    what: str
+    figure: str
+    yardstick: str
+    ratio: str
+    aim: str
+
+
+@dataclass
+class Running:
+    """A daemon under measurement: its process and its log events."""
+
+    process: subprocess.Popen[str]
+    events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def listen(self) -> None:
+        """Read the log until it ends."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with contextlib.suppress(ValueError):
+                event = json.loads(line)
+                with self.changed:
+                    self.events.append((time.monotonic(), event))
+                    self.changed.notify_all()
+
+    def count(self, name: str) -> int:
+        """Return how many events of a name there were."""
+        return sum(1 for _, event in self.events if event["event"] == name)
+
+    def wait_for(self, name: str, number: int = 1, timeout: float = 300.0) -> float:
+        """Wait for so many events of a name; return the instant of the last."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: self.count(name) >= number, timeout):
+                raise TimeoutError(f"{self.count(name)} of {number} {name}: {self.events[-3:]}")
+        return [at for at, event in self.events if event["event"] == name][number - 1]
+
+
+class Bench:
+    """A simulator in a process of its own, and a folder for everything."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._roots = 0
+
+    @contextmanager
+    def simulator(self, pace: float = 0.0) -> Iterator[tuple[str, str]]:
+        """Run a simulator; yield its base URL and its control URL."""
+        ours, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(target=_simulate, args=(theirs, pace), daemon=True)
+        process.start()
+        try:
+            yield ours.recv()
+        finally:
+            process.terminate()
+            process.join()
+
+    def root(self) -> Path:
+        """Return a new root."""
+        self._roots += 1
+        root = self.folder / f"root{self._roots}"
+        root.mkdir()
+        return root
+
+    @contextmanager
+    def daemon(self, root: Path, base_url: str, poll: str = "500ms") -> Iterator[Running]:
+        """Run a daemon that is ready."""
+        config = root.with_suffix(".toml")
+        config.write_text(
+            CONFIG.format(
+                root=json.dumps(str(root)), base_url=json.dumps(base_url), poll=json.dumps(poll)
+            )
+        )
+        started = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "faxdrop", "--config", str(config), "run"],
+            env={**os.environ, "TOKEN_ID": TOKEN_ID, "TOKEN": TOKEN},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running = Running(process, [(started, {"event": "bench.started"})])
+        thread = threading.Thread(target=running.listen)
+        thread.start()
+        try:
+            running.wait_for("daemon.ready")
+            yield running
+        finally:
+            process.terminate()
+            process.wait()
+            thread.join()
+            assert process.stderr is not None
+            process.stderr.close()
+
+
+def _simulate(pipe: Any, pace: float) -> None:
+    from faxdrop.simulator import Simulator  # noqa: PLC0415  (in the simulator's process only)
+
+    with Simulator(pace=pace) as simulator:
+        pipe.send((simulator.base_url, simulator.control_url))
+        threading.Event().wait()
+
+
+def numbers(count: int) -> list[str]:
+    """Return so many different fax numbers, none of them one of the simulator's magic ones."""
+    return [f"+493023{126000 + number}" for number in range(count)]
+
+
+def documents(count: int) -> list[bytes]:
+    """Return so many different PDFs of one page."""
+    return [good(1, f"Letter {number}") for number in range(count)]
+
+
+def yardstick_loop(base_url: str, folder: Path, pdfs: list[bytes]) -> float:
+    """Send PDFs in a bare loop; return its seconds."""
+    sent = folder / "yardstick"
+    sent.mkdir()
+    for number, pdf in enumerate(pdfs):
+        (folder / f"{number}.pdf").write_bytes(pdf)
+    started = time.monotonic()
+    http = requests.Session()
+    http.auth = (TOKEN_ID, TOKEN)
+    for number, target in enumerate(numbers(len(pdfs))):
+        source = folder / f"{number}.pdf"
+        content = base64.b64encode(source.read_bytes()).decode()
+        body = {
+            "faxlineId": "f0",
+            "recipient": target,
+            "filename": source.name,
+            "base64Content": content,
+        }
+        answer = http.post(f"{base_url}/sessions/fax", json=body, timeout=30)
+        session_id = answer.json()["sessionId"]
+        status = http.get(f"{base_url}/history/{session_id}", timeout=30).json()["faxStatusType"]
+        (sent / f"{number}.pdf.json").write_text(json.dumps({"id": session_id, "status": status}))
+        source.rename(sent / source.name)
+    seconds = time.monotonic() - started
+    http.close()
+    return seconds
+
+
+ONE_SHOT = """
+import base64, sys, time
+import requests
+url, path, recipient = sys.argv[1:4]
+auth = (sys.argv[4], sys.argv[5])
+with open(path, "rb") as file:
+    content = base64.b64encode(file.read()).decode()
+body = {"faxlineId": "f0", "recipient": recipient, "filename": "fax.pdf", "base64Content": content}
+session = requests.post(url + "/sessions/fax", json=body, auth=auth).json()["sessionId"]
+status = "STARTING"
+while status in ("STARTING", "PENDING", "SENDING"):
+    status = requests.get(url + "/history/" + session, auth=auth).json()["faxStatusType"]
+    time.sleep(5)
+"""
+
+
+def drop_all(root: Path, pdfs: list[bytes]) -> float:
+    """Drop one PDF for each number at once, by moving; return when it began."""
+    staging = root / "staging"
+    staging.mkdir()
+    for number, pdf in enumerate(pdfs):
+        (staging / f"{number}.pdf").write_bytes(pdf)
+    targets = [root / "inbox" / target for target in numbers(len(pdfs))]
+    started = time.monotonic()
+    for number, target in enumerate(targets):
+        target.mkdir()
+        (staging / f"{number}.pdf").rename(target / f"{number}.pdf")
+    return started
+
+
+def throughput(bench: Bench) -> list[Row]:
+    """500 one-page PDFs to 500 numbers, until all have their receipts."""
+    pdfs = documents(500)
+    ours, theirs = [], []
+    for turn in range(3):
+        with bench.simulator() as (base_url, _):
+            folder = bench.folder / f"yardstick{turn}"
+            folder.mkdir()
+            theirs.append(yardstick_loop(base_url, folder, pdfs))
+        with bench.simulator() as (base_url, _):
+            root = bench.root()
+            with bench.daemon(root, base_url) as daemon:
+                started = drop_all(root, pdfs)
+                ours.append(daemon.wait_for("fax.sent", len(pdfs)) - started)
+    our, their = statistics.median(ours), statistics.median(theirs)
+    return [
+        Row(
+            "throughput: 500 PDFs to 500 numbers",
+            f"{our:.2f} s",
+            f"bare loop {their:.2f} s",
+            f"{our / their:.2f} x",
+            "<= 3 x",
+        )
+    ]
+
+
+def one_shot(bench: Bench) -> list[Row]:
+    """20 PDFs against one Python process a document that asks every 5 s."""
+    pdfs = documents(20)
+    with bench.simulator() as (base_url, _):
+        folder = bench.folder / "oneshot"
+        folder.mkdir()
+        started = time.monotonic()
+        for number, target in enumerate(numbers(len(pdfs))):
+            path = folder / f"{number}.pdf"
+            path.write_bytes(pdfs[number])
+            subprocess.run(
+                [sys.executable, "-c", ONE_SHOT, base_url, str(path), target, TOKEN_ID, TOKEN],
+                check=True,
+            )
+        their = time.monotonic() - started
+        root = bench.root()
+        with bench.daemon(root, base_url) as daemon:
+            started = drop_all(root, pdfs)
+            our = daemon.wait_for("fax.sent", len(pdfs)) - started
+    return [
+        Row(
+            "against the one-shot script: 20 PDFs",
+            f"{our:.2f} s",
+            f"script {their:.1f} s",
+            f"{their / our:.0f} x faster",
+            ">= 20 x",
+        )
+    ]
+
+
+def latency(bench: Bench) -> list[Row]:
+    """From the closing, or the moving in, of a file to the arrival of its POST; 200 drops."""
+    pdfs = documents(200)
+    delays = []
+    closed: dict[str, float] = {}
+    with bench.simulator() as (base_url, control_url):
+        root = bench.root()
+        staging = bench.folder / "latency.pdf"
+        for target in numbers(len(pdfs)):
+            (root / "inbox" / target).mkdir(parents=True)
+        with bench.daemon(root, base_url) as daemon:
+            for number, target in enumerate(numbers(len(pdfs))):
+                path = root / "inbox" / target / f"{number}.pdf"
+                if number % 2:
+                    staging.write_bytes(pdfs[number])
+                    staging.rename(path)
+                else:
+                    path.write_bytes(pdfs[number])
+                closed[target] = time.time()
+                daemon.wait_for("fax.submitted", number + 1)
+        taken = requests.get(f"{control_url}/taken", timeout=30).json()
+    delays = sorted((one["arrived"] - closed[one["number"]]) * 1000 for one in taken)
+    p50, p99 = statistics.median(delays), delays[int(len(delays) * 0.99)]
+    return [
+        Row("latency, closed to POST, p50 of 200", f"{p50:.0f} ms", "", "", "50 ms"),
+        Row("latency, closed to POST, p99 of 200", f"{p99:.0f} ms", "", "", "250 ms"),
+    ]
+
+
+def fill_spool(root: Path, count: int) -> None:
+    """Leave so many jobs on their way in a spool, as a daemon that was stopped would."""
+    spool = Spool(root)
+    spool.open()
+    now = Clock().now()
+    for number in range(count):
+        job = Job(
+            job_id=f"20260101-000000-{number:08x}",
+            state=State.ACCEPTED,
+            name=f"{number}.pdf",
+            folder=numbers(count)[0],
+            claimed_at=now,
+            number=numbers(1)[0],
+            faxline="f0",
+            document=Facts(sha256="0" * 64, bytes=10, pages=1),
+            attempts=(
+                Attempt(number=1, submitted_at=now, answered_at=now, session_id=f"{number}"),
+            ),
+        )
+        folder = spool.document(job).parent
+        folder.mkdir()
+        spool.document(job).write_bytes(b"%PDF-1.4\n")
+        (folder / "job.json").write_bytes(to_bytes(job))
+    spool.close()
+
+
+def start(bench: Bench) -> list[Row]:
+    """From start to READY with 2,000 jobs on their way."""
+    root = bench.root()
+    fill_spool(root, 2000)
+    with bench.simulator() as (base_url, _), bench.daemon(root, base_url) as daemon:
+        ours = daemon.wait_for("daemon.ready") - daemon.wait_for("bench.started")
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-m", "faxdrop", "--version"], check=True, capture_output=True)
+    theirs = time.monotonic() - started
+    return [
+        Row(
+            "start to READY, 2,000 jobs on their way",
+            f"{ours:.2f} s",
+            f"faxdrop --version {theirs:.2f} s",
+            f"{ours / theirs:.1f} x",
+            "3 s",
+        )
+    ]
+
+
+def status_requests(bench: Bench) -> list[Row]:
+    """Requests for one round over 1,000 faxes on their way."""
+    count = 1000
+    with bench.simulator(pace=3600) as (base_url, control_url):
+        root = bench.root()
+        with bench.daemon(root, base_url, poll="1h") as daemon:
+            drop_all(root, documents(count))
+            daemon.wait_for("fax.submitted", count)
+        before = requests.get(f"{control_url}/requests", timeout=30).json()
+        with bench.daemon(root, base_url, poll="1h"):
+            _until(lambda: _asked(control_url) > _sum(before))
+            _settled(control_url)
+        after = requests.get(f"{control_url}/requests", timeout=30).json()
+    asked = _sum(after) - _sum(before)
+    return [
+        Row(
+            "requests for a round over 1,000 faxes",
+            f"{asked}",
+            f"one a fax {count}",
+            f"{asked / count:.3f} x",
+            "2",
+        )
+    ]
+
+
+def _sum(kinds: dict[str, list[float]]) -> int:
+    return sum(len(times) for kind, times in kinds.items() if kind.startswith("GET /history"))
+
+
+def _asked(control_url: str) -> int:
+    return _sum(requests.get(f"{control_url}/requests", timeout=30).json())
+
+
+def _until(holds: Callable[[], bool], timeout: float = 60.0) -> None:
+    end = time.monotonic() + timeout
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def _settled(control_url: str) -> None:
+    """Wait until no requests have come for two seconds."""
+    last, since = _asked(control_url), time.monotonic()
+    while time.monotonic() - since < 2:
+        time.sleep(0.1)
+        now = _asked(control_url)
+        if now != last:
+            last, since = now, time.monotonic()
+
+
+def memory(bench: Bench) -> list[Row]:
+    """Peak above idle while four PDFs of 10 MB are submitted at once."""
+    with bench.simulator() as (base_url, _):
+        root = bench.root()
+        with bench.daemon(root, base_url) as daemon:
+            process = psutil.Process(daemon.process.pid)
+            drop_all(root, documents(8)[4:])
+            daemon.wait_for("fax.sent", 4)
+            idle = process.memory_info().rss
+            peak = [idle]
+            done = threading.Event()
+
+            def watch() -> None:
+                while not done.wait(0.002):
+                    peak.append(process.memory_info().rss)
+
+            watcher = threading.Thread(target=watch)
+            watcher.start()
+            for number, target in enumerate(numbers(8)[4:]):
+                big = bench.folder / "big.pdf"
+                big.write_bytes(good(1, f"Big {number}", size=10_000_000))
+                (root / "inbox" / target).mkdir(exist_ok=True)
+                big.rename(root / "inbox" / target / "big.pdf")
+            daemon.wait_for("fax.sent", 8)
+            done.set()
+            watcher.join()
+    rise = (max(peak) - idle) / 1e6
+    return [
+        Row(
+            "memory above idle, four PDFs of 10 MB at once",
+            f"{rise:.1f} MB",
+            f"the four in base64 {4 * 10 * 4 / 3:.0f} MB",
+            f"{rise / (4 * 10 * 4 / 3):.2f} x",
+            "30 MB",
+        )
+    ]
+
+
+def quiet(bench: Bench) -> list[Row]:
+    """CPU time over 30 s with 200 recipient folders and 20,000 receipts, nothing to do."""
+    root = bench.root()
+    for number, target in enumerate(numbers(200)):
+        (root / "inbox" / target).mkdir(parents=True)
+        sent = root / "sent" / target
+        sent.mkdir(parents=True)
+        for receipt in range(100):
+            (sent / f"{number}-{receipt}.pdf.json").write_text("{}")
+    seconds = 30
+    with bench.simulator() as (base_url, _), bench.daemon(root, base_url, "10s") as daemon:
+        process = psutil.Process(daemon.process.pid)
+        everybody = [process, *process.children(recursive=True)]
+        time.sleep(3)  # the start's own work is not what is measured
+        before = sum(_cpu(one) for one in everybody)
+        time.sleep(seconds)
+        used = sum(_cpu(one) for one in everybody) - before
+    return [
+        Row(
+            "quiet: CPU over 30 s, 200 folders, 20,000 receipts",
+            f"{used * 1000:.0f} ms",
+            "one core 30 s",
+            f"{used / seconds:.3%}",
+            "< 0.5 %",
+        )
+    ]
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+ALL: dict[str, Callable[[Bench], list[Row]]] = {
+    "throughput": throughput,
+    "one-shot": one_shot,
+    "latency": latency,
+    "status-requests": status_requests,
+    "memory": memory,
+    "quiet": quiet,
+    "start": start,
+}
+
+
+def main() -> None:
+    """Run what the command line names, or everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(ALL))
+    names = parser.parse_args().names or list(ALL)
+    if unknown := set(names) - set(ALL):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    table = Table("measured", "faxdrop", "yardstick", "ratio", "aim")
+    for name in names:
+        folder = Path(tempfile.mkdtemp(prefix="faxdrop-benchmark-"))
+        try:
+            for row in ALL[name](Bench(folder)):
+                table.add_row(row.what, row.figure, row.yardstick, row.ratio, row.aim)
+        finally:
+            shutil.rmtree(folder)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
