@@ -35,8 +35,11 @@ class Notifier:
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """Say in one line, for ``systemctl status``, how things stand."""
-        self._send(f"STATUS={' '.join(text.split())[:_LONGEST_STATUS]}")
+        """Say in one line, for ``systemctl status``, how things stand.
+
+        A word that systemd has no time for is not worth a wait: the loop says it often.
+        """
+        self._send(f"STATUS={' '.join(text.split())[:_LONGEST_STATUS]}", patience=0.0)
 
     def watchdog(self) -> None:
         """Say that the loop has made progress."""
@@ -51,12 +54,12 @@ class Notifier:
         """Say that the end has begun."""
         self._send("STOPPING=1")
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, patience: float = _PATIENCE) -> None:
         if self._address is None:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
-                to.settimeout(_PATIENCE)
+                to.settimeout(patience)
                 to.sendto(message.encode("utf-8", "replace"), self._address)
         except (OSError, ValueError):
             return
