@@ -16,11 +16,14 @@ import click
 import structlog
 from rich.console import Console, RenderableType
 
-from faxdrop import __version__, logs, mounts, orders, overview, receipt, screens
+from faxdrop import __version__, logs, orders, overview, receipt, screens, service
+from faxdrop import check as check_
+from faxdrop.check import Report
 from faxdrop.config import DEFAULT_PATH, ConfigError, load
 from faxdrop.job import shown
 from faxdrop.orders import Answered, Cancellation, OrderError, PerhapsSentError
-from faxdrop.ownership import acting_as_owner, name_of, owner_of
+from faxdrop.ownership import acting_as_owner
+from faxdrop.service import make_sipgate
 from faxdrop.settings import Config
 from faxdrop.simulator import MAGIC, Simulator
 from faxdrop.spool import Spool, SpoolError
@@ -40,7 +43,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            click.echo(f"faxdrop: {error}", err=True)
+            click.echo("faxdrop: the settings are wrong:", err=True)
+            for line in str(error).splitlines():
+                click.echo(f"  {line}", err=True)
             status = EX_CONFIG
         except (SpoolError, OrderError) as error:
             click.echo(f"faxdrop: {error}", err=True)
@@ -67,6 +72,7 @@ class _Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context, config_path: Path) -> None:
     """Fax from a folder: never sent twice, never lost, and everyone can see what became of it."""
+    logs.configure(sys.stderr)  # standard output is for what was asked
     ctx.obj = config_path
 
 
@@ -75,8 +81,6 @@ def main(ctx: click.Context, config_path: Path) -> None:
 @click.pass_obj
 def run(config_path: Path, *, simulate: bool) -> None:
     """Run the daemon: watch the inbox, fax, file away. Ends with SIGTERM or Ctrl-C."""
-    from faxdrop import service  # noqa: PLC0415 - the other commands need no daemon, and start sooner
-
     config = load(config_path, os.environ, simulate=simulate)
     logs.configure(sys.stderr, secrets=() if simulate else _secrets(config))
     if simulate:
@@ -187,6 +191,43 @@ def _where(simulator: Simulator, *, as_json: bool) -> str:
     if simulator.seed is not None:
         lines.append(f"# Hostile; the same again: --seed {simulator.seed}")
     return "\n".join(lines)
+
+
+@main.command()
+@click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
+@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")
+@click.pass_obj
+def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
+    """Tell whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
+
+    Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
+    line and the balance. Nothing is faxed, and the daemon may run meanwhile.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            if simulate:
+                config = _simulated(config_path, stack.enter_context(Simulator()))
+            else:
+                config = load(config_path, os.environ)
+        except ConfigError as error:
+            if as_json:
+                click.echo(check_.report_of_config(error).model_dump_json(indent=2))
+            raise
+        report = _checked(config, simulate=simulate)
+    if as_json:
+        click.echo(report.model_dump_json(indent=2))
+    else:
+        _show(screens.check(report))
+    if not report.would_fax:
+        raise click.exceptions.Exit(1)
+
+
+def _checked(config: Config, *, simulate: bool) -> Report:
+    with acting_as_owner(config.root) as user:
+        findings = list(check_.folders(config, Spool(config.root)))
+    with make_sipgate(config) as sipgate:
+        findings += check_.account(config, sipgate)
+    return check_.report_of(config, findings, user=user, simulated=simulate)
 
 
 @main.command()
@@ -322,23 +363,10 @@ def _without_secrets(config_path: Path) -> Config:
 @contextlib.contextmanager
 def _spool_of(config: Config) -> Iterator[Spool]:
     """Yield the spool of a config, not opened; root acts as its owner."""
-    missing = mounts.missing_mount(config.root)
-    if missing is not None:
-        raise SpoolError(f"Nothing is mounted on {missing}. Mount it: mount {missing}")
-    if not config.root.is_dir():
-        raise SpoolError(
-            f"The folder {_name(config.root)} is not there. Make it, mount it, or correct `root` "
-            "in the config."
-        )
     with acting_as_owner(config.root):
-        spool = Spool(config.root)
-        if spool.home.is_dir() and not os.access(spool.home, os.R_OK | os.X_OK):
-            owner = owner_of(spool.home)
-            raise SpoolError(
-                f"{_name(spool.home)} is {owner}'s alone, and you are {name_of(os.geteuid())}: "
-                f"sudo -u {owner} faxdrop ..., or sudo faxdrop ..."
-            )
-        yield spool
+        if (why := check_.kept_out(config.root)) is not None:
+            raise SpoolError(" ".join(why))
+        yield Spool(config.root)
 
 
 def _show(screen: RenderableType) -> None:

@@ -87,7 +87,7 @@ class Overview(Record):
 def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
     """Look at a root. Raises OSError where it is not there or must not be read."""
     running = spool.is_locked()
-    words = _last_words(spool) if running else LastWords()
+    words = last_words(spool) if running else LastWords()
     inbox = Inbox(spool.inbox, settings)
     jobs = sorted(_jobs(spool), key=lambda job: (job.claimed_at, job.job_id))
     holds = {hold.what for hold in words.holds}
@@ -230,7 +230,8 @@ def _written_at(path: Path) -> datetime | None:
         return None
 
 
-def _last_words(spool: Spool) -> LastWords:
+def last_words(spool: Spool) -> LastWords:
+    """Return what the daemon wrote down last; of worth only while one is running."""
     try:
         return LastWords.model_validate(spool.read_status())
     except ValidationError:

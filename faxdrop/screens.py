@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from faxdrop.check import Finding, Level, Report
 from faxdrop.overview import INBOX, Document, Overview
 
 FIRST = 20  # documents that are listed unless all are wanted
@@ -48,6 +49,44 @@ def status(overview: Overview, now: datetime, *, everything: bool) -> Renderable
         left = len(documents) - len(shown)
         parts.append(Text(f"... and {_many(left, 'document')} more: faxdrop status --all"))
     return Group(*parts)
+
+
+_MARKS = {
+    Level.OK: ("ok", "green"),
+    Level.NOTE: ("note", "bold yellow"),
+    Level.WRONG: ("WRONG", "bold red"),
+}
+
+
+def check(report: Report) -> RenderableType:
+    """Return the screen of ``faxdrop check``."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    topic = ""
+    for finding in report.findings:
+        mark, style = _MARKS[finding.level]
+        name = finding.topic if finding.topic != topic else ""
+        table.add_row(name, Text(mark, style), _finding(finding))
+        topic = finding.topic
+    return Group(table, "", _verdict(report))
+
+
+def _finding(finding: Finding) -> Text:
+    text = Text(plain(finding.words))
+    if finding.advice:
+        text.append(f"\n-> {plain(finding.advice)}", "bold")
+    return text
+
+
+def _verdict(report: Report) -> Text:
+    if report.would_fax:
+        whom = "the simulator" if report.simulated else "sipgate"
+        return Text(f"This machine would fax, as {report.user} and by {whom}.", "bold green")
+    wrong = sum(finding.level is Level.WRONG for finding in report.findings)
+    verb = "is" if wrong == 1 else "are"
+    return Text(f"This machine would not fax: {_many(wrong, 'thing')} {verb} wrong.", "bold red")
 
 
 def _running(overview: Overview, now: datetime) -> Text:

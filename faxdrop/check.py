@@ -1,0 +1,386 @@
+"""Would this machine fax now? Finds out by doing: moves a file, reads a PDF, asks sipgate.
+
+Nothing is faxed and nothing stays behind, so it can be asked while the daemon runs and while it
+does not. The JSON form of the report is stable: ``format`` changes when a reader of it would have to.
+"""
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from faxdrop import mounts, specimen
+from faxdrop.checker import Checker
+from faxdrop.daemon import limits_of
+from faxdrop.inbox import is_passed_over
+from faxdrop.job import Record, shown
+from faxdrop.overview import LastWords, last_words
+from faxdrop.ownership import name_of, owner_of
+from faxdrop.problems import ConfigError
+from faxdrop.reception import DEAF_RESCAN
+from faxdrop.recipient import AddressBook, RecipientError
+from faxdrop.settings import Config
+from faxdrop.sipgate import AccountReport, Sipgate, Unreachable
+from faxdrop.spool import Spool
+
+CHECK_FORMAT: Final = "faxdrop-check/1"
+
+_LISTED = 3  # examples of what there may be very many of
+_LITTLE_SPACE = 100_000_000  # bytes; ten of the largest documents
+_CLOCK_SLACK = 60.0  # seconds; sipgate's own is known by its answers, so this is for the people
+_MAY_NOT_SEE = {403, 404}
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    NOTE = "note"  # worth knowing; faxes go out all the same
+    WRONG = "wrong"  # it would not fax, or not everything
+
+
+class Finding(Record):
+    """One thing that was looked at."""
+
+    topic: str  # config, root, folders, space, events, documents, recipients, sipgate, ...
+    level: Level
+    words: str
+    advice: str = ""  # what to do now
+
+
+class Report(Record):
+    """What was found."""
+
+    format: Literal["faxdrop-check/1"] = CHECK_FORMAT
+    would_fax: bool
+    simulated: bool  # the simulator was asked in place of sipgate
+    root: str | None  # None: the config does not say it
+    user: str | None  # whose rights were looked at
+    findings: tuple[Finding, ...]
+
+
+def report_of(
+    config: Config, findings: Iterable[Finding], *, user: str, simulated: bool = False
+) -> Report:
+    """Return the report that findings make."""
+    found = tuple(findings)
+    return Report(
+        would_fax=all(finding.level is not Level.WRONG for finding in found),
+        simulated=simulated,
+        root=shown(str(config.root)),
+        user=user,
+        findings=found,
+    )
+
+
+def report_of_config(error: ConfigError) -> Report:
+    """Return the report where there is no config to go by."""
+    findings = tuple(
+        Finding(topic="config", level=Level.WRONG, words=f"{key} = {value}", advice=remedy)
+        for key, value, remedy in error.problems
+    )
+    return Report(would_fax=False, simulated=False, root=None, user=None, findings=findings)
+
+
+def kept_out(root: Path) -> tuple[str, str] | None:
+    """Return why the folders cannot be used at all, and what to do; None if they can."""
+    missing = mounts.missing_mount(root)
+    if missing is not None:
+        return (
+            f"Nothing is mounted on {missing} (it stands in {mounts.FSTAB}).",
+            f"Mount it: mount {missing}",
+        )
+    if not root.is_dir():
+        return (
+            f"The folder {root} is not there.",
+            "Make it, mount it, or correct `root` in the config.",
+        )
+    home = Spool(root).home
+    for folder in (root, home):
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
+            owner = owner_of(folder)
+            return (
+                f"{folder} is for {owner} to read, and you are {name_of(os.geteuid())}.",
+                f"Put sudo -u {owner} before the command.",
+            )
+    return None
+
+
+def folders(config: Config, spool: Spool) -> Iterator[Finding]:
+    """Look at everything on disk: to be called with the rights of the daemon."""
+    yield from _config(config)
+    if (why := kept_out(config.root)) is not None:
+        yield _wrong("root", *why)
+    else:
+        yield from _moves(spool)
+        yield from _space(config.root)
+        yield from _events(spool)
+        yield from _daemon(spool)
+    yield from _documents(config)
+    yield from _recipients(config, spool)
+
+
+def account(config: Config, sipgate: Sipgate) -> Iterator[Finding]:
+    """Ask sipgate what the daemon would ask, and what the account allows."""
+    try:
+        sipgate.history(faxlines=(), since=datetime.now(UTC), limit=1)
+    except Unreachable as error:
+        words = error.answer.words[:1].upper() + error.answer.words[1:]
+        advice = error.answer.advice or "Faxes wait until it answers; is the network there?"
+        yield _wrong("sipgate", f"{words} ({config.sipgate.base_url}).", advice)
+        return
+    yield _ok("sipgate", f"{config.sipgate.base_url} answers, and knows the token.")
+    yield from _clock(sipgate.clock_offset or 0.0)
+    try:
+        seen = sipgate.account()
+    except Unreachable as error:
+        words = f"The token may not see the account ({error.answer.words})"
+        if error.answer.status in _MAY_NOT_SEE:
+            yield _note("faxline", f"{words}; whether the fax line may send, the first fax tells.")
+        else:
+            yield _wrong("faxline", f"{words}.", error.answer.advice)
+        return
+    yield from _faxlines(config, seen)
+    yield _balance(seen)
+
+
+# -- on disk ---------------------------------------------------------------------------------
+
+
+def _config(config: Config) -> Iterator[Finding]:
+    if not config.warnings:
+        yield _ok("config", "Everything in it is right.")
+    for warning in config.warnings:
+        yield _note("config", warning)
+
+
+def _moves(spool: Spool) -> Iterator[Finding]:
+    try:
+        refused = spool.try_moves()
+    except OSError as error:
+        yield _wrong(
+            "folders",
+            f"Nothing can be written to {error.filename or spool.root}: {error.strerror}.",
+            _rights(spool),
+        )
+        return
+    for folder, why in list(refused.items())[:_LISTED]:
+        advice = _rights(spool)
+        if why.errno == errno.EXDEV:
+            advice = (
+                "All folders must be on one mount, also where two mounts show one file system "
+                "(under systemd: one ReadWritePaths=)."
+            )
+        yield _wrong("folders", f"No document can be moved to {folder}: {why.strerror}.", advice)
+    if len(refused) > _LISTED:
+        yield _wrong("folders", f"The same with {len(refused) - _LISTED} more folders.")
+    sticky = [folder for folder in _folders(spool.inbox) if _is_sticky(folder)]
+    if sticky:
+        yield _wrong(
+            "folders",
+            f"Only its owner may take a file out of {_listing(sticky)} (sticky bit).",
+            f"chmod -t {_listing(sticky)}",
+        )
+    if not refused and not sticky:
+        yield _ok("folders", f"A file went through all of {spool.root}: one mount, rights enough.")
+
+
+def _rights(spool: Spool) -> str:
+    return (
+        f"{name_of(os.geteuid())} needs the rights to read, write and enter all folders in "
+        f"{spool.root} (which belongs to {owner_of(spool.root)})."
+    )
+
+
+def _folders(inbox: Path) -> list[Path]:
+    try:
+        with os.scandir(inbox) as entries:
+            return sorted(
+                Path(entry.path)
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) and not is_passed_over(entry.name)
+            )
+    except OSError:
+        return []
+
+
+def _is_sticky(folder: Path) -> bool:
+    try:
+        status = folder.stat()
+    except OSError:
+        return False
+    return bool(status.st_mode & stat.S_ISVTX) and os.geteuid() not in (0, status.st_uid)
+
+
+def _space(root: Path) -> Iterator[Finding]:
+    there = os.statvfs(root)
+    free = there.f_bavail * there.f_frsize
+    if free < _LITTLE_SPACE:
+        words = f"Only {free / 1e6:.1f} MB are free on the disk of {root}."
+        advice = "Make room: what cannot be recorded is not faxed."
+        yield _wrong("space", words, advice) if not free else _note("space", words, advice)
+
+
+def _events(spool: Spool) -> Iterator[Finding]:
+    kind = mounts.kind_of(spool.inbox)
+    if mounts.tells_everything(kind):
+        yield _ok("events", f"{kind}: a document is seen as soon as it is closed.")
+    else:
+        yield _note(
+            "events",
+            f"{kind}: what others write there causes no events here, so the inbox is read every "
+            f"{DEAF_RESCAN:g} s.",
+        )
+
+
+def _daemon(spool: Spool) -> Iterator[Finding]:
+    if not spool.is_locked():
+        yield _note(
+            "daemon",
+            "faxdrop is not running.",
+            "Start it: systemctl start faxdrop, or faxdrop run.",
+        )
+        return
+    words: LastWords = last_words(spool)
+    yield _ok("daemon", f"faxdrop is running{f' (pid {words.pid})' if words.pid else ''}.")
+    for hold in {(hold.words, hold.advice): hold for hold in words.holds}.values():
+        yield _wrong(
+            "daemon",
+            f"It holds all faxes since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.words}.",
+            hold.advice or "It tries again by itself.",
+        )
+
+
+def _documents(config: Config) -> Iterator[Finding]:
+    """Have a PDF checked as the daemon does it: in a process of its own, with limits."""
+    documents = config.documents
+    try:
+        with tempfile.TemporaryFile() as file, Checker(limits_of(config)) as checker:
+            file.write(specimen.letter(["faxdrop check"]))
+            file.flush()
+            verdict = checker.check(file.fileno())
+    except OSError as error:
+        yield _wrong(
+            "documents",
+            f"PDFs cannot be checked: {error.strerror or error}.",
+            "Is faxdrop installed completely, and is there memory enough?",
+        )
+        return
+    if verdict.facts is None:
+        why = verdict.reason.message if verdict.reason else "no reason is given"
+        yield _wrong(
+            "documents",
+            f"The check refuses a good PDF: {why}",
+            "Install faxdrop anew; this should not happen.",
+        )
+        return
+    yield _ok(
+        "documents",
+        f"PDFs are checked; up to {documents.max_megabytes:g} MB and {documents.max_pages} pages.",
+    )
+
+
+def _recipients(config: Config, spool: Spool) -> Iterator[Finding]:
+    book = AddressBook(config.recipients, config.region, allow_premium=config.sending.allow_premium)
+    names = [f"{name}: {book.resolve(name).number}" for name in config.recipients]
+    if names:
+        more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        yield _ok("recipients", f"The address book is right ({', '.join(names[:_LISTED])}{more}).")
+    else:
+        yield _ok("recipients", "The address book is empty: folders are named after numbers.")
+    nobody = []
+    for folder in _folders(spool.inbox):
+        try:
+            book.resolve(folder.name)
+        except RecipientError:
+            nobody.append(folder)
+    if nobody:
+        yield _note(
+            "recipients",
+            f"These folders name nobody, and what is dropped there fails: {_listing(nobody)}.",
+            "Rename them, or add them to [recipients] in the config.",
+        )
+
+
+# -- at sipgate ------------------------------------------------------------------------------
+
+
+def _clock(offset: float) -> Iterator[Finding]:
+    if abs(offset) > _CLOCK_SLACK:
+        yield _note(
+            "clock",
+            f"This machine's clock is {abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} "
+            "sipgate's; faxdrop allows for that, but its receipts will confuse people.",
+            "Set it: timedatectl set-ntp true",
+        )
+
+
+def _faxlines(config: Config, seen: AccountReport) -> Iterator[Finding]:
+    if seen.faxlines is None:
+        yield _note(
+            "faxline",
+            "The token may not list the fax lines; whether "
+            f"{config.sipgate.faxline} may send, the first fax tells.",
+        )
+        return
+    lines = {line.id: line for line in seen.faxlines}
+    listing = ", ".join(f"{line.id} ({line.alias})" for line in lines.values()) or "none"
+    users = {config.sipgate.faxline: "sipgate.faxline"}
+    for name, entry in config.recipients.items():
+        if entry.faxline is not None:
+            users.setdefault(entry.faxline, f"recipients.{name}")
+    for wanted, key in users.items():
+        line = lines.get(wanted)
+        if line is None:
+            yield _wrong(
+                "faxline",
+                f"There is no fax line {wanted}.",
+                f"Set {key} to one that there is: {listing}",
+            )
+        elif not line.can_send:
+            yield _wrong(
+                "faxline",
+                f"The fax line {wanted} ({line.alias}) may not send.",
+                f"Allow it at sipgate, or set {key} to another of: {listing}",
+            )
+        else:
+            yield _ok("faxline", f"{wanted} ({line.alias}) is there and may send.")
+
+
+def _balance(seen: AccountReport) -> Finding:
+    if seen.balance is None:
+        return _ok("balance", "Not for this token to see; that is no obstacle.")
+    words = f"{seen.balance:.2f} {seen.currency or ''}".rstrip()
+    if seen.balance <= 0:
+        return _note("balance", f"{words}: sipgate may refuse faxes.", "Top the account up.")
+    return _ok("balance", f"{words}.")
+
+
+# -- findings --------------------------------------------------------------------------------
+
+
+def _listing(paths: list[Path]) -> str:
+    text = ", ".join(shown(str(path)) for path in paths[:_LISTED])
+    return f"{text}, and {len(paths) - _LISTED} more" if len(paths) > _LISTED else text
+
+
+def _ok(topic: str, words: str) -> Finding:
+    return Finding(topic=topic, level=Level.OK, words=shown(words))
+
+
+def _note(topic: str, words: str, advice: str = "") -> Finding:
+    return Finding(topic=topic, level=Level.NOTE, words=shown(words), advice=shown(advice))
+
+
+def _wrong(topic: str, words: str, advice: str = "") -> Finding:
+    return Finding(topic=topic, level=Level.WRONG, words=shown(words), advice=shown(advice))
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``faxdrop check --json``."""
+    return Report.model_json_schema(mode="serialization")
