@@ -7,7 +7,7 @@ in as arguments, so that tests drive hours in milliseconds.
 
 import contextlib
 import os
-import threading
+import queue
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ from faxdrop.verdict import Limits
 
 log = structlog.stdlib.get_logger(__name__)
 
-STEPS, LOOKS = 12, 2  # threads; looks at documents are bound by the processor
+STEPS, LOOKS = 12, 4  # threads
 AWAY_RESCAN = 5.0  # seconds between looks for a root that went away
 STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
 OWNED_FOR = timedelta(days=7)  # how long session ids of filed jobs are remembered
@@ -69,7 +69,9 @@ class Daemon:
         self._looks = looks
         self._notifier = notifier
         self._make_watcher = make_watcher
-        self._awake = threading.Event()
+        # Not an Event: a signal handler that sets one while this thread goes to sleep on it waits
+        # for ever for this very thread.
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = False
         self._reload: Callable[[], Config] | None = None
         self._is_away = False
@@ -87,7 +89,7 @@ class Daemon:
 
     def wake(self) -> None:
         """Make the loop turn; from any thread or signal handler."""
-        self._awake.set()
+        self._wakes.put(None)
 
     def stop(self) -> None:
         """End the loop after this turn; from any thread or signal handler."""
@@ -124,8 +126,7 @@ class Daemon:
                 # A turn that fails does not feed the watchdog: a lasting fault ends in a restart.
                 log.exception("loop.failed")
                 pause = _AFTER_A_FAULT
-            self._awake.wait(pause)
-            self._awake.clear()
+            self._sleep(pause)
         return self._wind_up()
 
     def turn(self) -> float:
@@ -303,6 +304,13 @@ class Daemon:
             dues.append(self._say_at)
         return max(0.0, min(dues) - now)
 
+    def _sleep(self, seconds: float) -> None:
+        """Wait until woken, but no longer than that; many wakes are as good as one."""
+        with contextlib.suppress(queue.Empty):
+            self._wakes.get(timeout=seconds)
+            while True:
+                self._wakes.get_nowait()
+
     def _wind_up(self) -> bool:
         """Stop watching and wait a little for the steps under way; return whether all ended.
 
@@ -314,8 +322,7 @@ class Daemon:
         until = self._clock.monotonic() + STOP_WITHIN
         self._steps.collect()
         while not self.is_idle and (left := until - self._clock.monotonic()) > 0:
-            self._awake.wait(left)
-            self._awake.clear()
+            self._sleep(left)
             self._steps.collect()
         log.info("daemon.stopped", under_way=self._dispatcher.under_way)
         if self.is_idle:

@@ -7,7 +7,7 @@ Below the root that people share:
                                    fax.pdf (the copy that is faxed, only where one is needed)
     .faxdrop/corrupt/              what could not be read: for a person, never deleted
     .faxdrop/cancel/<job id>       a person's wish to cancel, for the daemon to find
-    .faxdrop/session-ids           whose faxes in sipgate's history are whose, of the last days
+    .faxdrop/owned/<session id>    marks the faxes in sipgate's history that are a filed job's
     .faxdrop/status.json           what the daemon has to say, for ``faxdrop status``
 
 Promises, after a crash or power cut at any step: the document is in exactly one place, a record is
@@ -24,6 +24,7 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
@@ -118,7 +119,7 @@ class Spool:
         self._corrupt = self.home / "corrupt"
         self._cancel = self.home / "cancel"
         self._lock_path = self.home / "lock"
-        self._owned_path = self.home / "session-ids"
+        self._owned = self.home / "owned"
         self._disk = disk or Disk()
         self._lock_fd: int | None = None
 
@@ -135,7 +136,7 @@ class Spool:
                 "config."
             )
         self._ensure_folder(self.home, 0o700)
-        for folder in (self._jobs, self._corrupt, self._cancel):
+        for folder in (self._jobs, self._corrupt, self._cancel, self._owned):
             self._ensure_folder(folder, 0o700)
         for folder in (self.inbox, self.sent, self.failed):
             self._ensure_folder(folder)
@@ -212,7 +213,6 @@ class Spool:
         # record syncs the folder again, and fails loudly if the disk is broken.
         with contextlib.suppress(OSError):
             self._disk.sync_folder(folder)
-            self._disk.sync_folder(source.parent)
 
     def record(self, job: Job) -> None:
         """Write a job's record down: when this returns, it survives a power cut."""
@@ -253,12 +253,10 @@ class Spool:
                 self._disk.remove(_receipt_of(filed))
                 filed = None
             filed = filed or self._reserve(job, target)
+            self._own(job)
             self._disk.move(document, filed)
             self._disk.sync_folder(target)
-            self._disk.sync_folder(folder)
-        self._own(job)
         self._remove_job(folder)
-        self._disk.sync_folder(self._jobs)
         return filed
 
     def put_back(self, filed: Path) -> Path:
@@ -368,13 +366,13 @@ class Spool:
         A fax whose answer was lost is looked up in sipgate's history: what belongs to another job
         must not be taken for it, also when that job is done and the daemon started anew since.
         """
-        return {session_id for _, session_id in self._read_owned()}
+        return {unquote(mark.name) for mark in self._owned.iterdir()}
 
     def forget_owned(self, before: datetime) -> None:
-        """Keep the list short: forget what was filed before that instant."""
-        kept = [(at, session_id) for at, session_id in self._read_owned() if at >= before]
-        text = "".join(f"{at.isoformat()} {session_id}\n" for at, session_id in kept)
-        self._replace(self._owned_path, text.encode())
+        """Keep the marks few: remove those that were made before that instant."""
+        for mark in list(self._owned.iterdir()):
+            if mark.lstat().st_mtime < before.timestamp():
+                mark.unlink(missing_ok=True)
 
     def corrupt_count(self) -> int:
         """Count what lies in corrupt/."""
@@ -435,28 +433,14 @@ class Spool:
             ) from None
         self._lock_fd = fd
 
-    def _read_owned(self) -> Iterator[tuple[datetime, str]]:
-        try:
-            lines = self._owned_path.read_text("utf-8", "replace").split("\n")
-        except FileNotFoundError:
-            return
-        for line in lines[:-1]:  # what is behind the last line's end is torn
-            at, _, session_id = line.partition(" ")
-            with contextlib.suppress(ValueError):
-                yield datetime.fromisoformat(at), session_id
-
     def _own(self, job: Job) -> None:
-        at = job.finished_at or job.claimed_at
-        ids = [attempt.session_id for attempt in job.attempts if attempt.session_id]
-        if not ids:
-            return
-        text = "".join(f"{at.isoformat()} {session_id}\n" for session_id in ids)
-        fd = os.open(self._owned_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            self._disk.write(fd, text.encode())
-            self._disk.sync(fd)
-        finally:
-            os.close(fd)
+        """Mark the session ids of a job as its own, for ``owned``.
+
+        The marks are empty files: what makes the document's move durable makes them durable, too.
+        """
+        for attempt in job.attempts:
+            if attempt.session_id:
+                (self._owned / quote(attempt.session_id, safe="")).touch()
 
     def _folder(self, job: Job) -> Path:
         return self._jobs / job.job_id
