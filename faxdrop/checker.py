@@ -104,7 +104,7 @@ class Checker:
     def prepare(self, fd: int, output_fd: int) -> Verdict:
         """Read the PDF in an open file and write its copy to another; see ``document.prepare``.
 
-        The copy is written at that file's position and is not synced. Raises as ``check`` does.
+        The output must be empty at first, and is not synced. Raises as ``check`` does.
         """
         return self._asked(fd, output_fd)
 

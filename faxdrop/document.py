@@ -278,6 +278,7 @@ def _copied(pdf: Pdf, limits: Limits) -> bytes:
             pages=pages,
         )
     with pikepdf.open(io.BytesIO(data), inherit_page_attributes=False) as again:
-        if len(again.pages) != pages or again.is_encrypted or Name.AcroForm in again.Root:
+        tidy = not again.is_encrypted and Name.AcroForm not in again.Root
+        if not tidy or len(again.pages) != pages or again.get_warnings():
             raise _damaged("The PDF cannot be repaired.", whole=True)
     return data

@@ -36,13 +36,24 @@ class Style(NamedTuple):
     colour: bytes  # an operator with its operands
 
 
+def name_text(value: Object | None) -> str:
+    """Return a name with its slash; "" for anything else. Its bytes need not be UTF-8."""
+    return bytes(value).decode(errors="surrogateescape") if isinstance(value, Name) else ""
+
+
+def name_of(text: str) -> Object:
+    """Return a name, given without its slash; the reverse of ``name_text``."""
+    escaped = (b"#%02x" % byte for byte in text.encode(errors="surrogateescape"))
+    return Object.parse(b"/" + b"".join(escaped))
+
+
 def text_of(value: Object | None) -> str:
     """Return the text of a string, a name or a text stream; "" for anything else."""
     match value:
         case String():
             return str(value)
         case Name():
-            return str(value)[1:]
+            return name_text(value)[1:]
         case Stream():
             return str(String(stream_start(value, _MAX_VALUE)))
         case _:
@@ -53,8 +64,8 @@ def filters_of(stream: Stream) -> list[str]:
     """Return the names of a stream's filters."""
     value = stream.get_raw(Name.Filter)
     if isinstance(value, Array):
-        return [str(each) for each in value if isinstance(each, Name)]
-    return [str(value)] if isinstance(value, Name) else []
+        return [name_text(each) for each in value]
+    return [name_text(value)] if isinstance(value, Name) else []
 
 
 def stream_start(stream: Stream, most: int) -> bytes:
@@ -102,19 +113,12 @@ class Field:
     @property
     def kind(self) -> str:
         """The field type: /Tx, /Ch, /Btn, /Sig or something else."""
-        value = self.inherited(Name.FT)
-        return str(value) if isinstance(value, Name) else ""
+        return name_text(self.inherited(Name.FT))
 
     @property
     def flags(self) -> int:
         """The field flags (/Ff)."""
         return self.number(Name.Ff)
-
-    @property
-    def name(self) -> str:
-        """The full name, for people."""
-        parts = [text_of(node.get_raw(Name.T)) for node in reversed(self.lineage)]
-        return ".".join(filter(None, parts)) or "(without a name)"
 
     @property
     def value(self) -> str:
@@ -166,7 +170,7 @@ class Field:
         for key in (Name.N, Name.D):
             states = looks.get_raw(key) if isinstance(looks, Dictionary) else None
             if isinstance(states, Dictionary) and not isinstance(states, Stream):
-                names |= {name[1:] for name in states.keys()}  # noqa: SIM118 - not a mapping
+                names |= {name[1:] for name, _ in states.items()}
         return names - {"Off"}
 
     @property

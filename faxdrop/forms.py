@@ -13,7 +13,7 @@ from pikepdf import Array, Dictionary, Name, Pdf, Stream
 
 from faxdrop import fields
 from faxdrop.drawing import Painter
-from faxdrop.fields import Field, stream_start
+from faxdrop.fields import Field, name_of, name_text, stream_start
 from faxdrop.lettering import UnwritableError
 
 _MAX_APPEARANCE = 1 << 20  # bytes of an appearance that are searched for text
@@ -27,7 +27,10 @@ _NOT_FOR_PAPER = frozenset(
 
 
 class UndrawableError(Exception):
-    """A filled-in field whose content cannot be made visible; says which and why, for people."""
+    """A filled-in field whose content cannot be made visible; says where and why, for people.
+
+    It does not say what: no content of a document belongs in a log or a receipt.
+    """
 
 
 class FormKind(NamedTuple):
@@ -74,8 +77,7 @@ def annotations(page: Dictionary) -> Iterator[Dictionary]:
 
 
 def _subtype(annotation: Dictionary) -> str:
-    value = annotation.get_raw(Name.Subtype)
-    return str(value) if isinstance(value, Name) else ""
+    return name_text(annotation.get_raw(Name.Subtype))
 
 
 def is_seen(annotation: Dictionary) -> bool:
@@ -132,8 +134,8 @@ def _prepared(page: Dictionary, form: Dictionary | None, painter: Painter) -> It
                 painter.free_text(field)
         except UnwritableError as error:
             raise UndrawableError(
-                f'The form field "{field.name}" holds the character {error}, which the program '
-                "that filled it in left to others to draw."
+                "A form field holds characters other than Latin letters and common signs, which "
+                "the program that filled it in left to others to draw."
             ) from error
         annotation[Name.F] = _PRINT
         shown = appearance(annotation)
@@ -190,9 +192,7 @@ def _show_button(field: Field, painter: Painter, *, stale: bool) -> None:
         if state is None and current:
             state = current
     if state is None:
-        raise UndrawableError(
-            f'The form does not say which choice of "{field.name}" is the chosen one.'
-        )
-    field.widget[Name.AS] = Name("/" + state)
+        raise UndrawableError("The form does not say which of its radio buttons is the chosen one.")
+    field.widget[Name.AS] = name_of(state)
     if appearance(field.widget) is None:
         painter.button(field, on=state != "Off")

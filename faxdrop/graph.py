@@ -121,9 +121,8 @@ def drawn_by(pages: list[Dictionary]) -> Drawn:
 
 
 def _children(node: Object) -> Iterator[Object]:
-    for key in node.keys():  # noqa: SIM118 - not a mapping
-        value = None if key in _ELSEWHERE else node.get_raw(key)
-        if isinstance(value, Array | Dictionary | Stream):
+    for key, value in node.items():
+        if key not in _ELSEWHERE and isinstance(value, Array | Dictionary | Stream):
             yield value
 
 

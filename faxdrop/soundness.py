@@ -81,13 +81,11 @@ def _check_streams(drawn: Drawn, *, mended: bool, guessed: bool) -> None:
     budget = _MAX_DRAWING
     for stream in drawn.streams:
         operators = drawn.is_operators(stream)
-        if not operators and not mended:
-            continue
         raw = stream.read_raw_bytes()
         filters = filters_of(stream)
         if filters in (["/FlateDecode"], ["/Fl"]):
             size, fault, _ = wholeness.inflate(raw, budget)
-            budget -= min(size, budget) if operators else 0
+            budget -= min(size, budget)
             if fault is Fault.TOO_LARGE and operators:
                 raise DamageError(
                     f"A page of the PDF unpacks to more than {_MAX_DRAWING >> 20} MB.", whole=True
