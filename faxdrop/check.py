@@ -1,7 +1,8 @@
 """Would this machine fax now? Finds out by doing: moves a file, reads a PDF, asks sipgate.
 
 Nothing is faxed and nothing stays behind, so it can be asked while the daemon runs and while it
-does not. The JSON form of the report is stable: ``format`` changes when a reader of it would have to.
+does not. The JSON form of the report is stable: ``format`` changes when a reader of it would have
+to.
 """
 
 import errno

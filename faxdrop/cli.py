@@ -4,22 +4,28 @@ import contextlib
 import json
 import os
 import secrets
+import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import structlog
 from rich.console import Console, RenderableType
+from rich.live import Live
 
 from faxdrop import __version__, logs, orders, overview, receipt, screens, service
 from faxdrop import check as check_
+from faxdrop import demo as demo_
 from faxdrop.check import Report
 from faxdrop.config import DEFAULT_PATH, ConfigError, load
+from faxdrop.demo import Demo, Row
 from faxdrop.job import shown
 from faxdrop.orders import Answered, Cancellation, OrderError, PerhapsSentError
 from faxdrop.ownership import acting_as_owner
@@ -32,6 +38,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 EX_CONFIG = 78  # sysexits.h: something was found in an unconfigured or misconfigured state
 _CANCEL_WITHIN = 5.0  # seconds that the daemon is given to answer
+_DEMO_WITHIN = 60.0  # seconds; it takes a quarter of that
 _WIDE = 200  # characters a line, where no terminal says how many it has
 
 
@@ -84,7 +91,7 @@ def run(config_path: Path, *, simulate: bool) -> None:
     config = load(config_path, os.environ, simulate=simulate)
     logs.configure(sys.stderr, secrets=() if simulate else _secrets(config))
     if simulate:
-        with Simulator(ledger=config.root / ".faxdrop" / "simulated-faxes") as simulator:
+        with Simulator(ledger=service.ledger_of(config)) as simulator:
             log.info(
                 "simulator.ready", base_url=simulator.base_url, control_url=simulator.control_url
             )
@@ -100,9 +107,7 @@ def run(config_path: Path, *, simulate: bool) -> None:
 
 
 def _simulated(config_path: Path, simulator: Simulator) -> Config:
-    config = load(config_path, os.environ, simulate=True)
-    sipgate = config.sipgate.model_copy(update={"base_url": simulator.base_url})
-    return config.model_copy(update={"sipgate": sipgate})
+    return service.with_simulator(load(config_path, os.environ, simulate=True), simulator)
 
 
 def _secrets(config: Config) -> tuple[str, ...]:
@@ -191,6 +196,73 @@ def _where(simulator: Simulator, *, as_json: bool) -> str:
     if simulator.seed is not None:
         lines.append(f"# Hostile; the same again: --seed {simulator.seed}")
     return "\n".join(lines)
+
+
+@main.command()
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Leave everything in DIR (new, or empty), to look at and to drop more into.",
+)
+def demo(keep: Path | None) -> None:
+    """Show how it works: no account, no config, no network, and a quarter of a minute.
+
+    Drops five documents of its own making, lets the daemon fax them to the simulator, and ends with
+    what lies in sent/ and failed/ and with one of the receipts.
+    """
+    with contextlib.ExitStack() as stack:
+        if keep is None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="faxdrop-demo-")))
+        else:
+            folder = keep.absolute()
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise click.ClickException(f"{_name(folder)} is not empty: name a new folder.")
+        console = _console()
+        shows = stack.enter_context(demo_.running(folder))
+        console.print("Dropping into the inbox:")
+        for one in demo_.DROPS:
+            console.print(f"  {one.folder}/{one.name}: {one.tells}")
+        console.print()
+        shows.drop()
+        over = _live(shows, console)
+        console.print("\nWhere everything is now:\n")
+        console.print(screens.tree(shows.spool.root, [shows.spool.sent, shows.spool.failed]))
+        if receipt_path := shows.receipt(demo_.TOLD_IN_FULL):
+            console.print(f"\nThe receipt {receipt_path.name}:\n")
+            console.out(receipt_path.read_text("utf-8").rstrip(), highlight=False)
+    if keep is not None:
+        config = shlex.quote(str(folder / "config.toml"))
+        console.print(
+            f"\nIt is all in {_name(folder)}. To go on, drop PDFs into share/inbox/ there, and run:"
+            f"\n  faxdrop --config {config} run --simulate",
+            soft_wrap=True,
+        )
+    if not over:
+        raise click.ClickException(f"not all was done within {_DEMO_WITHIN:.0f} s")
+
+
+def _live(shows: Demo, console: Console) -> bool:
+    """Show a demo until everything is filed; return whether that came to be in time."""
+    begun = time.monotonic()
+    never = threading.Event()
+    before: list[Row] = []
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with live or contextlib.nullcontext():
+        while (elapsed := time.monotonic() - begun) < _DEMO_WITHIN:
+            rows = shows.rows()
+            if live is not None:
+                live.update(screens.demo(rows, elapsed), refresh=True)
+            else:
+                for row in rows:
+                    if row not in before:
+                        console.print(screens.demo_change(row, elapsed))
+            before = rows
+            if all(row.filed for row in rows):
+                return True
+            never.wait(0.1)
+    return False
 
 
 @main.command()
@@ -369,12 +441,16 @@ def _spool_of(config: Config) -> Iterator[Spool]:
         yield Spool(config.root)
 
 
-def _show(screen: RenderableType) -> None:
-    """Print a screen: with colours on a terminal, and as plain text elsewhere."""
+def _console() -> Console:
+    """Return what prints with colours on a terminal, and plain text elsewhere."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _WIDE
-    console.print(screen)
+    return console
+
+
+def _show(screen: RenderableType) -> None:
+    _console().print(screen)
 
 
 def _name(path: Path) -> str:

@@ -6,12 +6,16 @@ no control character of theirs takes effect.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 from faxdrop.check import Finding, Level, Report
+from faxdrop.demo import Row
+from faxdrop.job import shown
 from faxdrop.overview import INBOX, Document, Overview
 
 FIRST = 20  # documents that are listed unless all are wanted
@@ -43,10 +47,10 @@ def status(overview: Overview, now: datetime, *, everything: bool) -> Renderable
         f"{number} {_STATE_WORDS[state]}" for state, number in overview.counts.items() if number
     ]
     parts.append(Text(f"{_many(len(documents), 'document')}: {', '.join(counts)}"))
-    shown = documents if everything else documents[:FIRST]
-    parts += ["", _documents(shown, now)]
-    if len(shown) < len(documents):
-        left = len(documents) - len(shown)
+    listed = documents if everything else documents[:FIRST]
+    parts += ["", _documents(listed, now)]
+    if len(listed) < len(documents):
+        left = len(documents) - len(listed)
         parts.append(Text(f"... and {_many(left, 'document')} more: faxdrop status --all"))
     return Group(*parts)
 
@@ -163,3 +167,40 @@ def _local(at: datetime) -> datetime:
 
 def _many(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+_FILED_STYLES = {None: "", "sent": "green", "failed": "red"}
+
+
+def demo(rows: Iterable[Row], elapsed: float) -> RenderableType:
+    """Return the demo at one moment, ``elapsed`` seconds after its beginning."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("Recipient", overflow="fold")
+    table.add_column("Document", overflow="fold")
+    table.add_column(f"after {elapsed:.0f} s", overflow="fold")
+    for row in rows:
+        words = Text(plain(row.words), _FILED_STYLES[row.status])
+        table.add_row(plain(row.drop.folder), plain(row.drop.name), words)
+    return table
+
+
+def demo_change(row: Row, elapsed: float) -> Text:
+    """Return a line that says what has changed, for where there is no terminal."""
+    return Text(f"{elapsed:4.1f} s  {row.drop.folder}/{row.drop.name}: {plain(row.words)}")
+
+
+def tree(root: Path, tops: Iterable[Path]) -> RenderableType:
+    """Return the tree of some folders below a root."""
+    whole = Tree(plain(f"{shown(str(root))}/"))
+    for top in tops:
+        _branch(whole, top)
+    return whole
+
+
+def _branch(tree: Tree, path: Path) -> None:
+    if path.is_dir():
+        branch = tree.add(Text(plain(f"{shown(path.name)}/"), "bold"))
+        for inner in sorted(path.iterdir()):
+            _branch(branch, inner)
+    else:
+        tree.add(Text(plain(shown(path.name)), "dim" if path.suffix == ".json" else ""))

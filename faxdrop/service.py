@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from faxdrop import mounts
@@ -13,6 +14,7 @@ from faxdrop.clock import Clock
 from faxdrop.daemon import LOOKS, STEPS, Daemon, limits_of
 from faxdrop.notify import Notifier
 from faxdrop.settings import Config
+from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool import Spool, SpoolError
 
@@ -25,6 +27,17 @@ def make_sipgate(config: Config) -> Sipgate:
         config.secrets.token,
         config.sipgate.timeout,
     )
+
+
+def ledger_of(config: Config) -> Path:
+    """Return where a simulator keeps the faxes of a root, to know them after a restart."""
+    return config.root / ".faxdrop" / "simulated-faxes"
+
+
+def with_simulator(config: Config, simulator: Simulator) -> Config:
+    """Return the config with a simulator in sipgate's place."""
+    sipgate = config.sipgate.model_copy(update={"base_url": simulator.base_url})
+    return config.model_copy(update={"sipgate": sipgate})
 
 
 @contextmanager
