@@ -18,6 +18,7 @@ from faxdrop.wholeness import Fault
 __all__ = ["Condition", "DamageError", "inspect"]
 
 _MAX_DRAWING = 256 << 20  # bytes of unpacked drawing operators in a whole document
+_MAX_PICTURES = 256 << 20  # bytes of pictures that are unpacked; what lies beyond is trusted
 _MAX_OBJECTS = 200_000  # that are searched for NULs of their own
 
 _HARMLESS = re.compile(
@@ -74,18 +75,19 @@ def inspect(pdf: Pdf, data: bytes, pages: list[Dictionary]) -> Condition:
 def _check_streams(drawn: Drawn, *, mended: bool, guessed: bool) -> None:
     """Look whether what the pages draw is all there.
 
-    A PDF that needed no repair gets the benefit of the doubt: only its drawing operators are
-    unpacked, and what every viewer forgives is forgiven. In a repaired one everything must be right
-    that can be told to be right, and nothing may be left that cannot.
+    A PDF that needed no repair gets the benefit of the doubt, and what every viewer forgives is
+    forgiven. But two who write to one file at once leave a mixture of which only the packed
+    pictures tell. In a repaired one everything must be right that can be told to be right, and
+    nothing may be left that cannot.
     """
-    budget = _MAX_DRAWING
+    budget = {True: _MAX_DRAWING, False: _MAX_PICTURES}
     for stream in drawn.streams:
         operators = drawn.is_operators(stream)
         raw = stream.read_raw_bytes()
         filters = filters_of(stream)
         if filters in (["/FlateDecode"], ["/Fl"]):
-            size, fault, _ = wholeness.inflate(raw, budget)
-            budget -= min(size, budget)
+            size, fault, _ = wholeness.inflate(raw, budget[operators])
+            budget[operators] -= min(size, budget[operators])
             if fault is Fault.TOO_LARGE and operators:
                 raise DamageError(
                     f"A page of the PDF unpacks to more than {_MAX_DRAWING >> 20} MB.", whole=True
