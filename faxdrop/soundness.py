@@ -37,6 +37,7 @@ _HARMLESS = re.compile(
     """,
     re.VERBOSE,
 )
+_BROKEN = (Fault.CORRUPT, Fault.CUT)
 _LENGTH_LOST = re.compile(r"recover(?:ed|) stream length")
 
 
@@ -92,7 +93,11 @@ def _check_streams(drawn: Drawn, *, mended: bool, guessed: bool) -> None:
                 raise DamageError(
                     f"A page of the PDF unpacks to more than {_MAX_DRAWING >> 20} MB.", whole=True
                 )
-            if fault in (Fault.CORRUPT, Fault.CUT) or (mended and fault is Fault.CHECKSUM):
+            if (
+                fault in _BROKEN
+                or (fault is Fault.CHECKSUM and (mended or not operators))
+                or (fault is Fault.UNCHECKED and mended)
+            ):
                 raise DamageError("What is on a page of the PDF is damaged.")
         elif mended and filters[-1:] == ["/DCTDecode"] and not wholeness.is_whole_jpeg(raw):
             raise DamageError("A picture in the PDF is damaged.")

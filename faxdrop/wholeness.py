@@ -84,6 +84,7 @@ class Fault(Enum):
 
     CUT = auto()  # it ends too early
     CHECKSUM = auto()  # all there, but the checksum does not agree
+    UNCHECKED = auto()  # all there, but the checksum
     CORRUPT = auto()
     TOO_LARGE = auto()  # it unpacks to more than the budget
 
@@ -121,5 +122,8 @@ def inflate(raw: bytes, budget: int, keep: int = 0) -> Inflated:
                 return Inflated(size, Fault.CUT, bytes(kept))
     except zlib.error:
         return Inflated(size, Fault.CORRUPT, bytes(kept))
-    good = unpacker.unused_data[:4] == checksum.to_bytes(4)
-    return Inflated(size, None if good else Fault.CHECKSUM, bytes(kept))
+    right, found = checksum.to_bytes(4), unpacker.unused_data[:4]
+    fault = None if found == right else Fault.CHECKSUM
+    if len(found) < len(right):
+        fault = Fault.UNCHECKED
+    return Inflated(size, fault, bytes(kept))

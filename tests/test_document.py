@@ -26,6 +26,7 @@ from faxdrop.document import Limits, Verdict
 from faxdrop.job import ReasonCode
 from tests import pdfs
 from tests.pdfs import Field, Rect
+from tests.ways import scanned
 
 LIMITS = Limits(max_bytes=10_000_000, max_pages=30)
 
@@ -359,6 +360,16 @@ def test_bombs(make: Callable[[], bytes], code: ReasonCode) -> None:
     verdict = examine(make())
     assert verdict.reason is not None
     assert verdict.reason.code is code
+
+
+def test_mixture_of_two_scans() -> None:
+    """What two scanners leave that write to one file at once is not whole, at whichever seam."""
+    one, other = scanned("one", 4), scanned("other", 3)
+    assert examine(one).clean
+    for seam in range(4096, len(other), 8192):
+        mixed = examine(other[:seam] + one[seam:])
+        assert not mixed.whole
+        assert mixed.reason is not None
 
 
 def test_picture_bomb() -> None:
