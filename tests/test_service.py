@@ -35,7 +35,7 @@ pytestmark = [
 # As the README has them. What a person does in an editor there, `Service.configure` does here.
 INSTALL = """\
 sudo python3 -m venv /opt/faxdrop
-sudo /opt/faxdrop/bin/pip install faxdrop
+sudo /opt/faxdrop/bin/pip install ./faxdrop-*.whl
 sudo systemd-sysusers /opt/faxdrop/lib/sysusers.d/faxdrop.conf
 sudo systemd-tmpfiles --create /opt/faxdrop/lib/tmpfiles.d/faxdrop.conf
 sudo cp --no-clobber /opt/faxdrop/share/faxdrop/config.example.toml /etc/faxdrop/config.toml
@@ -224,7 +224,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         # Who is root needs no sudo; and this machine has no network to install from.
         booted.run("printf '#!/bin/sh\\nexec \"$@\"\\n' > /usr/bin/sudo; chmod +x /usr/bin/sudo")
         wheels = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": " ".join(shown)}
-        booted.run(INSTALL, environment=wheels, timeout=300)
+        booted.run(f"cd /wheels/own\n{INSTALL}", environment=wheels, timeout=300)
         booted.run("useradd --create-home anna; usermod --append --groups faxdrop anna")
         booted.run("useradd --create-home otto")
         booted.path("/etc/systemd/system/simulator.service").write_text(SIMULATOR)
