@@ -12,7 +12,6 @@ from datetime import datetime
 import structlog
 
 from faxdrop.checker import Checker
-from faxdrop.intake import sha256_of
 from faxdrop.job import Job, Reason, ReasonCode, State, shown
 from faxdrop.lifecycle import (
     AnswerLost,
@@ -119,7 +118,9 @@ class Delivery:
                     os.close(original)
                 if verdict.reason is not None:
                     return Submitted(self.apply(job, Refused(verdict.reason)), None)
-                size, sha256 = os.fstat(fd).st_size, sha256_of(fd)
+                if verdict.copy_sha256 is None or verdict.sha256 != sha256:
+                    return Submitted(self.apply(job, Changed()), None)
+                size, sha256 = os.fstat(fd).st_size, verdict.copy_sha256
             return self._submit(job, fd, size, sha256)
         finally:
             os.close(fd)

@@ -214,9 +214,12 @@ def _not_taken(job: Job, event: NotTaken, now: datetime, _policy: Policy) -> Job
     return _queued(job, event.delay, now)
 
 
-def _changed(job: Job, _event: Changed, now: datetime, policy: Policy) -> Job:
-    job = _not_taken(job, NotTaken(delay=0.0), now, policy)
+def _changed(job: Job, _event: Changed, _now: datetime, _policy: Policy) -> Job:
     return job.model_copy(update={"document": None})
+
+
+def _changed_in_submitting(job: Job, event: Changed, now: datetime, policy: Policy) -> Job:
+    return _changed(_not_taken(job, NotTaken(delay=0.0), now, policy), event, now, policy)
 
 
 def _answer_lost(job: Job, _event: AnswerLost, now: datetime, _policy: Policy) -> Job:
@@ -380,13 +383,14 @@ _Transition = Callable[[Job, Event, datetime, Policy], Job]
 _TABLE: dict[tuple[State, type], Callable[..., Job]] = {
     (State.QUEUED, Checked): _checked,
     (State.QUEUED, Refused): _refused,
+    (State.QUEUED, Changed): _changed,
     (State.QUEUED, Submitting): _submitting,
     (State.QUEUED, Restarted): _stay,
     (State.QUEUED, Cancelled): _cancel_queued,
     (State.SUBMITTING, Taken): _taken,
     (State.SUBMITTING, Refused): _rejected,
     (State.SUBMITTING, NotTaken): _not_taken,
-    (State.SUBMITTING, Changed): _changed,
+    (State.SUBMITTING, Changed): _changed_in_submitting,
     (State.SUBMITTING, AnswerLost): _answer_lost,
     (State.SUBMITTING, Restarted): _interrupted,
     (State.SUBMITTING, Cancelled): _cancel_rest,
