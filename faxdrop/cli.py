@@ -9,29 +9,36 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TextIO
 
 import click
 import structlog
+from pydantic import SecretStr
 from rich.console import Console, RenderableType
 from rich.live import Live
 
 from faxdrop import __version__, logs, orders, overview, receipt, screens, service
 from faxdrop import check as check_
 from faxdrop import demo as demo_
+from faxdrop import init as init_
 from faxdrop.check import Report
 from faxdrop.config import DEFAULT_PATH, ConfigError, load
 from faxdrop.demo import Demo, Row
+from faxdrop.init import InitError
 from faxdrop.job import shown
 from faxdrop.orders import Answered, Cancellation, OrderError, PerhapsSentError
 from faxdrop.ownership import acting_as_owner
+from faxdrop.recipient import RecipientError
+from faxdrop.recipient import number as fax_number
 from faxdrop.service import make_sipgate
-from faxdrop.settings import Config
+from faxdrop.settings import Config, SipgateSettings
 from faxdrop.simulator import MAGIC, Simulator
+from faxdrop.sipgate import Sipgate, Unreachable
 from faxdrop.spool import Spool, SpoolError
 
 log = structlog.stdlib.get_logger(__name__)
@@ -54,7 +61,7 @@ class _Commands(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"  {line}", err=True)
             status = EX_CONFIG
-        except (SpoolError, OrderError) as error:
+        except (SpoolError, OrderError, InitError) as error:
             click.echo(f"faxdrop: {error}", err=True)
         except OSError as error:
             click.echo(f"faxdrop: {_of_the_system(error)}", err=True)
@@ -65,7 +72,21 @@ class _Commands(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+_FIRST_STEPS = """\b
+To see it work:           faxdrop demo
+To set it up:             faxdrop init, then faxdrop run
+Would it fax now?         faxdrop check
+Where is my fax?          faxdrop status
+To rehearse, no account:  faxdrop --config FILE run --simulate
+
+Exit status: 0 is good, 1 is not, 2 a wrong option, 78 a config that is wrong."""
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_FIRST_STEPS,
+)
 @click.version_option(__version__, prog_name="faxdrop")
 @click.option(
     "--config",
@@ -78,12 +99,249 @@ class _Commands(click.Group):
 )
 @click.pass_context
 def main(ctx: click.Context, config_path: Path) -> None:
-    """Fax from a folder: never sent twice, never lost, and everyone can see what became of it."""
+    """Fax from a folder: never sent twice, never lost, and everyone can see what became of it.
+
+    People drop PDFs into inbox/RECIPIENT/, where RECIPIENT is a name from the address book or a fax
+    number. The daemon (run) faxes them by sipgate, and each ends in sent/ or in failed/, beside a
+    receipt that says what happened and what to do now.
+    """
     logs.configure(sys.stderr)  # standard output is for what was asked
     ctx.obj = config_path
 
 
-@main.command()
+@main.command(short_help="See it work: no account, no config, no network.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Leave everything in DIR (new, or empty), to look at and to drop more into.",
+)
+def demo(keep: Path | None) -> None:
+    """Show how it works: no account, no config, no network, and a quarter of a minute.
+
+    Drops five documents of its own making, lets the daemon fax them to the simulator, and ends with
+    what lies in sent/ and failed/ and with one of the receipts.
+    """
+    with contextlib.ExitStack() as stack:
+        if keep is None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="faxdrop-demo-")))
+        else:
+            folder = keep.absolute()
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise click.ClickException(f"{_name(folder)} is not empty: name a new folder.")
+        console = _console()
+        shows = stack.enter_context(demo_.running(folder))
+        console.print("Dropping into the inbox:")
+        for one in demo_.DROPS:
+            console.print(f"  {one.folder}/{one.name}: {one.tells}")
+        console.print()
+        shows.drop()
+        over = _live(shows, console)
+        console.print("\nWhere everything is now:\n")
+        console.print(screens.tree(shows.spool.root, [shows.spool.sent, shows.spool.failed]))
+        if receipt_path := shows.receipt(demo_.TOLD_IN_FULL):
+            console.print(f"\nThe receipt {receipt_path.name}:\n")
+            console.out(receipt_path.read_text("utf-8").rstrip(), highlight=False)
+    if keep is not None:
+        config = shlex.quote(str(folder / "config.toml"))
+        console.print(
+            f"\nIt is all in {_name(folder)}. To go on, drop PDFs into share/inbox/ there, and run:"
+            f"\n  faxdrop --config {config} run --simulate",
+            soft_wrap=True,
+        )
+    if not over:
+        raise click.ClickException(f"not all was done within {_DEMO_WITHIN:.0f} s")
+
+
+def _live(shows: Demo, console: Console) -> bool:
+    """Show a demo until everything is filed; return whether that came to be in time."""
+    begun = time.monotonic()
+    never = threading.Event()
+    before: list[Row] = []
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with live or contextlib.nullcontext():
+        while (elapsed := time.monotonic() - begun) < _DEMO_WITHIN:
+            rows = shows.rows()
+            if live is not None:
+                live.update(screens.demo(rows, elapsed), refresh=True)
+            else:
+                for row in rows:
+                    if row not in before:
+                        console.print(screens.demo_change(row, elapsed))
+            before = rows
+            if all(row.filed for row in rows):
+                return True
+            never.wait(0.1)
+    return False
+
+
+@main.command(short_help="Set it up: config, folders, token.")
+@click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for inbox/, sent/ and failed/.",
+)
+@click.option("--recipient", help="The first name in the address book.")
+@click.option("--number", help="That recipient's fax number.")
+@click.option(
+    "--region",
+    default="DE",
+    show_default=True,
+    help="The country in which numbers without a country code are dialled.",
+)
+@click.option(
+    "--token-id",
+    envvar="TOKEN_ID",
+    show_envvar=True,
+    help="The id of sipgate's personal access token.",
+)
+@click.option(
+    "--token-file",
+    type=click.File("r"),
+    metavar="FILE",
+    help="Where the token itself stands, - for standard input.  [env var: TOKEN]",
+)
+@click.option("--faxline", envvar="FAXLINE_ID", show_envvar=True, help="The fax line that sends.")
+@click.option(
+    "--base-url",
+    envvar="BASE_URL",
+    show_envvar=True,
+    help="Where sipgate's API is, for a rehearsal with `faxdrop simulate`.",
+)
+@click.option(
+    "--owner",
+    metavar="USER",
+    help="Whom the folders are to belong to (for root; default: faxdrop, if there is one).",
+)
+@click.option(
+    "--service",
+    is_flag=True,
+    help="Store the token as the systemd unit loads it: files token_id and token.",
+)
+@click.pass_obj
+def init(  # noqa: PLR0913 - each is an option of its own
+    config_path: Path,
+    *,
+    root: Path | None,
+    recipient: str | None,
+    number: str | None,
+    region: str,
+    token_id: str | None,
+    token_file: TextIO | None,
+    faxline: str | None,
+    base_url: str | None,
+    owner: str | None,
+    service: bool,
+) -> None:
+    """Set faxdrop up: write the config, make the folders, store the token, and check.
+
+    Asks for what no option says. Nothing that is there is ever overwritten. The token is one of
+    sipgate's personal access tokens (https://app.sipgate.com), with the scopes sessions:fax:write
+    and history:read; with faxlines:read and balance:read, `faxdrop check` can tell more. There is
+    no option for it, for others could see it on the command line.
+    """
+    config_path = config_path.absolute()
+    if os.path.lexists(config_path):
+        raise init_.already(config_path)
+    belongs_to = init_.owner_called(owner)
+    found = init_.stored(config_path, service=service) or {
+        "TOKEN_ID": token_id or click.prompt("Token id (token-...)"),
+        "TOKEN": _token(token_file),
+    }
+    home = init_.SERVICE_ROOT if service or os.geteuid() == 0 else Path.home() / "fax"
+    answers = init_.Answers(
+        root=(
+            root or click.prompt("Folder for inbox, sent and failed", home, type=Path)
+        ).absolute(),
+        name=recipient or click.prompt("Name of the first recipient, such as Dr. Müller"),
+        number=number or click.prompt("Fax number", value_proc=partial(_fax_number, region)),
+        faxline=faxline or _chosen_faxline(found, base_url),
+        region=region,
+        base_url=base_url,
+        secrets=found,
+    )
+    for path in init_.write(config_path, answers, belongs_to, service=service):
+        click.echo(f"Made {_name(path)}")
+    click.echo()
+    _tell(_checked(load(config_path, {**os.environ, **found}), simulate=False), as_json=False)
+
+
+def _token(file: TextIO | None) -> str:
+    if file is not None:
+        return file.read().strip()
+    return os.environ.get("TOKEN") or click.prompt("Token", hide_input=True)
+
+
+def _fax_number(region: str, text: str) -> str:
+    """Take a number that can be faxed to; click asks again for any other."""
+    try:
+        fax_number(text, region, allow_premium=False)
+    except RecipientError as error:
+        raise click.UsageError(error.reason.message) from None
+    return text
+
+
+def _chosen_faxline(found: Mapping[str, str], base_url: str | None) -> str:
+    """Show the fax lines that the token may see, and ask for one."""
+    url = base_url or SipgateSettings(faxline="f0").base_url
+    default = "f0"
+    try:
+        with Sipgate(url, found["TOKEN_ID"], SecretStr(found["TOKEN"]), 30.0) as sipgate:
+            lines = sipgate.account().faxlines or ()
+    except Unreachable as error:
+        click.echo(f"(The fax lines cannot be listed: {error.answer.words})")
+    else:
+        for line in lines:
+            may = "" if line.can_send else " (may not send)"
+            click.echo(f"  {line.id}  {screens.plain(line.alias)}{may}")
+        default = next((line.id for line in lines if line.can_send), default)
+    return str(click.prompt("Fax line", default))
+
+
+@main.command(short_help="Would this machine fax now?")
+@click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
+@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")
+@click.pass_obj
+def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
+    """Tell whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
+
+    Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
+    line and the balance. Nothing is faxed, and the daemon may run meanwhile.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            if simulate:
+                config = _simulated(config_path, stack.enter_context(Simulator()))
+            else:
+                config = load(config_path, os.environ)
+        except ConfigError as error:
+            if as_json:
+                click.echo(check_.report_of_config(error).model_dump_json(indent=2))
+            raise
+        report = _checked(config, simulate=simulate)
+    _tell(report, as_json=as_json)
+
+
+def _tell(report: Report, *, as_json: bool) -> None:
+    """Print a report; exit status 1 if it says that nothing would be faxed."""
+    if as_json:
+        click.echo(report.model_dump_json(indent=2))
+    else:
+        _show(screens.check(report))
+    if not report.would_fax:
+        raise click.exceptions.Exit(1)
+
+
+def _checked(config: Config, *, simulate: bool) -> Report:
+    with acting_as_owner(config.root) as user:
+        findings = list(check_.folders(config, Spool(config.root)))
+    with make_sipgate(config) as sipgate:
+        findings += check_.account(config, sipgate)
+    return check_.report_of(config, findings, user=user, simulated=simulate)
+
+
+@main.command(short_help="Run the daemon.")
 @click.option("--simulate", is_flag=True, help="Use the built-in simulator in place of sipgate.")
 @click.pass_obj
 def run(config_path: Path, *, simulate: bool) -> None:
@@ -120,7 +378,126 @@ def _magic_numbers() -> str:
     return "\b\nThe number that is faxed to decides what happens:\n" + "\n".join(lines)
 
 
-@main.command(epilog=_magic_numbers())
+@main.command(short_help="What is on its way, and what is in its way?")
+@click.option("--all", "everything", is_flag=True, help="List every document, however many.")
+@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-overview/1).")
+@click.pass_obj
+def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
+    """Show what is in the inbox and on its way, and what is in its way.
+
+    Works while the daemon runs and while it does not, and changes nothing. What is done with lies
+    in sent/ and failed/, each with its receipt.
+    """
+    config = _without_secrets(config_path)
+    now = datetime.now(UTC)
+    with _spool_of(config) as spool:
+        seen = overview.look(spool, config.inbox, now)
+    if as_json:
+        click.echo(seen.model_dump_json(indent=2))
+    else:
+        _show(screens.status(seen, now, everything=everything))
+
+
+@main.command(short_help="Fax documents from failed/ again.")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
+@click.option("--even-if-sent", is_flag=True, help="Also what may have been sent already.")
+@click.pass_obj
+def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> None:
+    """Put documents from failed/ back into their inbox, to be faxed again.
+
+    FILE is a PDF in failed/. Its receipt is removed; the next one tells the whole story of the new
+    try. A document that may have been sent already (outcome_unknown, no_final_status) is only put
+    back with --even-if-sent.
+    """
+    failures = 0
+    with _spool_of(_without_secrets(config_path)) as spool:
+        for file in dict.fromkeys(map(orders.document_of, files)):
+            try:
+                target = orders.retry(spool, file, even_if_sent=even_if_sent)
+            except PerhapsSentError as error:
+                failures += 1
+                click.echo(
+                    f"faxdrop: {error} To fax it again all the same: --even-if-sent", err=True
+                )
+            except OrderError as error:
+                failures += 1
+                click.echo(f"faxdrop: {error}", err=True)
+            else:
+                click.echo(f"Back in the inbox: {_name(target)}")
+        if failures < len(files) and not spool.is_locked():
+            click.echo("faxdrop is not running: it is faxed when it does (faxdrop run).")
+    if failures:
+        raise SystemExit(1)
+
+
+@main.command(short_help="Cancel faxes that are waiting.")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.pass_obj
+def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
+    """Cancel faxes that are waiting; JOB is an id that `faxdrop status` shows.
+
+    A document that waits is moved to failed/ and not faxed (again). A fax that sipgate has already
+    taken cannot be taken back: it may arrive, and only further attempts are cancelled. A document
+    that is still in the inbox has no id yet: just take it out.
+    """
+    config = _without_secrets(config_path)
+    failures = 0
+    with _spool_of(config) as spool:
+        for job_id in jobs:
+            try:
+                answered = orders.cancel(
+                    spool, job_id, config.sending, now=datetime.now(UTC), pause=_patience()
+                )
+            except OrderError as error:
+                failures += 1
+                click.echo(f"faxdrop: {error}", err=True)
+            else:
+                click.echo(_cancelled(answered))
+                failures += answered.what is Cancellation.TOO_LATE
+    if failures:
+        raise SystemExit(1)
+
+
+def _cancelled(answered: Answered) -> str:
+    """Say what a cancellation came to."""
+    job = answered.job
+    what = screens.plain(shown(job.name))
+    if job.folder is not None:
+        what += f" to {screens.plain(shown(job.folder))}"
+    where = f" It lies in {_name(answered.filed)}." if answered.filed else ""
+    match answered.what:
+        case Cancellation.CANCELLED:
+            again = " again" if job.attempts else ""
+            return f"Cancelled: {what} is not faxed{again}.{where}"
+        case Cancellation.REST:
+            return (
+                f"{what} is with sipgate and cannot be taken back: this attempt goes on, and the "
+                "fax may arrive. There will be no further attempt."
+            )
+        case Cancellation.ASKED:
+            return (
+                f"{what} is in faxdrop's hands at this moment; it is cancelled as soon as they are "
+                "free. What became of it: faxdrop status"
+            )
+        case Cancellation.TOO_LATE:
+            return f"Too late: {what} has come to its end.{where}"
+
+
+def _patience() -> Callable[[], bool]:
+    """Return what pauses a little, and returns False when it has paused long enough."""
+    left = iter(range(int(_CANCEL_WITHIN / 0.05)))
+    never = threading.Event()
+
+    def pause() -> bool:
+        never.wait(0.05)
+        return next(left, None) is not None
+
+    return pause
+
+
+@main.command(epilog=_magic_numbers(), short_help="Play sipgate on this machine, for rehearsals.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -196,229 +573,6 @@ def _where(simulator: Simulator, *, as_json: bool) -> str:
     if simulator.seed is not None:
         lines.append(f"# Hostile; the same again: --seed {simulator.seed}")
     return "\n".join(lines)
-
-
-@main.command()
-@click.option(
-    "--keep",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Leave everything in DIR (new, or empty), to look at and to drop more into.",
-)
-def demo(keep: Path | None) -> None:
-    """Show how it works: no account, no config, no network, and a quarter of a minute.
-
-    Drops five documents of its own making, lets the daemon fax them to the simulator, and ends with
-    what lies in sent/ and failed/ and with one of the receipts.
-    """
-    with contextlib.ExitStack() as stack:
-        if keep is None:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="faxdrop-demo-")))
-        else:
-            folder = keep.absolute()
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise click.ClickException(f"{_name(folder)} is not empty: name a new folder.")
-        console = _console()
-        shows = stack.enter_context(demo_.running(folder))
-        console.print("Dropping into the inbox:")
-        for one in demo_.DROPS:
-            console.print(f"  {one.folder}/{one.name}: {one.tells}")
-        console.print()
-        shows.drop()
-        over = _live(shows, console)
-        console.print("\nWhere everything is now:\n")
-        console.print(screens.tree(shows.spool.root, [shows.spool.sent, shows.spool.failed]))
-        if receipt_path := shows.receipt(demo_.TOLD_IN_FULL):
-            console.print(f"\nThe receipt {receipt_path.name}:\n")
-            console.out(receipt_path.read_text("utf-8").rstrip(), highlight=False)
-    if keep is not None:
-        config = shlex.quote(str(folder / "config.toml"))
-        console.print(
-            f"\nIt is all in {_name(folder)}. To go on, drop PDFs into share/inbox/ there, and run:"
-            f"\n  faxdrop --config {config} run --simulate",
-            soft_wrap=True,
-        )
-    if not over:
-        raise click.ClickException(f"not all was done within {_DEMO_WITHIN:.0f} s")
-
-
-def _live(shows: Demo, console: Console) -> bool:
-    """Show a demo until everything is filed; return whether that came to be in time."""
-    begun = time.monotonic()
-    never = threading.Event()
-    before: list[Row] = []
-    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-    with live or contextlib.nullcontext():
-        while (elapsed := time.monotonic() - begun) < _DEMO_WITHIN:
-            rows = shows.rows()
-            if live is not None:
-                live.update(screens.demo(rows, elapsed), refresh=True)
-            else:
-                for row in rows:
-                    if row not in before:
-                        console.print(screens.demo_change(row, elapsed))
-            before = rows
-            if all(row.filed for row in rows):
-                return True
-            never.wait(0.1)
-    return False
-
-
-@main.command()
-@click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")
-@click.pass_obj
-def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
-    """Tell whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
-
-    Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
-    line and the balance. Nothing is faxed, and the daemon may run meanwhile.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            if simulate:
-                config = _simulated(config_path, stack.enter_context(Simulator()))
-            else:
-                config = load(config_path, os.environ)
-        except ConfigError as error:
-            if as_json:
-                click.echo(check_.report_of_config(error).model_dump_json(indent=2))
-            raise
-        report = _checked(config, simulate=simulate)
-    if as_json:
-        click.echo(report.model_dump_json(indent=2))
-    else:
-        _show(screens.check(report))
-    if not report.would_fax:
-        raise click.exceptions.Exit(1)
-
-
-def _checked(config: Config, *, simulate: bool) -> Report:
-    with acting_as_owner(config.root) as user:
-        findings = list(check_.folders(config, Spool(config.root)))
-    with make_sipgate(config) as sipgate:
-        findings += check_.account(config, sipgate)
-    return check_.report_of(config, findings, user=user, simulated=simulate)
-
-
-@main.command()
-@click.option("--all", "everything", is_flag=True, help="List every document, however many.")
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-overview/1).")
-@click.pass_obj
-def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
-    """Show what is in the inbox and on its way, and what is in its way.
-
-    Works while the daemon runs and while it does not, and changes nothing. What is done with lies
-    in sent/ and failed/, each with its receipt.
-    """
-    config = _without_secrets(config_path)
-    now = datetime.now(UTC)
-    with _spool_of(config) as spool:
-        seen = overview.look(spool, config.inbox, now)
-    if as_json:
-        click.echo(seen.model_dump_json(indent=2))
-    else:
-        _show(screens.status(seen, now, everything=everything))
-
-
-@main.command()
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
-@click.option("--even-if-sent", is_flag=True, help="Also what may have been sent already.")
-@click.pass_obj
-def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> None:
-    """Put documents from failed/ back into their inbox, to be faxed again.
-
-    FILE is a PDF in failed/. Its receipt is removed; the next one tells the whole story of the new
-    try. A document that may have been sent already (outcome_unknown, no_final_status) is only put
-    back with --even-if-sent.
-    """
-    failures = 0
-    with _spool_of(_without_secrets(config_path)) as spool:
-        for file in dict.fromkeys(map(orders.document_of, files)):
-            try:
-                target = orders.retry(spool, file, even_if_sent=even_if_sent)
-            except PerhapsSentError as error:
-                failures += 1
-                click.echo(
-                    f"faxdrop: {error} To fax it again all the same: --even-if-sent", err=True
-                )
-            except OrderError as error:
-                failures += 1
-                click.echo(f"faxdrop: {error}", err=True)
-            else:
-                click.echo(f"Back in the inbox: {_name(target)}")
-        if failures < len(files) and not spool.is_locked():
-            click.echo("faxdrop is not running: it is faxed when it does (faxdrop run).")
-    if failures:
-        raise SystemExit(1)
-
-
-@main.command()
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
-@click.pass_obj
-def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
-    """Cancel faxes that are waiting; JOB is an id that `faxdrop status` shows.
-
-    A document that waits is moved to failed/ and not faxed (again). A fax that sipgate has already
-    taken cannot be taken back: it may arrive, and only further attempts are cancelled. A document
-    that is still in the inbox has no id yet: just take it out.
-    """
-    config = _without_secrets(config_path)
-    failures = 0
-    with _spool_of(config) as spool:
-        for job_id in jobs:
-            try:
-                answered = orders.cancel(
-                    spool, job_id, config.sending, now=datetime.now(UTC), pause=_patience()
-                )
-            except OrderError as error:
-                failures += 1
-                click.echo(f"faxdrop: {error}", err=True)
-            else:
-                click.echo(_cancelled(answered))
-                failures += answered.what is Cancellation.TOO_LATE
-    if failures:
-        raise SystemExit(1)
-
-
-def _cancelled(answered: Answered) -> str:
-    """Say what a cancellation came to."""
-    job = answered.job
-    what = screens.plain(shown(job.name))
-    if job.folder is not None:
-        what += f" to {screens.plain(shown(job.folder))}"
-    where = f" It lies in {_name(answered.filed)}." if answered.filed else ""
-    match answered.what:
-        case Cancellation.CANCELLED:
-            again = " again" if job.attempts else ""
-            return f"Cancelled: {what} is not faxed{again}.{where}"
-        case Cancellation.REST:
-            return (
-                f"{what} is with sipgate and cannot be taken back: this attempt goes on, and the "
-                "fax may arrive. There will be no further attempt."
-            )
-        case Cancellation.ASKED:
-            return (
-                f"{what} is in faxdrop's hands at this moment; it is cancelled as soon as they are "
-                "free. What became of it: faxdrop status"
-            )
-        case Cancellation.TOO_LATE:
-            return f"Too late: {what} has come to its end.{where}"
-
-
-def _patience() -> Callable[[], bool]:
-    """Return what pauses a little, and returns False when it has paused long enough."""
-    left = iter(range(int(_CANCEL_WITHIN / 0.05)))
-    never = threading.Event()
-
-    def pause() -> bool:
-        never.wait(0.05)
-        return next(left, None) is not None
-
-    return pause
 
 
 @main.command("receipt-schema")
