@@ -36,9 +36,10 @@ from faxdrop.verdict import Limits
 log = structlog.stdlib.get_logger(__name__)
 
 STEPS, LOOKS = 12, 4  # threads
-AWAY_RESCAN = 5.0  # seconds between looks for a root that went away
+PRESENCE = 5.0  # seconds between looks whether the root is there
 STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
 OWNED_FOR = timedelta(days=7)  # how long session ids of filed jobs are remembered
+_TIDY_EVERY = 86400.0  # seconds
 _AFTER_A_FAULT = 1.0  # seconds before the loop goes on after a mistake of our own
 
 
@@ -77,7 +78,7 @@ class Daemon:
         self._is_away = False
         self._news = True  # something may have changed that is not said yet
         self._said: dict[str, object] = {}
-        self._say_at = self._feed_at = 0.0
+        self._say_at = self._feed_at = self._tidy_at = 0.0
         self._started_at = clock.now()
         self._steps = Steps(self.wake)
         self._sipgate = make_sipgate(config)
@@ -107,7 +108,6 @@ class Daemon:
         Raises SpoolError if the spool cannot be read by this version.
         """
         self._recover()
-        self._spool.forget_owned(self._clock.now() - OWNED_FOR)
         self._reception.open()
         self._notifier.ready()
         log.info(
@@ -138,6 +138,7 @@ class Daemon:
         if self._is_there():
             self._news |= self._reception.turn()
             self._dispatcher.turn()
+            self._tidy()
         self._say()
         return self._pause()
 
@@ -238,6 +239,13 @@ class Daemon:
         self._reception.open()
         log.info("root.back", root=str(self._spool.root))
 
+    def _tidy(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._tidy_at:
+            self._tidy_at = now + _TIDY_EVERY
+            with contextlib.suppress(OSError):
+                self._spool.forget_owned(self._clock.now() - OWNED_FOR)
+
     # -- saying so --------------------------------------------------------------------------
 
     def _say(self) -> None:
@@ -294,10 +302,9 @@ class Daemon:
 
     def _pause(self) -> float:
         now = self._clock.monotonic()
-        if self._is_away:
-            dues = [now + AWAY_RESCAN]
-        else:
-            dues = self._reception.dues() + self._dispatcher.dues()
+        dues = [now + PRESENCE]
+        if not self._is_away:
+            dues += self._reception.dues() + self._dispatcher.dues()
         if self._notifier.watchdog_interval is not None:
             dues.append(self._feed_at)
         if self._news:
