@@ -64,6 +64,8 @@ def inspect(pdf: Pdf, data: bytes, pages: list[Dictionary]) -> Condition:
     rebuilt = any("reconstruct" in warning for warning in warnings)
     if rebuilt and not all(Name.Contents in page or Name.Annots in page for page in pages):
         raise DamageError("What was on a page of the PDF is missing.")
+    if wholeness.is_mixed(data):
+        raise DamageError("Two PDFs are mixed up in the file.")
     _check_streams(drawn, mended=mended, guessed=any(map(_LENGTH_LOST.search, warnings)))
     holes = wholeness.nul_runs(data.rstrip(b"\0"))  # the end mark has been found
     if holes - _own_nuls(pdf, drawn, holes):

@@ -13,6 +13,9 @@ from typing import NamedTuple
 _WINDOW = 1024  # bytes; viewers look for head and tail this far from the ends of a file
 _SECTOR = 512  # bytes; what is preallocated and not yet written is at least a sector of NULs
 _CHUNK = 1 << 18
+_END = re.compile(rb"startxref\s{1,8}(\d{1,12})\s{1,8}%%EOF")
+_BEFORE = re.compile(rb"/(?:Prev|XRefStm)\s{0,8}(\d{1,12})")
+_SECTION = re.compile(rb"\s{0,8}(?:xref|\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj)")
 _JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _JPEG_SCAN = 0xDA
 
@@ -42,6 +45,17 @@ def is_cut_linearized(data: bytes) -> bool:
     head = data[: 2 * _WINDOW]
     length = re.search(rb"/L\s+(\d{1,12})\b", head) if b"/Linearized" in head else None
     return length is not None and int(length[1]) > len(data)
+
+
+def is_mixed(data: bytes) -> bool:
+    """Tell whether parts of another PDF are left in this one, written over at its beginning.
+
+    Each update of a PDF refers to the cross-reference before it. One that stands where its own end
+    mark says, and that nothing refers to, belongs to a PDF that somebody wrote to the same file.
+    """
+    ends = [int(number) for number in _END.findall(data)]
+    known = {int(number) for number in _BEFORE.findall(data)}
+    return any(at not in known and _SECTION.match(data, at) for at in ends[:-1] if at)
 
 
 def nul_runs(data: bytes) -> Counter[int]:

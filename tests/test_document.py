@@ -366,7 +366,7 @@ def test_mixture_of_two_scans() -> None:
     """What two scanners leave that write to one file at once is not whole, at whichever seam."""
     one, other = scanned("one", 4), scanned("other", 3)
     assert examine(one).clean
-    for seam in range(4096, len(other), 8192):
+    for seam in (*range(4096, len(other), 8192), len(other)):
         mixed = examine(other[:seam] + one[seam:])
         assert not mixed.whole
         assert mixed.reason is not None
