@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, TextIO
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ _SECRET_TEXT = (
         rf"\1{REDACTED}",
     ),
 )
+_SUSPECT = re.compile(r"basic|bearer|https?://", re.IGNORECASE)  # what the two above begin with
 _WORTH_HIDING = 4  # characters: hiding every "x" hides nothing but the message
 _LARGEST = 2**63  # numbers beyond it, and NaN, go as text: no reader of JSON need know them
 _DEEPEST = 6  # levels of data; what lies deeper is cut
@@ -92,7 +94,7 @@ class Redaction:
         }
 
     def _value(self, key: str, value: Any, depth: int) -> Any:
-        if _SECRET_KEY.search(key):
+        if _is_telling(key):
             return REDACTED
         if value is None or (
             isinstance(value, bool | int | float) and abs(value) < _LARGEST  # and no NaN
@@ -111,8 +113,9 @@ class Redaction:
     def _text(self, text: str, *, lines: bool = False) -> str:
         for secret in self._known:
             text = text.replace(secret, REDACTED)
-        for pattern, instead in _SECRET_TEXT:
-            text = pattern.sub(instead, text)
+        if _SUSPECT.search(text):
+            for pattern, instead in _SECRET_TEXT:
+                text = pattern.sub(instead, text)
         text = shown(text) if _has_surrogates(text) else text
         if not self._printable or text.isprintable():
             return text
@@ -120,6 +123,11 @@ class Redaction:
             char if char.isprintable() or (lines and char == "\n") else repr(char)[1:-1]
             for char in text
         )
+
+
+@lru_cache(maxsize=1024)
+def _is_telling(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def _leading(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
