@@ -139,22 +139,23 @@ class Intake:
         return (
             Signature.of(after) == Signature.of(before)
             and os.path.samestat(after, self._spool.document(job).lstat())
+            and not is_open_for_writing(fd)
             and sha256_of(fd) == verdict.sha256
         )
 
     def _check(self, job: Job, fd: int) -> Checked | Refused | NotYet:
-        signature = Signature.of(os.fstat(fd))
+        if is_open_for_writing(fd):
+            return NotYet()
+        now, signature = self._monotonic(), Signature.of(os.fstat(fd))
+        known, since = self._at_rest.get(job.job_id, (None, now))
+        if known != signature:  # whether it is at rest, the next look tells
+            self._at_rest[job.job_id] = (signature, now)
+            return NotYet()
         verdict = self._checker.check(fd)
         if Signature.of(os.fstat(fd)) != signature:
             return NotYet()
-        if not verdict.whole:
-            now = self._monotonic()
-            known, since = self._at_rest.get(job.job_id, (signature, now))
-            if known != signature:
-                since = now
-            self._at_rest[job.job_id] = (signature, since)
-            if now - since < self._patience:
-                return NotYet()
+        if not verdict.whole and now - since < self._patience:
+            return NotYet()
         self._at_rest.pop(job.job_id, None)
         return self._decided(job, verdict, fd)
 
