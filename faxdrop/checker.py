@@ -1,9 +1,11 @@
 """Reads PDFs away from the daemon, so that no document can hurt it.
 
 ``python -m faxdrop.checker`` is a server that the daemon starts with a clean environment and talks
-to over a socket, its standard input. It has the PDF reader loaded, and forks one child for each
-document: the child has a limit of time, memory and everything else, and dies with its document. The
-daemon itself never loads the reader, and takes nothing but JSON from it.
+to over a socket, its standard input. It has the PDF reader loaded, and keeps a few children that
+read one document at a time, each with a limit of time, memory and everything else. A child ends
+with the first document that is anything but flawless, and after some dozen flawless ones: forking
+one for each would cost more than all the rest of the check. The daemon itself never loads the
+reader, and takes nothing but JSON from it.
 
 A request is one datagram, the limits as JSON, with two or three open files: the document, the pipe
 for the answer, and where a copy is wanted the file for it. The answer is one or two lines of JSON:
@@ -12,6 +14,7 @@ then the true one, or ``{"errno": n}`` where a file could not be read or written
 """
 
 import contextlib
+import ctypes
 import gc
 import json
 import math
@@ -41,6 +44,11 @@ _ENVIRONMENT = ("LANG", "LC_ALL", "PATH", "PYTHONHOME", "PYTHONPATH", "COVERAGE_
 _SPARE_FILES = 16
 _READER = "faxdrop.checker"
 
+CHILDREN = 4  # documents that are read at once
+_FLAWLESS = 32  # documents that one child reads at most
+_PR_SET_PDEATHSIG = 1
+_GONE = 3  # the exit status of a child that found the daemon gone
+
 
 class CheckerError(OSError):
     """The reader cannot be started, or dies before it looks at anything: no document's fault."""
@@ -61,7 +69,7 @@ class Checker:
     """
 
     def __init__(self, limits: Limits, *, reader: str = _READER) -> None:
-        self._limits = limits
+        self.limits = limits  # may be changed at any time: they go with each document
         self._reader = reader  # the module that is the server
         self._lock = threading.Lock()  # over the two below
         self._server: subprocess.Popen[bytes] | None = None
@@ -119,7 +127,7 @@ class Checker:
                 self._discard(sock)
                 raise TimeoutError("the document could not be read in time")
             if not ending.lines:
-                if ending.seconds >= self._limits.seconds:
+                if ending.seconds >= self.limits.seconds:
                     raise TimeoutError("the document could not be read in time")
                 self._discard(sock)
                 continue
@@ -127,8 +135,8 @@ class Checker:
             if verdict is not None:
                 return verdict
             fallback = Verdict.model_validate_json(ending.lines[0])
-            if ending.seconds >= self._limits.seconds:
-                return too_slow(fallback.sha256, fallback.bytes, self._limits.seconds)
+            if ending.seconds >= self.limits.seconds:
+                return too_slow(fallback.sha256, fallback.bytes, self.limits.seconds)
             if not again:
                 return fallback
             again -= 1
@@ -140,13 +148,13 @@ class Checker:
         started = time.monotonic()
         try:
             try:
-                request = json.dumps(asdict(self._limits)).encode()
+                request = json.dumps(asdict(self.limits)).encode()
                 socket.send_fds(sock, [request], [fds[0], writing, *fds[1:]])
             except OSError:
                 return _Ending([], 0.0, closed=True)
             finally:
                 os.close(writing)
-            answer, closed = _received(reading, started + self._limits.seconds + _GRACE)
+            answer, closed = _received(reading, started + self.limits.seconds + _GRACE)
         finally:
             os.close(reading)
         lines = [line for line in answer.split(b"\n")[:-1] if line]  # whole lines only
@@ -243,50 +251,71 @@ def serve(requests: socket.socket, read: Read) -> None:
     gc.freeze()
     gc.disable()
     baseline = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    # Children are not waited for: that the pipe closes tells the daemon all.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the terminal; the daemon ends us
+    children: set[int] = set()
     while True:
-        try:
-            request, fds, _, _ = socket.recv_fds(requests, 4096, 3)
-        except ConnectionError:
-            return
-        if not request:
-            return
-        try:
+        while len(children) < CHILDREN:
             child = os.fork()
-        except OSError:
-            child = -1  # no answer: the daemon tries again
-        if child == 0:
-            requests.close()
-            _answer(request, fds, read, baseline)
-        for fd in fds:
-            os.close(fd)
+            if child == 0:
+                _die_with_parent()
+                _read_some(requests, read, baseline)
+            children.add(child)
+        child, status = os.wait()
+        children.discard(child)
+        if os.waitstatus_to_exitcode(status) == _GONE:
+            return
 
 
-def _answer(request: bytes, fds: list[int], read: Read, baseline: int) -> None:
-    """Read one document and end this process."""
+def _read_some(requests: socket.socket, read: Read, baseline: int) -> None:
+    """Read documents until one is not flawless, or they were enough; end this process."""
     status = 1
     try:
-        limits = Limits(**json.loads(request))
-        _confine(limits, baseline, max(fds))
-        document, answer, *output = fds
-
-        def announce(sha256: str, size: int) -> None:
-            _say(answer, crashed(sha256, size).model_dump_json())
-
-        with contextlib.ExitStack() as files:
-            source = files.enter_context(os.fdopen(document, "rb", closefd=False))
-            target = files.enter_context(os.fdopen(output[0], "wb")) if output else None
+        for _ in range(_FLAWLESS):
             try:
-                verdict = read(source, target, limits, announce)
-            except OSError as error:
-                _say(answer, json.dumps({"errno": error.errno}))
-            else:
-                _say(answer, verdict.model_dump_json())
+                request, fds, _, _ = socket.recv_fds(requests, 4096, 3)
+            except ConnectionError:
+                request = b""
+            if not request:
+                status = _GONE
+                return
+            if not _answer(request, fds, read, baseline):
+                break
         status = 0
     finally:
         os._exit(status)
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when the server ends, however it does (prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _answer(request: bytes, fds: list[int], read: Read, baseline: int) -> bool:
+    """Read one document; return whether it was flawless, and nothing else was to be done."""
+    limits = Limits(**json.loads(request))
+    _confine(limits, baseline, max(fds))
+    document, answer, *output = fds
+
+    def announce(sha256: str, size: int) -> None:
+        _say(answer, crashed(sha256, size).model_dump_json())
+
+    flawless = False
+    with contextlib.ExitStack() as files:
+        source = files.enter_context(os.fdopen(document, "rb", closefd=False))
+        target = files.enter_context(os.fdopen(output[0], "wb", closefd=False)) if output else None
+        try:
+            verdict = read(source, target, limits, announce)
+        except OSError as error:
+            _say(answer, json.dumps({"errno": error.errno}))
+        else:
+            if target is not None:
+                target.flush()
+            _say(answer, verdict.model_dump_json())
+            flawless = verdict.clean and verdict.reason is None and not output
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for fd in fds:
+        os.close(fd)
+    return flawless
 
 
 def _say(answer: int, line: str) -> None:
@@ -296,7 +325,7 @@ def _say(answer: int, line: str) -> None:
 def _confine(limits: Limits, baseline: int, highest_fd: int) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, limits.seconds)
-    seconds = math.ceil(limits.seconds) + 1
+    seconds = math.ceil(time.process_time() + limits.seconds) + 1
     for kind, most in (
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_CORE, 0),
@@ -306,7 +335,7 @@ def _confine(limits: Limits, baseline: int, highest_fd: int) -> None:
     ):
         _, hard = resource.getrlimit(kind)
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+        resource.setrlimit(kind, (allowed, hard))  # the next document has limits of its own
 
 
 def main() -> None:

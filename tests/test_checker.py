@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from faxdrop.checker import Checker, CheckerError, Limits
+from faxdrop.checker import CHILDREN, Checker, CheckerError, Limits
 from faxdrop.job import ReasonCode
 from faxdrop.verdict import Verdict
 from tests import pdfs
@@ -120,6 +120,13 @@ def test_refusals(checker: Checker, data: bytes, code: ReasonCode) -> None:
     assert verdict.bytes == len(data)
 
 
+def are_waiting(server: int | None) -> bool:
+    """Tell whether a server's children are all there, and all wait for documents."""
+    children = psutil.Process(server).children()
+    waiting = [child.status() == psutil.STATUS_SLEEPING for child in children]
+    return len(waiting) == CHILDREN and all(waiting)
+
+
 def test_one_server(checker: Checker) -> None:
     """One server serves all documents, many threads at once, and keeps no dead children."""
     check(checker, pdfs.good())
@@ -129,7 +136,7 @@ def test_one_server(checker: Checker) -> None:
         verdicts = list(threads.map(lambda pages: check(checker, pdfs.good(pages)), range(1, 25)))
     assert [verdict.pages for verdict in verdicts] == list(range(1, 25))
     assert checker.pid == pid
-    until(lambda: not psutil.Process(pid).children())
+    until(lambda: are_waiting(pid))
 
 
 def test_nothing_is_left_over(checker: Checker) -> None:
@@ -149,6 +156,20 @@ def test_nothing_is_left_over(checker: Checker) -> None:
     assert used() == before
     assert me.memory_info().rss - memory < 2_000_000
     os.close(document)
+
+
+def test_a_flawed_document_takes_its_reader_along() -> None:
+    """Whoever has read anything but a flawless document reads no other one."""
+    with Checker(Limits(max_bytes=10_000_000, max_pages=30)) as checker:
+        check(checker, pdfs.good())
+        until(lambda: are_waiting(checker.pid))
+        server = psutil.Process(checker.pid)
+        before = {child.pid for child in server.children()}
+        for _ in range(4):
+            check(checker, pdfs.good())
+        assert {child.pid for child in server.children()} == before
+        check(checker, b"no PDF")
+        until(lambda: {child.pid for child in server.children()} != before)
 
 
 def test_idle_costs_nothing(checker: Checker) -> None:
@@ -212,8 +233,8 @@ def test_hang(hostile: Checker, way: str) -> None:
     assert not verdict.whole
     assert verdict.reason is not None
     assert "0.4 seconds" in verdict.reason.message
-    pid = hostile.pid
-    until(lambda: not psutil.Process(pid).children())
+    assert hostile.pid is not None
+    until(lambda: are_waiting(hostile.pid))
 
 
 def test_others_go_on_beside_a_hang(hostile: Checker) -> None:
