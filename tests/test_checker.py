@@ -295,7 +295,9 @@ def test_server_killed_between(hostile: Checker) -> None:
     check(hostile, b"fine")
     pid = hostile.pid
     assert pid is not None
+    children = psutil.Process(pid).children()
     os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(child.is_running() for child in children))
     assert check(hostile, b"fine").whole
     assert hostile.pid != pid
 
