@@ -604,7 +604,13 @@ def _console() -> Console:
 
 
 def _show(screen: RenderableType) -> None:
-    _console().print(screen)
+    console = _console()
+    if console.is_terminal:
+        console.print(screen)
+        return
+    with console.capture() as captured:
+        console.print(screen)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _name(path: Path) -> str:
