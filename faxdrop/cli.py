@@ -400,16 +400,20 @@ def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
 
 @main.command(short_help="Fax documents from failed/ again.")
 @click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(path_type=Path),
+    help="A PDF in failed/, or its receipt.",
 )
 @click.option("--even-if-sent", is_flag=True, help="Also what may have been sent already.")
 @click.pass_obj
 def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> None:
     """Put documents from failed/ back into their inbox, to be faxed again.
 
-    FILE is a PDF in failed/. Its receipt is removed; the next one tells the whole story of the new
-    try. A document that may have been sent already (outcome_unknown, no_final_status) is only put
-    back with --even-if-sent.
+    Their receipts are removed: there will be new ones. A document that may have been sent already
+    (outcome_unknown, no_final_status) is only put back with --even-if-sent.
     """
     failures = 0
     with _spool_of(_without_secrets(config_path)) as spool:
@@ -433,10 +437,16 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
 
 
 @main.command(short_help="Cancel faxes that are waiting.")
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument(
+    "jobs",
+    nargs=-1,
+    required=True,
+    metavar="JOB...",
+    help="An id that `faxdrop status` shows.",
+)
 @click.pass_obj
 def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
-    """Cancel faxes that are waiting; JOB is an id that `faxdrop status` shows.
+    """Cancel faxes that are waiting.
 
     A document that waits is moved to failed/ and not faxed (again). A fax that sipgate has already
     taken cannot be taken back: it may arrive, and only further attempts are cancelled. A document

@@ -1,0 +1,563 @@
+"""The commands as a person meets them: what they print, how they end, and what they never do."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+from dotenv import dotenv_values
+
+from faxdrop import __version__, check, overview, receipt
+from faxdrop.cli import main
+from faxdrop.job import State
+from faxdrop.simulator import MAGIC, Simulator
+from faxdrop.spool import Spool
+from tests import pdfs
+from tests.processes import FAXDROP, PATIENCE, PROJECT, Office, Simulated
+from tests.test_orders import failed
+from tests.test_overview import attempt, in_spool, job_in
+
+COMMANDS = [
+    "demo",
+    "init",
+    "check",
+    "run",
+    "status",
+    "retry",
+    "cancel",
+    "simulate",
+    "receipt-schema",
+]
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
+
+
+@pytest.fixture(name="config")
+def _config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a config without a token, and keep out what stands in the environment."""
+    for name in ("TOKEN_ID", "TOKEN", "FAXLINE_ID", "BASE_URL", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "share").mkdir()
+    path = tmp_path / "config.toml"
+    path.write_text('root = "share"\nsipgate.faxline = "f0"\n')
+    path.chmod(0o640)
+    return path
+
+
+def faxdrop(config: Path | None, *arguments: str, code: int = 0, **more: Any) -> Result:
+    """Run a command that must end with an exit status, and never with a traceback."""
+    given = [] if config is None else ["--config", str(config)]
+    result = CliRunner().invoke(main, [*given, *arguments], **more)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+# -- help ------------------------------------------------------------------------------------
+
+
+def test_help_teaches() -> None:
+    """The help says what faxdrop does, what its commands are for, and the first steps."""
+    text = faxdrop(None, "--help").output
+    listed = re.findall(r"^  ([a-z-]+) {2,}\S.*\.?$", text.partition("Commands:")[2], re.MULTILINE)
+    assert listed == COMMANDS == list(main.commands)
+    assert "faxdrop demo" in text
+    assert "78" in text
+    assert "..." not in text.partition("\n")[2], "a sentence is cut off"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    """Each command says what it does, and every option of it what it is for."""
+    text = faxdrop(None, command, "-h").output
+    assert text.startswith(f"Usage: main {command}")
+    for parameter in main.commands[command].params:
+        assert not hasattr(parameter, "help") or parameter.help, parameter.name
+
+
+def test_help_names_only_what_there_is() -> None:
+    """Every command that a help text or a message names exists."""
+    texts = [faxdrop(None, *command, "--help").output for command in ([], *([c] for c in COMMANDS))]
+    texts += [path.read_text("utf-8") for path in (PROJECT / "faxdrop").glob("*.py")]
+    named = {
+        name
+        for text in texts
+        for name in re.findall(
+            r"(?:`faxdrop (?:--config \S+ )?|systemctl \w+ faxdrop, or faxdrop )"
+            r"([a-z][a-z-]+)",
+            text,
+        )
+    }
+    assert named
+    assert named <= set(COMMANDS)
+
+
+def test_version() -> None:
+    """The version is that of the package."""
+    assert faxdrop(None, "--version").output == f"faxdrop, version {__version__}\n"
+
+
+def test_magic_numbers_are_in_the_help() -> None:
+    """The help of simulate has the table of magic numbers, as the simulator keeps it."""
+    text = faxdrop(None, "simulate", "--help", terminal_width=200).output
+    for magic in MAGIC:
+        assert f"{magic.number}  {magic.meaning}" in text
+
+
+def test_receipt_schema() -> None:
+    """The schema of the receipts is printed as JSON."""
+    schema = json.loads(faxdrop(None, "receipt-schema").output)
+    assert schema == receipt.schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+
+
+# -- what is wrong is said in words ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["run", "check", "status", "retry x", "cancel x"])
+def test_a_config_that_is_wrong(config: Path, command: str) -> None:
+    """Every problem of the config is listed at once, and the exit status is 78."""
+    config.write_text('root = 3\nsipgate.faxline = "f0"\n[inbox]\nsettle = "soon"\nstettle = 1\n')
+    result = faxdrop(config, *command.split(), code=78)
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[0] == "faxdrop: the settings are wrong:"
+    for key in ("root = 3", 'inbox.settle = "soon"', "inbox.stettle"):
+        assert any(line.startswith(f"  {key}") for line in lines), result.stderr
+
+
+def test_no_config(tmp_path: Path) -> None:
+    """Where there is no config, its path is said, and how to name another."""
+    result = faxdrop(tmp_path / "gone.toml", "status", code=78)
+    assert f"{tmp_path}/gone.toml" in result.stderr
+    assert "--config" in result.stderr
+
+
+def test_config_from_the_environment(config: Path) -> None:
+    """FAXDROP_CONFIG names the config as --config does."""
+    result = faxdrop(None, "status", env={"FAXDROP_CONFIG": str(config)})
+    assert str(config.parent / "share") in result.output
+
+
+@pytest.mark.parametrize("command", ["run --simulate", "status", "retry x", "cancel x"])
+def test_a_root_that_is_gone(config: Path, command: str) -> None:
+    """A root that is not there is said in one line, with what to do."""
+    (config.parent / "share").rmdir()
+    result = faxdrop(config, *command.split(), code=1)
+    assert f"The folder {config.parent}/share is not there." in result.stderr
+    assert result.stderr.count("\n") <= 2
+
+
+def test_a_file_in_the_way(config: Path) -> None:
+    """What the system refuses is said in one line with the file's name, without a traceback."""
+    (config.parent / "share" / ".faxdrop").touch()
+    result = faxdrop(config, "cancel", "x", code=1)
+    assert re.fullmatch(r"faxdrop: \S+/share/\.faxdrop\S*: .+\n", result.stderr)
+
+
+def test_a_second_daemon_is_refused(config: Path) -> None:
+    """A root that another daemon works on is refused, and what to do is said."""
+    spool = in_spool(config.parent / "share")
+    spool.open()
+    try:
+        result = faxdrop(config, "run", "--simulate", code=1)
+    finally:
+        spool.close()
+    assert "Another faxdrop is already at work" in result.stderr
+
+
+# -- status ----------------------------------------------------------------------------------
+
+
+def test_status(config: Path) -> None:
+    """The status needs no token; where there is no terminal, it is plain text."""
+    in_spool(config.parent / "share", job_in(State.ACCEPTED, attempts=(attempt("SENDING"),)))
+    text = faxdrop(config, "status").output
+    assert "1 document: 1 with sipgate" in text
+    assert "being sent by sipgate" in text
+    assert not COLOUR.search(text)
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_status_json(config: Path) -> None:
+    """The JSON of the status is complete, however many documents there are."""
+    folder = in_spool(config.parent / "share").inbox / "Amt"
+    folder.mkdir()
+    for number in range(100):
+        (folder / f"{number}.pdf").touch()
+    data = json.loads(faxdrop(config, "status", "--json").stdout)
+    jsonschema.validate(data, overview.schema())
+    assert len(data["documents"]) == data["counts"]["inbox"] == 100
+    assert "99.pdf" in faxdrop(config, "status", "--all").output
+    assert "... and 80 documents more" in faxdrop(config, "status").output
+
+
+# -- check -----------------------------------------------------------------------------------
+
+
+def test_check_simulated(config: Path) -> None:
+    """A rehearsal of the check needs no token and says that it is one."""
+    text = faxdrop(config, "check", "--simulate").output
+    assert text.splitlines()[-1].endswith("by the simulator.")
+    data = json.loads(faxdrop(config, "check", "--simulate", "--json").stdout)
+    jsonschema.validate(data, check.schema())
+    assert data["would_fax"]
+    assert data["simulated"]
+
+
+def test_check_says_no(config: Path) -> None:
+    """Where it would not fax, the exit status is 1, in either form, and the reason stands there."""
+    with Simulator() as simulator:
+        simulator.trouble = 401
+        env = {"BASE_URL": simulator.base_url, "TOKEN_ID": "token-SIMULAT", "TOKEN": "simulated"}
+        text = faxdrop(config, "check", code=1, env=env).output
+        data = json.loads(faxdrop(config, "check", "--json", code=1, env=env).stdout)
+    assert "This machine would not fax: 1 thing is wrong." in text
+    assert "simulated" not in text, "the token is shown"
+    assert not data["would_fax"]
+
+
+def test_check_without_a_token(config: Path) -> None:
+    """A missing token is a config that is wrong; the JSON says so too."""
+    result = faxdrop(config, "check", "--json", code=78)
+    data = json.loads(result.stdout)
+    jsonschema.validate(data, check.schema())
+    assert [one["words"] for one in data["findings"]] == [
+        "TOKEN_ID = (missing)",
+        "TOKEN = (missing)",
+    ]
+    assert "TOKEN = (missing)" in result.stderr
+
+
+# -- retry and cancel ------------------------------------------------------------------------
+
+
+def test_retry(config: Path) -> None:
+    """Documents and their receipts may be named together, and what happened is said of each."""
+    path = failed(config.parent / "share")
+    receipt_path = path.with_name(f"{path.name}.json")
+    result = faxdrop(config, "retry", str(path), str(receipt_path))
+    back = config.parent / "share" / "inbox" / "Amt" / "letter.pdf"
+    assert result.stdout.splitlines() == [
+        f"Back in the inbox: {back}",
+        "faxdrop is not running: it is faxed when it does (faxdrop run).",
+    ]
+    assert back.is_file()
+
+
+def test_retry_some(config: Path) -> None:
+    """What cannot be put back is said, the others are put back, and the exit status is 1."""
+    path = failed(config.parent / "share")
+    perhaps = failed(config.parent / "share", "outcome_unknown", "perhaps.pdf")
+    result = faxdrop(config, "retry", "gone.pdf", str(perhaps), str(path), code=1)
+    assert "gone.pdf does not lie in" in result.stderr
+    assert "To fax it again all the same: --even-if-sent" in result.stderr
+    assert not path.exists()
+    assert perhaps.exists()
+    faxdrop(config, "retry", "--even-if-sent", str(perhaps))
+    assert not perhaps.exists()
+
+
+def test_cancel(config: Path) -> None:
+    """What a cancellation can do and what it cannot is said in plain words."""
+    root = config.parent / "share"
+    in_spool(
+        root,
+        job_in(State.QUEUED, job_id="j1", name="a.pdf"),
+        job_in(State.ACCEPTED, job_id="j2", name="b.pdf", attempts=(attempt(),)),
+        job_in(State.QUEUED, job_id="j3", name="c.pdf", attempts=(attempt("FAILED"),)),
+    )
+    result = faxdrop(config, "cancel", "j1", "j2", "j3", "j4", code=1)
+    first, second, third = result.stdout.splitlines()
+    place = f"{root}/failed/Dr. Müller"
+    assert first == f"Cancelled: a.pdf to Dr. Müller is not faxed. It lies in {place}/a.pdf."
+    assert second == (
+        "b.pdf to Dr. Müller is with sipgate and cannot be taken back: this attempt goes on, and "
+        "the fax may arrive. There will be no further attempt."
+    )
+    assert third == f"Cancelled: c.pdf to Dr. Müller is not faxed again. It lies in {place}/c.pdf."
+    assert "No document with the job id 'j4' is on its way." in result.stderr
+
+
+def test_cancel_too_late(config: Path) -> None:
+    """What has come to its end is not cancelled, and the exit status is 1."""
+    job = job_in(State.SENT, attempts=(attempt("SENT"),), finished_at=attempt().submitted_at)
+    in_spool(config.parent / "share", job)
+    text = faxdrop(config, "cancel", job.job_id, code=1).output
+    assert text == "Too late: letter.pdf to Dr. Müller has come to its end.\n"
+
+
+# -- as root, for the owner ------------------------------------------------------------------
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+NOBODY = 65534
+
+
+@AS_ROOT
+def test_root_leaves_everything_to_the_owner(config: Path) -> None:
+    """What root does is done with the rights of the folders' owner, and belongs to them."""
+    root = config.parent / "share"
+    path = failed(root)
+    in_spool(
+        root,
+        job_in(State.QUEUED, job_id="j1"),
+        job_in(State.ACCEPTED, job_id="j2", attempts=(attempt(),)),
+    )
+    for folder in [config.parent, *config.parent.parents][:3]:
+        folder.chmod(0o755)
+    for each in (root, *root.rglob("*")):
+        os.chown(each, NOBODY, NOBODY)
+    before = os.umask(0o077)
+    try:
+        faxdrop(config, "retry", str(path))
+        faxdrop(config, "cancel", "j1", "j2")
+        arguments = ["--config", str(config), "check", "--simulate", "--json"]
+        seen = json.loads(CliRunner().invoke(main, arguments).stdout)  # nobody may lack Python
+        assert seen["user"] == "nobody"
+        assert {"topic": "folders", "level": "ok"}.items() <= seen["findings"][1].items()
+        faxdrop(config, "status")
+    finally:
+        os.umask(before)
+    assert os.geteuid() == 0
+    assert {each.stat().st_uid for each in root.rglob("*")} == {NOBODY}
+
+
+@AS_ROOT
+def test_others_are_told_whom_to_be(config: Path) -> None:
+    """Somebody who may not read the spool is told by which user to do it, and not shown nothing."""
+    in_spool(config.parent / "share", job_in(State.QUEUED))
+    for folder in [config.parent, *config.parent.parents][:3]:
+        folder.chmod(0o755)
+    config.chmod(0o644)
+    os.seteuid(NOBODY)
+    try:
+        result = faxdrop(config, "status", code=1)
+    finally:
+        os.seteuid(0)
+    assert "is for root to read, and you are nobody. Put sudo -u root" in result.stderr
+
+
+# -- real processes --------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def started(*arguments: str, **more: Any) -> Iterator["subprocess.Popen[str]"]:
+    """Start a command of faxdrop's; it is killed at the end if it is still there."""
+    program = subprocess.Popen(
+        [*FAXDROP, *arguments],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+    try:
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def ended(program: "subprocess.Popen[str]", how: signal.Signals) -> tuple[str, str]:
+    """End a program; return the rest of what it said."""
+    program.send_signal(how)
+    said = program.communicate(timeout=PATIENCE)
+    assert program.returncode == 0, said
+    return said
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_simulate(tmp_path: Path, how: signal.Signals) -> None:
+    """The simulator prints a .env that a config can use, and ends quietly when it is told to."""
+    with started("simulate", "--port", "0", "--hostile", "--pace", "0") as program:
+        assert program.stdout is not None
+        lines = [program.stdout.readline() for _ in range(6)]
+        (tmp_path / ".env").write_text("".join(lines))
+        values = dotenv_values(tmp_path / ".env")
+        assert set(values) == {"TOKEN_ID", "TOKEN", "BASE_URL", "FAXLINE_ID"}
+        seed = re.fullmatch(r"# Hostile; the same again: --seed (\d+)\n", lines[5])
+        assert seed
+        config = tmp_path / "config.toml"
+        config.write_text(f'root = "{tmp_path}"\n')
+        again = subprocess.run(
+            [*FAXDROP, "--config", config, "check"], cwd=PROJECT, capture_output=True, check=False
+        )
+        assert again.returncode in (0, 1), "the .env is not what a config needs"
+        assert ended(program, how) == ("", "")
+
+
+def test_simulate_json() -> None:
+    """In JSON, everything is on one line, with the seed of a hostile run."""
+    with started("simulate", "--port", "0", "--seed", "7", "--json") as program:
+        assert program.stdout is not None
+        where = json.loads(program.stdout.readline())
+        ended(program, signal.SIGTERM)
+    assert set(where) == {"base_url", "control_url", "token_id", "token", "faxline", "seed"}
+    assert where["seed"] == 7
+
+
+def test_simulate_on_a_port_that_is_taken() -> None:
+    """A port that is taken is said in one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = faxdrop(None, "simulate", "--port", port, code=1)
+    assert result.stderr == f"Error: port {port}: Address already in use\n"
+
+
+def test_run_simulated(config: Path) -> None:
+    """A rehearsal needs no token, says where its simulator is, and goes on after a restart."""
+    share = config.parent / "share"
+    config.write_text(
+        f'root = "{share}"\n[recipients]\n"Amt" = "+493023125004"\n'
+        '[inbox]\nsettle = "200ms"\n[sending]\npoll_interval = "200ms"\n'
+    )
+    letter = share / "inbox" / "Amt" / "letter.pdf"
+    for life in range(2):
+        with started("--config", str(config), "run", "--simulate") as program:
+            assert program.stderr is not None
+            ready, said = json.loads(program.stderr.readline()), ""
+            assert ready["event"] == "simulator.ready"
+            while "daemon.ready" not in said:
+                said = program.stderr.readline()
+            if life == 0:
+                letter.write_bytes(pdfs.good())
+                while "SENDING" not in said:
+                    said = program.stderr.readline()
+            else:
+                assert json.loads(said)["jobs"] == 1
+                host, port = re.fullmatch(
+                    r"http://([\d.]+):(\d+)/simulator", ready["control_url"]
+                ).groups()  # type: ignore[union-attr]
+                with socket.create_connection((host, int(port)), PATIENCE) as control:
+                    control.sendall(b"GET /simulator/taken HTTP/1.0\r\n\r\n")
+                    answer = b"".join(iter(lambda: control.recv(65536), b""))
+                assert b"+493023125004" in answer
+            ended(program, signal.SIGTERM)
+    (job,) = Spool(share).jobs()
+    assert job.state is State.ACCEPTED, "the second simulator knows the faxes of the first"
+
+
+def test_cancel_wakes_the_daemon(tmp_path: Path) -> None:
+    """A daemon that has nothing to do for an hour takes note of a cancellation at once."""
+    with Simulated("--pace", "0") as simulated:
+        office = Office(
+            tmp_path,
+            simulated.base_url,
+            recipients={"Amt": "+493023125002"},
+            inbox_settings={"rescan": "1h"},
+            sending_settings={"delays": ["1h"]},
+        )
+        with office:
+            office.start()
+            office.drop("Amt", "letter.pdf", pdfs.good())
+            office.until(
+                lambda: any(
+                    one["next_attempt_at"]
+                    for one in json.loads(office.command("status", "--json").stdout)["documents"]
+                ),
+                "waiting for the next attempt",
+            )
+            (one,) = json.loads(office.command("status", "--json").stdout)["documents"]
+            assert one["words"] == "attempt 1 failed, waiting for the next"
+            begun = time.monotonic()
+            done = office.command("cancel", one["job"])
+            assert time.monotonic() - begun < 5
+            assert done.stdout.startswith("Cancelled: letter.pdf to Amt is not faxed again.")
+            office.await_filed(1)
+            (filed,) = office.filed("failed")
+            assert filed.receipt["reason"]["code"] == "cancelled"
+            done = office.command("retry", str(filed.path))
+            assert done.stdout == f"Back in the inbox: {office.inbox}/Amt/letter.pdf\n"
+            office.until(lambda: len(simulated.taken) == 2, "the second fax")
+
+
+def test_status_tells_what_holds(tmp_path: Path) -> None:
+    """While the account is in trouble, status and check say what holds, and since when."""
+    with Simulated("--pace", "0") as simulated, Office(tmp_path, simulated.base_url) as office:
+        office.start()
+        simulated.tell("trouble", trouble=402)
+        office.drop("Amt", "letter.pdf", pdfs.good())
+        office.await_event("queue.held")
+        office.until(lambda: "HELD" in office.command("status").stdout, "HELD")
+        text = office.command("status").stdout
+        assert "402" in text
+        assert "held, for the reason above" in text
+        assert not list((office.root / "failed").rglob("*.pdf"))
+        done = office.command("check")
+        assert done.returncode == 1
+        assert "It holds all faxes since" in done.stdout
+        simulated.tell("trouble", trouble=None)
+        office.await_filed(1)
+        assert office.command("check").returncode == 0
+
+
+# -- a terminal ------------------------------------------------------------------------------
+
+
+def on_a_terminal(*arguments: str, until: str | None = None, columns: int = 80) -> str:
+    """Run a command on a terminal; return all that it shows there, until a text or its end."""
+    primary, secondary = pty.openpty()
+    program = subprocess.Popen(
+        [*FAXDROP, *arguments],
+        cwd=PROJECT,
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": str(columns)},
+    )
+    os.close(secondary)
+    shown = b""
+    try:
+        while until is None or until.encode() not in shown:
+            assert select.select([primary], [], [], PATIENCE)[0], shown
+            try:
+                piece = os.read(primary, 65536)
+            except OSError:  # EIO: the other side is closed
+                break
+            shown += piece
+        program.terminate()
+        program.wait(PATIENCE)
+    finally:
+        program.kill()
+        program.wait()
+        os.close(primary)
+    return shown.decode()
+
+
+def test_colours_on_a_terminal(config: Path) -> None:
+    """On a terminal there are colours, and nothing is wider than it is."""
+    root = config.parent / "share"
+    name = "a rather long name of a document that somebody has scanned.pdf"
+    in_spool(root, job_in(State.ACCEPTED, name=name, attempts=(attempt("SENDING"),)))
+    for command in (["status"], ["check", "--simulate"]):
+        text = on_a_terminal("--config", str(config), *command)
+        assert COLOUR.search(text), text
+        assert max(len(COLOUR.sub("", line).rstrip()) for line in text.splitlines()) <= 80
+    assert "20260302-115000-00000001" in on_a_terminal("--config", str(config), "status")
+
+
+def test_no_colour(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who wants no colours on a terminal gets none (NO_COLOR)."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = on_a_terminal("--config", str(config), "status")
+    assert not re.search("\x1b\\[[0-9;]*3[0-9]m", text)
+
+
+def test_the_log_on_a_terminal(config: Path) -> None:
+    """On a terminal, the log of run is lines for people."""
+    text = on_a_terminal("--config", str(config), "run", "--simulate", until="watching")
+    plain = COLOUR.sub("", text)
+    ready = r"^20\S+Z \[info +\] simulator\.ready +.*control_url=http://127"
+    assert re.search(ready, plain, re.MULTILINE)
+    assert re.search(r"^20\S+Z \[info +\] daemon\.ready ", plain, re.MULTILINE)
