@@ -62,6 +62,7 @@ _PASSED_OVER = (
 """Temporary, hidden and system files: left alone, however long they lie there."""
 
 _MOST_EVENTS = 20_000  # more than that at once: look at everything instead
+_CLOSING = 0.1  # seconds; the kernel tells of a close a moment before the file is closed
 
 
 class Signature(NamedTuple):
@@ -102,6 +103,7 @@ class Candidate:
     signature: Signature
     rest: Rest
     is_regular: bool
+    is_second_look: bool = False  # it was still open at the first, right after its close
 
 
 @dataclass
@@ -112,6 +114,7 @@ class _Look:
     closed: bool = False
     looked: Rest = Rest.MOVING  # how much rest it had when it was opened last
     in_hands: bool = False  # a candidate that nobody has answered for yet
+    closing_until: float | None = None  # monotonic: when what seemed closed is looked at again
 
 
 class Inbox:
@@ -186,9 +189,13 @@ class Inbox:
             return
         look.in_hands = False
         if look.signature != candidate.signature:
+            if look.closed:  # written anew and closed, while the older one was looked at
+                look.closing_until = now
             return
         if again:
             look.since, look.looked, look.closed = now, Rest.MOVING, False
+            is_first = candidate.rest is Rest.CLOSED and not candidate.is_second_look
+            look.closing_until = now + _CLOSING if is_first else None
         else:
             look.looked = candidate.rest
 
@@ -239,9 +246,10 @@ class Inbox:
         elif look.signature != signature:
             look.signature, look.since = signature, now
             look.is_regular = stat.S_ISREG(status.st_mode)
-            look.closed, look.looked = False, Rest.MOVING
-        if closed:
-            look.closed = True
+            look.closed, look.looked, look.closing_until = False, Rest.MOVING, None
+        is_second_look = look.closing_until is not None and now >= look.closing_until
+        if closed or is_second_look:
+            look.closed, look.closing_until = True, None
             if look.looked is Rest.CLOSED:
                 look.looked = Rest.MOVING
         if look.in_hands:
@@ -250,7 +258,8 @@ class Inbox:
         if rest <= look.looked or (rest is Rest.CLOSED and not look.is_regular):
             return None
         look.in_hands = True
-        return Candidate(key, path, signature, rest, look.is_regular)
+        is_second_look &= not closed
+        return Candidate(key, path, signature, rest, look.is_regular, is_second_look)
 
     def _rest(self, look: _Look, now: float) -> Rest:
         unchanged = now - look.since
@@ -264,7 +273,9 @@ class Inbox:
         for key, look in self._looks.items():
             if look.in_hands or look.looked is Rest.OVERDUE:
                 continue
-            if look.looked < Rest.SETTLED:
+            if look.closing_until is not None:
+                yield key, look.closing_until
+            elif look.looked < Rest.SETTLED:
                 yield key, look.since + self.settings.settle
             else:
                 yield key, look.since + self.settings.patience
