@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -160,10 +161,10 @@ class Office:
         ``before`` is a command line that starts it, such as strace's with its options.
         """
         assert self.program is None, "still there"
-        user = self.user or User(os.geteuid(), os.getegid())
+        as_user = as_other(self.user, self.folder) if self.user else []
         with self.log.open("ab") as log:
             self.program = subprocess.Popen(
-                [*before, *FAXDROP, "--config", str(self.config), "run"],
+                [*as_user, *before, *FAXDROP, "--config", str(self.config), "run"],
                 cwd=PROJECT,
                 env={**_environment(), "NOTIFY_SOCKET": self._address},
                 stdin=subprocess.DEVNULL,
@@ -171,9 +172,6 @@ class Office:
                 stderr=log,
                 start_new_session=True,
                 umask=0o007,
-                user=user.uid if self.user else None,
-                group=user.gid if self.user else None,
-                extra_groups=user.groups if self.user else None,
             )
         if wait:
             self.await_ready()
@@ -306,6 +304,32 @@ class Office:
     ) -> None:
         self.kill()
         self._systemd.close()
+
+
+# A mount namespace in which what only root may enter is open for this program and its kind: Python
+# may well be installed below /root.
+_AS_OTHER = """
+mkdir -p "$1"
+mount -t tmpfs -o mode=0755 tmpfs "$1"
+look=$1 user=$2; shift 2
+while test "$1" != --; do
+    dirs=$(mktemp --directory "$look/XXXXXX"); chmod 755 "$dirs"; mkdir "$dirs/upper" "$dirs/work"
+    mount -t overlay -o "lowerdir=$1,upperdir=$dirs/upper,workdir=$dirs/work" overlay "$1"
+    chmod o+x "$1"; shift
+done
+shift; exec setpriv $user -- "$@"
+"""
+
+
+def as_other(user: User, scratch: Path) -> list[str]:
+    """Return a command line that runs a program with the rights of another user. Needs root."""
+    groups = f"--groups={','.join(map(str, user.groups))}" if user.groups else "--clear-groups"
+    rights = f"--reuid={user.uid} --regid={user.gid} {groups}"
+    needed = [Path(sys.prefix), Path(sys.executable).resolve(), PROJECT]
+    ancestors = {ancestor for path in needed for ancestor in path.parents}
+    closed = sorted(str(path) for path in ancestors if not path.stat().st_mode & stat.S_IXOTH)
+    inside = ["unshare", "--mount", "--propagation", "slave", "sh", "-euc", _AS_OTHER, "sh"]
+    return [*inside, str(scratch / "look"), rights, *closed, "--"]
 
 
 def kill(program: subprocess.Popen[bytes]) -> None:
