@@ -116,9 +116,11 @@ class Delivery:
                     verdict = self._checker.prepare(original, fd)
                 finally:
                     os.close(original)
+                if verdict.sha256 != sha256:
+                    return Submitted(self.apply(job, Changed()), None)
                 if verdict.reason is not None:
                     return Submitted(self.apply(job, Refused(verdict.reason)), None)
-                if verdict.copy_sha256 is None or verdict.sha256 != sha256:
+                if verdict.copy_sha256 is None:
                     return Submitted(self.apply(job, Changed()), None)
                 size, sha256 = os.fstat(fd).st_size, verdict.copy_sha256
             return self._submit(job, fd, size, sha256)
@@ -145,6 +147,9 @@ class Delivery:
             except DocumentChanged:
                 log.warning("fax.document_changed", job=job.job_id, file=shown(job.name))
                 return Submitted(self.apply(job, Changed()), None)
+            except Exception:  # a mistake of ours: how far the request got, nobody knows
+                log.exception("fax.submission_failed", job=job.job_id)
+                answer = Answer(Outcome.UNKNOWN, None, None, "faxdrop made a mistake", None)
         return Submitted(self.apply(job, _event_of(answer)), answer)
 
     def look(self, jobs: Sequence[Job], owned: frozenset[str]) -> dict[str, Sighting]:

@@ -403,7 +403,10 @@ class Dispatcher:
                 log.info("fax.cancelled", job=job_id, state=job.state)
                 step = partial(self._parts.delivery.apply, job, Cancelled())
                 self._start(self._on_advanced, job, step)
-            self._spool.cancellation_done(job_id)
+            try:
+                self._spool.cancellation_done(job_id)
+            except OSError as error:  # the note stays, and does no harm
+                self.went_wrong(error)
 
     def _start(self, then: Then, of: object, step: Callable[[], Any]) -> None:
         self._steps.start(self._pool, then, of, step)

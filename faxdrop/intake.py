@@ -3,6 +3,7 @@
 Nothing is faxed that is not, byte for byte, what was found whole after its claim.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -130,8 +131,10 @@ class Intake:
         self._spool.claim(candidate.path, fd, job)
         # A writer's open file follows the rename, and the name may have become another file's:
         # only what is still the same goes by what was found before the claim.
-        if self._is_same(job, fd, before, verdict):
-            return Claimed(job, self._decided(job, verdict, fd))
+        # Where the disk fails now, the document is claimed all the same, and its check comes later.
+        with contextlib.suppress(OSError):
+            if self._is_same(job, fd, before, verdict):
+                return Claimed(job, self._decided(job, verdict, fd))
         return Claimed(job, None)
 
     def _is_same(self, job: Job, fd: int, before: os.stat_result, verdict: Verdict) -> bool:

@@ -259,7 +259,7 @@ def _reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     if event.matches:
         return _ambiguous(job, now)
     job = _with_attempt(job, outcome="unknown")
-    if policy.resend_if_absent and len(job.attempts) < policy.attempts:
+    if policy.resend_if_absent and not job.cancelled and len(job.attempts) < policy.attempts:
         return _queued(job, 0.0, now)
     return _failed(job, _OUTCOME_UNKNOWN, now)
 

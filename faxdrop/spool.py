@@ -28,12 +28,14 @@ from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
-from faxdrop.job import FINAL, RECORD_FORMAT, Job, State, shown
+from faxdrop.job import FINAL, ON_ITS_WAY, RECORD_FORMAT, Job, State, shown
 from faxdrop.receipt import make_receipt, to_bytes
 
 DOCUMENT, RECORD, COPY, RECEIPT = "document.pdf", "job.json", "fax.pdf", "receipt.json"
 RECEIPT_SUFFIX = ".json"
 _LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
+
+_LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
 
 _RENAME_NOREPLACE = 1  # renameat2(2)
 _AT_FDCWD = -100  # openat(2)
@@ -205,10 +207,13 @@ class Spool:
             self._disk.sync_folder(self._jobs)
             self._disk.move(source, folder / DOCUMENT)
         except OSError as error:
-            self._remove_job(folder)
-            if isinstance(error, FileNotFoundError) and not os.path.lexists(source):
-                raise GoneError(source) from error
-            raise
+            # A network share can report an error for what it has done all the same.
+            if not os.path.lexists(folder / DOCUMENT):
+                with contextlib.suppress(OSError):  # the next start clears it away
+                    self._remove_job(folder)
+                if isinstance(error, FileNotFoundError) and not os.path.lexists(source):
+                    raise GoneError(source) from error
+                raise
         # Nothing rests on the move yet: after a power cut the file is here or there. The next
         # record syncs the folder again, and fails loudly if the disk is broken.
         with contextlib.suppress(OSError):
@@ -242,9 +247,10 @@ class Spool:
         """
         folder = self._folder(job)
         target = self.sent if job.state is State.SENT else self.failed
+        self._ensure_folder(target)
         if job.folder is not None:
             target /= job.folder
-        self._ensure_folder(target)
+            self._ensure_folder(target)
         document = folder / DOCUMENT
         filed = self._filed(job, target)
         if os.path.lexists(document):
@@ -319,12 +325,17 @@ class Spool:
     # -- what stands on disk ----------------------------------------------------------------
 
     def jobs(self) -> Iterator[Job]:
-        """Read all records, in no order; changes nothing and passes over what cannot be read."""
+        """Read all records, in no order; changes nothing and passes over what cannot be read.
+
+        A claim that never came to its rename is no job: its file is in the inbox.
+        """
         for folder in _folders(self._jobs):
             try:
-                yield _read_record(folder / RECORD)
+                job = _read_record(folder / RECORD)
             except (OSError, ValidationError, ValueError):
                 continue
+            if job.state in FINAL or os.path.lexists(folder / DOCUMENT):
+                yield job
 
     def recover(self) -> tuple[list[Job], list[Path]]:
         """Read all records at start; return the jobs, oldest first, and what went to corrupt/.
@@ -338,25 +349,16 @@ class Spool:
         for folder in folders:
             _refuse_foreign(folder / RECORD)
         for folder in folders:
-            for leftover in (RECORD + ".tmp", COPY, RECEIPT):
-                (folder / leftover).unlink(missing_ok=True)
             has_document = os.path.lexists(folder / DOCUMENT)
-            try:
-                job = _read_record(folder / RECORD)
-            except (FileNotFoundError, ValidationError, ValueError):
-                if has_document:
-                    corrupt.append(self._set_aside(folder))
-                else:  # a claim that never got to its rename
-                    self._remove_job(folder)
-                continue
-            if job.job_id != folder.name:
-                corrupt.append(self._set_aside(folder))
-            elif has_document or job.state in FINAL:
+            job = _readable(folder / RECORD)
+            is_ours = job is not None and job.job_id == folder.name
+            if job is not None and is_ours and (has_document or job.state in FINAL):
                 jobs.append(job)
-            elif job.state is State.QUEUED and not job.attempts:
-                self._remove_job(folder)
-            else:
+            elif has_document or (job is not None and (job.attempts or not is_ours)):
                 corrupt.append(self._set_aside(folder))
+            else:  # a claim that never came to its rename
+                with contextlib.suppress(OSError):  # a disk in trouble; or somebody's file in it
+                    self._remove_job(folder)
         jobs.sort(key=lambda job: (job.claimed_at, job.job_id))
         return jobs, corrupt
 
@@ -502,16 +504,19 @@ class Spool:
         for name in (RECEIPT, COPY, RECORD + ".tmp", RECORD):
             if os.path.lexists(folder / name):
                 self._disk.remove(folder / name)
-        self._disk.remove_folder(folder)
+        with contextlib.suppress(FileNotFoundError):  # an earlier try got so far
+            self._disk.remove_folder(folder)
 
     def _set_aside(self, folder: Path) -> Path:
         for name in _names(folder.name, 255):
             target = self._corrupt / name
             try:
                 self._disk.move(folder, target)
+                self._disk.sync_folder(self._corrupt)
             except FileExistsError:
                 continue
-            self._disk.sync_folder(self._corrupt)
+            except OSError:  # a disk in trouble: it is as unread where it is
+                return target if os.path.lexists(target) else folder
             return target
         raise AssertionError("names never end")
 
@@ -523,14 +528,38 @@ def _folders(path: Path) -> Iterator[Path]:
 
 
 def _read_record(path: Path) -> Job:
-    return Job.model_validate_json(path.read_bytes())
+    """Return a record; raises OSError, or ValueError if it cannot be one of ours."""
+    job = Job.model_validate_json(path.read_bytes())
+    is_checked = bool(job.document and job.number and job.faxline)
+    is_whole = (
+        (is_checked or job.document is None or job.state in FINAL)
+        and ((is_checked and job.attempts) or job.state not in ON_ITS_WAY)
+        and (job.finished_at or job.state not in FINAL)
+        and (job.reason or job.state is not State.FAILED)
+    )
+    if not is_whole:
+        raise ValueError(f"{path}: a record of a fax in state {job.state} says more than that")
+    return job
+
+
+def _readable(path: Path) -> Job | None:
+    """Return a record, None if it cannot be read. Raises SpoolError if that is for its rights."""
+    try:
+        return _read_record(path)
+    except PermissionError:
+        raise SpoolError(
+            f"{path} cannot be read: it belongs to another user than the one that faxdrop runs as. "
+            "Give the whole folder .faxdrop to that user (chown -R); nothing was changed."
+        ) from None
+    except (OSError, ValidationError, ValueError):
+        return None
 
 
 def _refuse_foreign(path: Path) -> None:
     """Raise SpoolError if the record's format is one that this version does not know."""
     try:
         record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return
     found = record.get("format") if isinstance(record, dict) else None
     if isinstance(found, str) and found.startswith("faxdrop-job/") and found != RECORD_FORMAT:
@@ -545,9 +574,12 @@ def _receipt_of(filed: Path) -> Path:
 
 
 def _job_id_of(receipt: Path) -> str | None:
+    """Return whose receipt it is, None if it is none: people can put anything in that place."""
     try:
-        content = json.loads(receipt.read_bytes())
-    except (OSError, ValueError):
+        fd = os.open(receipt, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            content = json.loads(file.read(_LONGEST_RECEIPT))
+    except (OSError, ValueError, RecursionError):
         return None
     found = content.get("job_id") if isinstance(content, dict) else None
     return found if isinstance(found, str) else None
