@@ -42,6 +42,12 @@ sudo cp --no-clobber /opt/faxdrop/share/faxdrop/config.example.toml /etc/faxdrop
 sudo install -m 600 /dev/null /etc/faxdrop/token_id
 sudo install -m 600 /dev/null /etc/faxdrop/token
 """
+CHECK = (
+    "sudo systemd-run --quiet --pipe --wait --property=User=faxdrop"
+    " --property=LoadCredential=TOKEN_ID:/etc/faxdrop/token_id"
+    " --property=LoadCredential=TOKEN:/etc/faxdrop/token"
+    " /opt/faxdrop/bin/faxdrop check"
+)
 ENABLE = "sudo systemctl enable --now /opt/faxdrop/lib/systemd/system/faxdrop.service"
 
 PYTHON = "3.11"  # Debian bookworm's
@@ -257,7 +263,14 @@ def service(enabled: Service) -> Iterator[Service]:
 def test_the_readme_says_the_same() -> None:
     """The commands by which the machine of these tests was installed stand in the README."""
     readme = (PROJECT / "README.md").read_text()
-    assert [line for line in (*INSTALL.splitlines(), ENABLE) if line not in readme] == []
+    assert [line for line in (*INSTALL.splitlines(), ENABLE, CHECK) if line not in readme] == []
+
+
+def test_check_says_that_it_would_fax(service: Service) -> None:
+    """The README's `faxdrop check`, as the service's user and with its token, finds all well."""
+    said = service.machine.run(CHECK).stdout
+    assert "would fax" in said
+    assert "would not fax" not in said
 
 
 def test_started_means_watching(service: Service) -> None:
