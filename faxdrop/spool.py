@@ -154,15 +154,14 @@ class Spool:
         """Tell whether the root is still the one that was opened: mounted, and not replaced."""
         if self._lock_fd is None:
             return False
-        try:
-            there = self._lock_path.stat()
+        try:  # where a file system has died, our own descriptor fails, too
+            return os.path.samestat(self._lock_path.stat(), os.fstat(self._lock_fd))
         except OSError:
             return False
-        return os.path.samestat(there, os.fstat(self._lock_fd))
 
     def reopen(self) -> bool:
         """Take the lock of a root that came back, if it is one of ours; it is then read anew."""
-        if not self._lock_path.is_file():
+        if not os.path.isfile(self._lock_path):  # noqa: PTH113 - Path's raises where a mount died
             return False
         self.close()
         try:
