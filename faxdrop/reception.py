@@ -25,7 +25,7 @@ from faxdrop.steps import Ended, Steps
 log = structlog.stdlib.get_logger(__name__)
 
 DEAF_RESCAN = 3.0  # seconds between scans where events do not tell everything
-_DISK_PAUSE = 5.0  # seconds without a scan after a claim that the disk refused
+_DISK_PAUSE = 5.0  # seconds without a scan after the disk refused one, or a claim
 
 
 class Reception:
@@ -109,6 +109,7 @@ class Reception:
             candidates = self._inbox.scan(now, everything=everything)
         except OSError as error:
             self._dispatcher.went_wrong(error)
+            self._next_scan = now + _DISK_PAUSE
             return True
         # A large folder that is being filled must not be read again for every file.
         self._next_scan = self._clock.monotonic() + 4 * (self._clock.monotonic() - now)
@@ -125,7 +126,7 @@ class Reception:
 
     def dues(self) -> list[float]:
         """Return the monotonic instants at which there is something to do."""
-        dues = [self._next_rescan]
+        dues = [max(self._next_rescan, self._next_scan)]
         if self._inbox.is_noticed:
             dues.append(self._next_scan)
         if (due := self._inbox.next_due()) is not None:
