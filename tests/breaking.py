@@ -271,6 +271,16 @@ def _content(fd: int) -> bytes:
     return os.pread(fd, os.fstat(fd).st_size, 0)
 
 
+def turns_of(world: World, seconds: float) -> int:
+    """Let the daemon live for so long; return how often its loop turned."""
+    turns = 0
+    end = world.time.mono + seconds
+    while (left := end - world.time.mono) > 0:
+        world.time.pass_by(min(left, max(world.turn() or 0.0, 0.001)))
+        turns += 1
+    return turns
+
+
 @dataclass
 class Stage:
     """One simulator with a world over it, and what was dropped."""
@@ -338,6 +348,11 @@ def sipgate_that_crashes(world: World, steps: Steps) -> Callable[[Config], Sipga
 def assert_kept(staged: Stage) -> None:
     """Assert that so far nothing was lost, sent twice or told untruly."""
     _judge(staged, ended=False)
+
+
+def assert_ended(staged: Stage) -> None:
+    """Assert that every document has its end and a true receipt."""
+    _judge(staged, ended=True)
 
 
 def assert_all_answered(staged: Stage) -> None:
