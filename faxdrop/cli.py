@@ -1,52 +1,34 @@
-"""The commands. The only module that prints."""
+"""The commands. Nothing prints but these, those in ``cli_setup``, and ``terminal`` for both."""
 
 import contextlib
 import json
 import os
-import secrets
-import shlex
-import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TextIO
 
 import click
 import structlog
-from pydantic import SecretStr
-from rich.console import Console, RenderableType
-from rich.live import Live
 
-from faxdrop import __version__, logs, orders, overview, receipt, screens, service
+from faxdrop import __version__, cli_setup, logs, orders, overview, receipt, screens, service
 from faxdrop import check as check_
-from faxdrop import demo as demo_
-from faxdrop import init as init_
-from faxdrop.check import Report
 from faxdrop.config import DEFAULT_PATH, ConfigError, load
-from faxdrop.demo import Demo, Row
 from faxdrop.init import InitError
 from faxdrop.job import shown
 from faxdrop.orders import Answered, Cancellation, OrderError, PerhapsSentError
 from faxdrop.ownership import acting_as_owner
-from faxdrop.recipient import RecipientError
-from faxdrop.recipient import number as fax_number
-from faxdrop.service import make_sipgate
-from faxdrop.settings import Config, SipgateSettings
-from faxdrop.simulator import MAGIC, Simulator
-from faxdrop.sipgate import Sipgate, Unreachable
+from faxdrop.settings import Config
+from faxdrop.simulator import Simulator
 from faxdrop.spool import Spool, SpoolError
+from faxdrop.terminal import name_of_file, of_the_system, show
 
 log = structlog.stdlib.get_logger(__name__)
 
 EX_CONFIG = 78  # sysexits.h: something was found in an unconfigured or misconfigured state
 _CANCEL_WITHIN = 5.0  # seconds that the daemon is given to answer
-_DEMO_WITHIN = 60.0  # seconds; it takes a quarter of that
-_WIDE = 200  # characters a line, where no terminal says how many it has
 
 
 class _Commands(click.Group):
@@ -64,7 +46,7 @@ class _Commands(click.Group):
         except (SpoolError, OrderError, InitError) as error:
             click.echo(f"faxdrop: {error}", err=True)
         except OSError as error:
-            click.echo(f"faxdrop: {_of_the_system(error)}", err=True)
+            click.echo(f"faxdrop: {of_the_system(error)}", err=True)
         raise click.exceptions.Exit(status)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
@@ -109,254 +91,26 @@ def main(ctx: click.Context, config_path: Path) -> None:
     ctx.obj = config_path
 
 
-@main.command(short_help="See it work: no account, no config, no network.")
-@click.option(
-    "--keep",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Leave everything in DIR (new, or empty), to look at and to drop more into.",
-)
-def demo(keep: Path | None) -> None:
-    """Show how it works: no account, no config, no network, and a quarter of a minute.
-
-    Drops five documents of its own making, lets the daemon fax them to the simulator, and ends with
-    what lies in sent/ and failed/ and with one of the receipts.
-    """
-    with contextlib.ExitStack() as stack:
-        if keep is None:
-            folder = Path(stack.enter_context(TemporaryDirectory(prefix="faxdrop-demo-")))
-        else:
-            folder = keep.absolute()
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise click.ClickException(f"{_name(folder)} is not empty: name a new folder.")
-        console = _console()
-        shows = stack.enter_context(demo_.running(folder))
-        console.print("Dropping into the inbox:")
-        for one in demo_.DROPS:
-            console.print(f"  {one.folder}/{one.name}: {one.tells}")
-        console.print()
-        shows.drop()
-        over = _live(shows, console)
-        console.print("\nWhere everything is now:\n")
-        console.print(screens.tree(shows.spool.root, [shows.spool.sent, shows.spool.failed]))
-        if receipt_path := shows.receipt(demo_.TOLD_IN_FULL):
-            console.print(f"\nThe receipt {receipt_path.name}:\n")
-            console.out(receipt_path.read_text("utf-8").rstrip(), highlight=False)
-    if keep is not None:
-        config = shlex.quote(str(folder / "config.toml"))
-        console.print(
-            f"\nIt is all in {_name(folder)}. To go on, drop PDFs into share/inbox/ there, and run:"
-            f"\n  faxdrop --config {config} run --simulate",
-            soft_wrap=True,
-        )
-    if not over:
-        raise click.ClickException(f"not all was done within {_DEMO_WITHIN:.0f} s")
-
-
-def _live(shows: Demo, console: Console) -> bool:
-    """Show a demo until everything is filed; return whether that came to be in time."""
-    begun = time.monotonic()
-    never = threading.Event()
-    before: list[Row] = []
-    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-    with live or contextlib.nullcontext():
-        while (elapsed := time.monotonic() - begun) < _DEMO_WITHIN:
-            rows = shows.rows()
-            if live is not None:
-                live.update(screens.demo(rows, elapsed), refresh=True)
-            else:
-                for row in rows:
-                    if row not in before:
-                        console.print(screens.demo_change(row, elapsed))
-            before = rows
-            if all(row.filed for row in rows):
-                return True
-            never.wait(0.1)
-    return False
-
-
-@main.command(short_help="Set it up: config, folders, token.")
-@click.option(
-    "--root",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The folder for inbox/, sent/ and failed/.",
-)
-@click.option("--recipient", help="The first name in the address book.")
-@click.option("--number", help="That recipient's fax number.")
-@click.option(
-    "--region",
-    default="DE",
-    show_default=True,
-    help="The country in which numbers without a country code are dialled.",
-)
-@click.option(
-    "--token-id",
-    envvar="TOKEN_ID",
-    show_envvar=True,
-    help="The id of sipgate's personal access token.",
-)
-@click.option(
-    "--token-file",
-    type=click.File("r"),
-    metavar="FILE",
-    help="Where the token itself stands, - for standard input.  [env var: TOKEN]",
-)
-@click.option("--faxline", envvar="FAXLINE_ID", show_envvar=True, help="The fax line that sends.")
-@click.option(
-    "--base-url",
-    envvar="BASE_URL",
-    show_envvar=True,
-    help="Where sipgate's API is, for a rehearsal with `faxdrop simulate`.",
-)
-@click.option(
-    "--owner",
-    metavar="USER",
-    help="Whom the folders are to belong to (for root; default: faxdrop, if there is one).",
-)
-@click.option(
-    "--service",
-    is_flag=True,
-    help="Store the token as the systemd unit loads it: files token_id and token.",
-)
-@click.pass_obj
-def init(  # noqa: PLR0913 - each is an option of its own
-    config_path: Path,
-    *,
-    root: Path | None,
-    recipient: str | None,
-    number: str | None,
-    region: str,
-    token_id: str | None,
-    token_file: TextIO | None,
-    faxline: str | None,
-    base_url: str | None,
-    owner: str | None,
-    service: bool,
-) -> None:
-    """Set faxdrop up: write the config, make the folders, store the token, and check.
-
-    Asks for what no option says. Nothing that is there is ever overwritten. The token is one of
-    sipgate's personal access tokens (https://app.sipgate.com), with the scopes sessions:fax:write
-    and history:read; with faxlines:read and balance:read, `faxdrop check` can tell more. There is
-    no option for it, for others could see it on the command line.
-    """
-    config_path = config_path.absolute()
-    if os.path.lexists(config_path):
-        raise init_.already(config_path)
-    belongs_to = init_.owner_called(owner)
-    found = init_.stored(config_path, service=service) or {
-        "TOKEN_ID": token_id or click.prompt("Token id (token-...)"),
-        "TOKEN": _token(token_file),
-    }
-    home = init_.SERVICE_ROOT if service or os.geteuid() == 0 else Path.home() / "fax"
-    answers = init_.Answers(
-        root=(
-            root or click.prompt("Folder for inbox, sent and failed", home, type=Path)
-        ).absolute(),
-        name=recipient or click.prompt("Name of the first recipient, such as Dr. Müller"),
-        number=number or click.prompt("Fax number", value_proc=partial(_fax_number, region)),
-        faxline=faxline or _chosen_faxline(found, base_url),
-        region=region,
-        base_url=base_url,
-        secrets=found,
-    )
-    for path in init_.write(config_path, answers, belongs_to, service=service):
-        click.echo(f"Made {_name(path)}")
-    click.echo()
-    _tell(_checked(load(config_path, {**os.environ, **found}), simulate=False), as_json=False)
-
-
-def _token(file: TextIO | None) -> str:
-    if file is not None:
-        return file.read().strip()
-    return os.environ.get("TOKEN") or click.prompt("Token", hide_input=True)
-
-
-def _fax_number(region: str, text: str) -> str:
-    """Take a number that can be faxed to; click asks again for any other."""
-    try:
-        fax_number(text, region, allow_premium=False)
-    except RecipientError as error:
-        raise click.UsageError(error.reason.message) from None
-    return text
-
-
-def _chosen_faxline(found: Mapping[str, str], base_url: str | None) -> str:
-    """Show the fax lines that the token may see, and ask for one."""
-    url = base_url or SipgateSettings(faxline="f0").base_url
-    default = "f0"
-    try:
-        with Sipgate(url, found["TOKEN_ID"], SecretStr(found["TOKEN"]), 30.0) as sipgate:
-            lines = sipgate.account().faxlines or ()
-    except Unreachable as error:
-        click.echo(f"(The fax lines cannot be listed: {error.answer.words})")
-    else:
-        for line in lines:
-            may = "" if line.can_send else " (may not send)"
-            click.echo(f"  {line.id}  {screens.plain(line.alias)}{may}")
-        default = next((line.id for line in lines if line.can_send), default)
-    return str(click.prompt("Fax line", default))
-
-
-@main.command(short_help="Would this machine fax now?")
-@click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")
-@click.pass_obj
-def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
-    """Tell whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
-
-    Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
-    line and the balance. Nothing is faxed, and the daemon may run meanwhile.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            if simulate:
-                config = _simulated(config_path, stack.enter_context(Simulator()))
-            else:
-                config = load(config_path, os.environ)
-        except ConfigError as error:
-            if as_json:
-                click.echo(check_.report_of_config(error).model_dump_json(indent=2))
-            raise
-        report = _checked(config, simulate=simulate)
-    _tell(report, as_json=as_json)
-
-
-def _tell(report: Report, *, as_json: bool) -> None:
-    """Print a report; exit status 1 if it says that nothing would be faxed."""
-    if as_json:
-        click.echo(report.model_dump_json(indent=2))
-    else:
-        _show(screens.check(report))
-    if not report.would_fax:
-        raise click.exceptions.Exit(1)
-
-
-def _checked(config: Config, *, simulate: bool) -> Report:
-    with acting_as_owner(config.root) as user:
-        findings = list(check_.folders(config, Spool(config.root)))
-    with make_sipgate(config) as sipgate:
-        findings += check_.account(config, sipgate)
-    return check_.report_of(config, findings, user=user, simulated=simulate)
-
-
 @main.command(short_help="Run the daemon.")
 @click.option("--simulate", is_flag=True, help="Use the built-in simulator in place of sipgate.")
 @click.pass_obj
 def run(config_path: Path, *, simulate: bool) -> None:
-    """Run the daemon: watch the inbox, fax, file away. Ends with SIGTERM or Ctrl-C."""
+    """Run the daemon: watch the inbox, fax, file away. Ends with SIGTERM or Ctrl-C.
+
+    SIGHUP makes it read its config again. With --simulate no token is needed and no fax goes
+    anywhere; a magic number as the recipient decides what happens (see `faxdrop simulate --help`),
+    and the log says where the simulator can be asked what it took.
+    """
     config = load(config_path, os.environ, simulate=simulate)
-    logs.configure(sys.stderr, secrets=() if simulate else _secrets(config))
-    if simulate:
-        with Simulator(ledger=service.ledger_of(config)) as simulator:
+    with contextlib.ExitStack() as stack:
+        simulator = None
+        if simulate:
+            simulator = stack.enter_context(Simulator(ledger=service.ledger_of(config)))
             log.info(
                 "simulator.ready", base_url=simulator.base_url, control_url=simulator.control_url
             )
-            reload = partial(_simulated, config_path, simulator)
-            ended = service.run(reload(), reload)
-    else:
-        ended = service.run(config, partial(load, config_path, os.environ))
+        take = partial(_taken, config_path, simulator)
+        ended = service.run(take(), take)
     if not ended:
         # A submission under way would keep its thread, and so us; on disk it stands as
         # "submitting", and the next start looks it up.
@@ -364,18 +118,16 @@ def run(config_path: Path, *, simulate: bool) -> None:
         os._exit(0)
 
 
-def _simulated(config_path: Path, simulator: Simulator) -> Config:
-    return service.with_simulator(load(config_path, os.environ, simulate=True), simulator)
-
-
-def _secrets(config: Config) -> tuple[str, ...]:
-    return (config.secrets.token.get_secret_value(),)
-
-
-def _magic_numbers() -> str:
-    """Return the table for the help text."""
-    lines = (f"  {magic.number}  {magic.meaning}" for magic in MAGIC)
-    return "\b\nThe number that is faxed to decides what happens:\n" + "\n".join(lines)
+def _taken(config_path: Path, simulator: Simulator | None) -> Config:
+    """Load the config for the daemon, at its start and at each reload."""
+    config = load(config_path, os.environ, simulate=simulator is not None)
+    if simulator is not None:
+        config = service.with_simulator(config, simulator)
+    else:  # the simulator's token is no secret
+        logs.configure(sys.stderr, secrets=[config.secrets.token.get_secret_value()])
+    for warning in config.warnings:
+        log.warning("config.unwise", words=warning)
+    return config
 
 
 @main.command(short_help="What is on its way, and what is in its way?")
@@ -395,7 +147,7 @@ def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
     if as_json:
         click.echo(seen.model_dump_json(indent=2))
     else:
-        _show(screens.status(seen, now, everything=everything))
+        show(screens.status(seen, now, everything=everything))
 
 
 @main.command(short_help="Fax documents from failed/ again.")
@@ -429,7 +181,7 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
                 failures += 1
                 click.echo(f"faxdrop: {error}", err=True)
             else:
-                click.echo(f"Back in the inbox: {_name(target)}")
+                click.echo(f"Back in the inbox: {name_of_file(target)}")
         if failures < len(files) and not spool.is_locked():
             click.echo("faxdrop is not running: it is faxed when it does (faxdrop run).")
     if failures:
@@ -476,7 +228,7 @@ def _cancelled(answered: Answered) -> str:
     what = screens.plain(shown(job.name))
     if job.folder is not None:
         what += f" to {screens.plain(shown(job.folder))}"
-    where = f" It lies in {_name(answered.filed)}." if answered.filed else ""
+    where = f" It lies in {name_of_file(answered.filed)}." if answered.filed else ""
     match answered.what:
         case Cancellation.CANCELLED:
             again = " again" if job.attempts else ""
@@ -507,84 +259,6 @@ def _patience() -> Callable[[], bool]:
     return pause
 
 
-@main.command(epilog=_magic_numbers(), short_help="Play sipgate on this machine, for rehearsals.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8025,
-    show_default=True,
-    help="Where to listen, on this machine only; 0 takes a free port.",
-)
-@click.option("--hostile", is_flag=True, help="Lose answers, be slow, limit, fail: as networks do.")
-@click.option("--seed", type=int, help="Repeat the hostile run of that seed (implies --hostile).")
-@click.option(
-    "--pace",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="Seconds that a fax is PENDING, and again SENDING.",
-)
-@click.option(
-    "--ledger",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep the faxes in this file, to know them at the next start.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Say where it is in one line of JSON.")
-def simulate(
-    *,
-    port: int,
-    hostile: bool,
-    seed: int | None,
-    pace: float,
-    ledger: Path | None,
-    as_json: bool,
-) -> None:
-    """Play sipgate on this machine, for rehearsals: no fax goes anywhere.
-
-    What it prints can be put into a .env beside a config; then `faxdrop run` faxes to it. It ends
-    with Ctrl-C.
-    """
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    if hostile and seed is None:
-        seed = secrets.randbelow(1_000_000)
-    simulator = Simulator(port, hostile=seed, pace=pace, ledger=ledger)
-    try:
-        simulator.start()
-    except OSError as error:
-        raise click.ClickException(f"port {port}: {error.strerror or error}") from None
-    try:
-        click.echo(_where(simulator, as_json=as_json))
-        ended.wait()
-    finally:
-        simulator.stop()
-
-
-def _where(simulator: Simulator, *, as_json: bool) -> str:
-    """Say where a simulator is: for a .env, or as JSON."""
-    where = {
-        "base_url": simulator.base_url,
-        "control_url": simulator.control_url,
-        "token_id": "token-SIMULAT",
-        "token": "simulated",
-        "faxline": "f0",
-        "seed": simulator.seed,
-    }
-    if as_json:
-        return json.dumps(where)
-    lines = [
-        f"BASE_URL={where['base_url']}",
-        f"TOKEN_ID={where['token_id']}",
-        f"TOKEN={where['token']}",
-        f"FAXLINE_ID={where['faxline']}",
-        f"# What was taken, and ways to make trouble: {where['control_url']}",
-    ]
-    if simulator.seed is not None:
-        lines.append(f"# Hostile; the same again: --seed {simulator.seed}")
-    return "\n".join(lines)
-
-
 @main.command("receipt-schema")
 def receipt_schema() -> None:
     """Print the JSON Schema of the receipts."""
@@ -605,33 +279,21 @@ def _spool_of(config: Config) -> Iterator[Spool]:
         yield Spool(config.root)
 
 
-def _console() -> Console:
-    """Return what prints with colours on a terminal, and plain text elsewhere."""
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = _WIDE
-    return console
-
-
-def _show(screen: RenderableType) -> None:
-    console = _console()
-    if console.is_terminal:
-        console.print(screen)
-        return
-    with console.capture() as captured:
-        console.print(screen)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
-def _name(path: Path) -> str:
-    return screens.plain(shown(str(path)))
-
-
-def _of_the_system(error: OSError) -> str:
-    """Return what the system says of a file."""
-    about = f"{_name(Path(os.fsdecode(error.filename)))}: " if error.filename else ""
-    return f"{about}{error.strerror or error}"
-
+# In the order in which one needs them: so the help lists them.
+main.commands = {
+    command.name or "": command
+    for command in (
+        cli_setup.demo,
+        cli_setup.init,
+        cli_setup.check,
+        run,
+        status,
+        retry,
+        cancel,
+        cli_setup.simulate,
+        receipt_schema,
+    )
+}
 
 if __name__ == "__main__":
     main()

@@ -122,6 +122,17 @@ def test_receipt_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
+def test_only_the_commands_print() -> None:
+    """No module but those of the commands prints anything."""
+    printing = re.compile(r"\b(?:print|echo|console\.out)\(|sys\.stdout|import click")
+    found = {
+        path.name
+        for path in (PROJECT / "faxdrop").glob("*.py")
+        if printing.search(path.read_text("utf-8"))
+    }
+    assert found == {"cli.py", "cli_setup.py", "terminal.py"}
+
+
 # -- what is wrong is said in words ----------------------------------------------------------
 
 
@@ -555,9 +566,11 @@ def test_no_colour(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_log_on_a_terminal(config: Path) -> None:
-    """On a terminal, the log of run is lines for people."""
+    """On a terminal, the log of run is lines for people, with what is unwise in the config."""
+    config.write_text(config.read_text() + "documents.max_pages = 50\n")
     text = on_a_terminal("--config", str(config), "run", "--simulate", until="watching")
     plain = COLOUR.sub("", text)
     ready = r"^20\S+Z \[info +\] simulator\.ready +.*control_url=http://127"
     assert re.search(ready, plain, re.MULTILINE)
     assert re.search(r"^20\S+Z \[info +\] daemon\.ready ", plain, re.MULTILINE)
+    assert re.search(r"^20\S+Z \[warning +\] config\.unwise +.*30 pages", plain, re.MULTILINE)
