@@ -99,6 +99,7 @@ class Dispatcher:
         for job_id in self._schedule.jobs.keys() - on_disk:
             log.error("spool.job_gone", job=job_id)
             self._unrecorded.pop(job_id, None)
+            self._refused.pop(job_id, None)
             self._schedule.drop(job_id)
 
     def turn(self) -> None:
@@ -166,6 +167,12 @@ class Dispatcher:
         else:
             log.error("step.failed", exc_info=error, **about)
 
+    def disk_is_well(self) -> None:
+        """Hear that the disk did something; its trouble ends when no step waits for it any more."""
+        if self._disk_trouble is not None and not self._refused:
+            log.info("disk.well", was=self._disk_trouble.words, since=str(self._disk_trouble.since))
+            self._disk_trouble = None
+
     def _trouble_with_disk(self, error: OSError, **about: object) -> None:
         words = f"{error.strerror or error} ({shown(str(error.filename or self._spool.root))})"
         since = self._disk_trouble.since if self._disk_trouble else self._clock.now()
@@ -230,7 +237,7 @@ class Dispatcher:
             self._schedule.put(job, now=now, not_before=now + self._retry_pause(job.job_id))
         else:
             self._refused.pop(ended.result.job_id, None)
-            self._disk_trouble = None
+            self.disk_is_well()
             self.put(ended.result)
 
     def _on_filed(self, ended: Ended) -> None:
@@ -239,7 +246,7 @@ class Dispatcher:
             self._on_advanced(ended)
             return
         self._refused.pop(job.job_id, None)
-        self._disk_trouble = None
+        self.disk_is_well()
         self._schedule.drop(job.job_id)
         details: dict[str, object] = {"job": job.job_id, "file": shown(job.name)}
         if ended.result is None:

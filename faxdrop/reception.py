@@ -16,7 +16,7 @@ from faxdrop import mounts
 from faxdrop.clock import Clock
 from faxdrop.delivery import Delivery, UnrecordedError
 from faxdrop.dispatcher import Dispatcher, Parts, decided
-from faxdrop.inbox import Candidate, Inbox, Watcher
+from faxdrop.inbox import Candidate, Inbox, Key, Watcher
 from faxdrop.intake import Intake, NotYet
 from faxdrop.job import Job, shown
 from faxdrop.spool import GoneError, Spool
@@ -55,6 +55,7 @@ class Reception:
         self._stopping = False
         self._claiming: dict[str | None, deque[tuple[Candidate, datetime]]] = {}
         self._claimed_at = clock.now()
+        self._refused: set[Key] = set()  # what could not be claimed for the disk's errors
         self._next_scan = 0.0
         self._next_rescan = 0.0
         self._rescan = parts.config.inbox.rescan
@@ -111,6 +112,10 @@ class Reception:
             self._dispatcher.went_wrong(error)
             self._next_scan = now + _DISK_PAUSE
             return True
+        if not self._inbox.waiting:
+            self._refused.clear()
+        if everything and not self._refused:
+            self._dispatcher.disk_is_well()
         # A large folder that is being filled must not be read again for every file.
         self._next_scan = self._clock.monotonic() + 4 * (self._clock.monotonic() - now)
         batches: dict[str | None, list[tuple[Candidate, datetime]]] = {}
@@ -195,6 +200,7 @@ class Reception:
     def _on_claimed(self, ended: Ended) -> None:
         candidate: Candidate = ended.of
         now = self._clock.monotonic()
+        self._refused.discard(candidate.key)
         match ended.error or ended.result:
             case NotYet(written):
                 self._inbox.not_yet(candidate, now, again=written)
@@ -215,6 +221,7 @@ class Reception:
             case error:
                 self._inbox.not_yet(candidate, now, again=True)
                 self._dispatcher.went_wrong(error, file=shown(str(candidate.path)))
+                self._refused.add(candidate.key)
                 self._next_scan = now + _DISK_PAUSE
 
 
