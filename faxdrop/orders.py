@@ -140,8 +140,7 @@ def _known(spool: Spool, before: Job) -> Answered | None:
 
 def _find(spool: Spool, job_id: str) -> Job:
     for job in spool.jobs():
-        # A claim may have been interrupted before its rename: then the inbox has the document.
-        if job.job_id == job_id and os.path.lexists(spool.document(job)):
+        if job.job_id == job_id:
             return job
     raise OrderError(
         f"No document with the job id {shown(job_id)!r} is on its way. The ids stand in: "

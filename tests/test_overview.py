@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from faxdrop import overview, screens
-from faxdrop.job import Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.job import FINAL, Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
 from faxdrop.overview import Overview, look, of_job
 from faxdrop.receipt import to_bytes
 from faxdrop.settings import InboxSettings
