@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 from dotenv import dotenv_values
 
-from faxdrop import __version__, check, overview, receipt
+from faxdrop import __version__, check, cli, overview, receipt
 from faxdrop.cli import main
 from faxdrop.job import State
 from faxdrop.simulator import MAGIC, Simulator
@@ -307,6 +307,23 @@ def test_cancel_too_late(config: Path) -> None:
     in_spool(config.parent / "share", job)
     text = faxdrop(config, "cancel", job.job_id, code=1).output
     assert text == "Too late: letter.pdf to Dr. Müller has come to its end.\n"
+
+
+def test_cancel_while_the_daemon_is_busy(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that has no time at once will find the wish, and where to look is said."""
+    monkeypatch.setattr(cli, "_CANCEL_WITHIN", 0.1)
+    job = job_in(State.SUBMITTING, attempts=(attempt(),))
+    daemon = in_spool(config.parent / "share", job)
+    daemon.open()
+    try:
+        text = faxdrop(config, "cancel", job.job_id).output
+    finally:
+        daemon.close()
+    assert text == (
+        "letter.pdf to Dr. Müller is in faxdrop's hands at this moment; it is cancelled as soon as "
+        "they are free. What became of it: faxdrop status\n"
+    )
+    assert daemon.cancellations() == [job.job_id]
 
 
 # -- as root, for the owner ------------------------------------------------------------------

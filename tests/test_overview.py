@@ -166,7 +166,16 @@ def test_everything_about_a_document(tmp_path: Path) -> None:
 
 def test_json_has_a_stable_shape(tmp_path: Path) -> None:
     """The JSON names every state, follows its schema, and has instants in UTC with Z."""
-    jobs = [job_in(state, job_id=f"j{at}", attempts=(attempt(),)) for at, state in enumerate(State)]
+    jobs = [
+        job_in(
+            state,
+            job_id=f"j{at}",
+            attempts=(attempt(),),
+            reason=FAILED if state is State.FAILED else None,
+            finished_at=NOW if state in FINAL else None,
+        )
+        for at, state in enumerate(State)
+    ]
     seen = looked(in_spool(tmp_path, *jobs))
     data = seen.model_dump(mode="json")
     jsonschema.validate(data, overview.schema())
