@@ -231,7 +231,11 @@ def _chosen_faxline(found: Mapping[str, str], base_url: str | None) -> str:
     return str(click.prompt("Fax line", default))
 
 
-@click.command(short_help="Would this machine fax now?")
+@click.command(
+    short_help="Would this machine fax now?",
+    epilog="\b\nFor a service whose token only systemd knows:\n"
+    "  sudo CREDENTIALS_DIRECTORY=/etc/faxdrop faxdrop check",
+)
 @click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")
 @click.pass_obj
@@ -239,7 +243,8 @@ def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
     """Tell whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
 
     Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
-    line and the balance. Nothing is faxed, and the daemon may run meanwhile.
+    line and the balance. Nothing is faxed, and the daemon may run meanwhile. Root checks with the
+    rights of the folders' owner.
     """
     with contextlib.ExitStack() as stack:
         try:
