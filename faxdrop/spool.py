@@ -12,7 +12,9 @@ Below the root that people share:
 
 Promises, after a crash or power cut at any step: the document is in exactly one place, a record is
 the old or the new one and never half of one, and no rename overwrites anything. Every step can be
-repeated. OSErrors of the disk are passed on: nothing that was not recorded counts.
+repeated. Each rename is followed by an fsync of its folder before anything rests on it; that what
+came before is then on disk, too, is what file systems with a journal promise (ext4, XFS, btrfs).
+OSErrors of the disk are passed on: nothing that was not recorded counts.
 """
 
 import contextlib
@@ -202,8 +204,6 @@ class Spool:
         self._disk.make_folder(folder, 0o700)
         try:
             self._write_new(folder / RECORD, to_bytes(job))
-            self._disk.sync_folder(folder)
-            self._disk.sync_folder(self._jobs)
             self._disk.move(source, folder / DOCUMENT)
         except OSError as error:
             # A network share can report an error for what it has done all the same.
@@ -483,7 +483,6 @@ class Spool:
                 self._disk.move(draft, _receipt_of(filed))
             except FileExistsError:
                 continue
-            self._disk.sync_folder(target)
             return filed
         raise AssertionError("names never end")
 
