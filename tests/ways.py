@@ -9,6 +9,7 @@ became of each: at the simulator, in sent/ and failed/, and in the daemon's log.
 
 import hashlib
 import itertools
+import os
 import random
 import threading
 import time
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple, Protocol
 
@@ -54,6 +56,50 @@ class Client(Protocol):
 
     def set_time(self, name: str, at: float) -> bool:
         """Set a file's time (seconds since 1970); return whether it was there."""
+
+
+class LocalClient:
+    """A program on this machine that writes into a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, name: str, pieces: Iterable[bytes]) -> None:
+        """See `Client`."""
+        with self._path(name).open("wb", buffering=0) as file:
+            file.writelines(pieces)
+
+    def resume(self, name: str, content: bytes) -> None:
+        """See `Client`."""
+        with self._path(name).open("ab", buffering=0) as file:
+            file.write(content[file.tell() :])
+
+    def cut(self, name: str, pieces: Iterable[bytes]) -> None:
+        """See `Client`: a program that is killed has its files closed, too."""
+        self.put(name, pieces)
+
+    def rename(self, name: str, new: str) -> bool:
+        """See `Client`."""
+        return _found(lambda: self._path(name).rename(self._path(new)))
+
+    def delete(self, name: str) -> bool:
+        """See `Client`."""
+        return _found(self._path(name).unlink)
+
+    def set_time(self, name: str, at: float) -> bool:
+        """See `Client`."""
+        return _found(lambda: os.utime(self._path(name), (at, at)))
+
+    def _path(self, name: str) -> Path:
+        return self._folder / name
+
+
+def _found(change: Callable[[], object]) -> bool:
+    try:
+        change()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class Fate(Enum):

@@ -1,0 +1,169 @@
+"""Network file systems, in the shape of FUSE: no events of what others write, and mounts that go."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+import pytest
+
+from faxdrop import mounts
+from faxdrop.daemon import PRESENCE
+from faxdrop.reception import DEAF_RESCAN
+from tests import pdfs
+from tests.nspawn import until
+from tests.processes import PATIENCE, Office, Simulated, kill
+from tests.servers import missing
+from tests.ways import SETTINGS, SETTLE, WAYS, Delivery, LocalClient, deliver, recipients
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.root,
+    pytest.mark.skipif(
+        bool(missing("bindfs", "fusermount")), reason=f"not installed: {missing('bindfs')}"
+    ),
+]
+
+SEED = 6
+SLACK = 2.0  # seconds that a busy machine may take
+
+
+class Bindfs:
+    """A folder that is mounted elsewhere through FUSE. A context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.beneath = folder / "beneath"
+        self.point = folder / "point"
+        for path in (self.beneath, self.point):
+            path.mkdir()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def mount(self) -> None:
+        """Mount it, and wait until it is there."""
+        command = ["bindfs", "-f", str(self.beneath), str(self.point)]
+        self._server = subprocess.Popen(command, start_new_session=True)
+        until(lambda: mounts.kind_of(self.point) == "fuse", PATIENCE, "bindfs")
+
+    def die(self) -> None:
+        """Let the file system's server die: the mount stays, and answers nothing."""
+        if self._server is not None:
+            kill(self._server)
+            self._server = None
+
+    def unmount(self) -> None:
+        """Unmount it, whoever uses it; what stays is an empty folder."""
+        subprocess.run(["fusermount", "-u", "-z", str(self.point)], check=True)
+        self.die()
+
+    def __enter__(self) -> Self:
+        self.mount()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if mounts.kind_of(self.point) == "fuse":
+            self.unmount()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder for a whole delivery."""
+    return tmp_path_factory.mktemp("fuse")
+
+
+@pytest.fixture(scope="module")
+def delivery(folder: Path) -> Delivery:
+    """Go all ways in the folder beneath a FUSE mount, as other machines do on their share."""
+    with (
+        Bindfs(folder) as bindfs,
+        Simulated("--pace", "0") as simulated,
+        Office(folder, simulated.base_url, recipients(), SETTINGS, root=bindfs.point) as office,
+    ):
+        office.start()
+        (scanned,) = office.events("inbox.scanned")
+        assert (scanned["file_system"], scanned["every"]) == ("fuse", DEAF_RESCAN)
+        beneath = LocalClient(bindfs.beneath / "inbox")
+        return deliver("FUSE (bindfs), beneath", lambda: beneath, office, simulated, seed=SEED)
+
+
+def test_nothing_is_faxed_that_nobody_wrote(delivery: Delivery) -> None:
+    """Without a single event, half-written files and mixtures are never faxed."""
+    assert delivery.strange == []
+
+
+@pytest.mark.parametrize("way", [way.__name__ for way in WAYS])
+def test_every_document_written_whole_is_faxed_once(delivery: Delivery, way: str) -> None:
+    """However it is written on the other side, a whole document is found, faxed, and once."""
+    row = delivery.rows[way]
+    assert (row.lost, row.doubled) == (0, 0), row
+    assert row.after is None or row.after < DEAF_RESCAN + SETTLE + SLACK
+
+
+def test_no_whole_document_is_called_damaged(delivery: Delivery) -> None:
+    """What is slow to be written on the other side is not failed meanwhile."""
+    assert delivery.wrongly_failed == []
+
+
+@pytest.fixture
+def bindfs(tmp_path: Path) -> Iterator[Bindfs]:
+    """Mount a folder through FUSE."""
+    with Bindfs(tmp_path) as mounted:
+        yield mounted
+
+
+@pytest.fixture
+def office(tmp_path: Path, bindfs: Bindfs) -> Iterator[Office]:
+    """Start a daemon on the mount, and let it fax a first document."""
+    with (
+        Simulated("--pace", "0") as simulated,
+        Office(tmp_path, simulated.base_url, root=bindfs.point) as office,
+    ):
+        office.start()
+        office.drop("Amt", "first.pdf", pdfs.good(1, "first"))
+        office.await_filed(1)
+        yield office
+
+
+@pytest.mark.parametrize("is_dead_first", [False, True], ids=["unmounted", "died"])
+def test_a_mount_that_goes_away_and_comes_back(
+    bindfs: Bindfs, office: Office, *, is_dead_first: bool
+) -> None:
+    """While the mount is away nothing is written to its place; all goes on when it is back."""
+    assert office.program is not None
+    daemon = psutil.Process(office.program.pid)
+    for round_ in (1, 2):
+        if is_dead_first:
+            bindfs.die()
+            office.await_event("root.away", count=round_)
+            said = office.command("status")
+            assert str(bindfs.point) in said.stdout + said.stderr
+        bindfs.unmount()
+        office.await_event("root.away", count=round_)
+        (bindfs.beneath / "inbox" / "Amt" / f"{round_}.pdf").write_bytes(
+            pdfs.good(1, f"round {round_}")
+        )
+        slept = daemon.num_ctx_switches().voluntary
+        office.until(partial(_has_woken, daemon, slept), "another look at the root")
+        assert list(bindfs.point.iterdir()) == []
+        bindfs.mount()
+        back_at = time.monotonic()
+        office.await_filed(1 + round_)
+        assert time.monotonic() - back_at < PRESENCE + 2 * DEAF_RESCAN + SLACK
+        assert len(office.events("root.back")) == round_
+    assert [one.path.name for one in office.filed("sent")] == [
+        "1.pdf",
+        "2.pdf",
+        "first.pdf",
+    ]
+
+
+def _has_woken(daemon: psutil.Process, slept: int) -> bool:
+    return daemon.num_ctx_switches().voluntary > slept + 1
