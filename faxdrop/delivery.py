@@ -233,7 +233,7 @@ def _event_of(answer: Answer) -> Event:
 def _rejected(answer: Answer) -> Reason:
     return Reason(
         code=ReasonCode.REJECTED,
-        message=f"sipgate refused the fax: {answer.words}",
+        message=f"{answer.words}.",
         advice="Save the document as a new PDF (print it to PDF), and try once more.",
     )
 
@@ -241,6 +241,6 @@ def _rejected(answer: Answer) -> Reason:
 def _number_rejected(answer: Answer) -> Reason:
     return Reason(
         code=ReasonCode.NUMBER_REJECTED,
-        message=f"sipgate does not accept this fax number: {answer.words}",
+        message=f"{answer.words}.",
         advice="Correct the number (the recipient folder's name, or the address book).",
     )

@@ -20,7 +20,7 @@ from faxdrop.clock import Clock
 from faxdrop.delivery import Delivery, Sighting, Submitted, UnrecordedError
 from faxdrop.hold import Hold, Trouble
 from faxdrop.intake import Intake, NotYet
-from faxdrop.job import Job, State, shown
+from faxdrop.job import FINAL, Job, State, shown
 from faxdrop.lifecycle import Action, Cancelled, Checked, Looked, Refused, Restarted, action
 from faxdrop.schedule import SLOW, Schedule
 from faxdrop.settings import Config
@@ -403,17 +403,18 @@ class Dispatcher:
     def _cancel(self) -> None:
         for job_id in self._spool.cancellations():
             job = self._schedule.jobs.get(job_id)
-            if job is not None:
-                if self._schedule.is_busy(job_id):
-                    continue
-                self._schedule.start(job_id)
-                log.info("fax.cancelled", job=job_id, state=job.state)
-                step = partial(self._parts.delivery.apply, job, Cancelled())
-                self._start(self._on_advanced, job, step)
-            try:
-                self._spool.cancellation_done(job_id)
-            except OSError as error:  # the note stays, and does no harm
-                self.went_wrong(error)
+            if self._schedule.is_busy(job_id):
+                continue
+            if job is None or job.cancelled or job.state in FINAL:  # done, and on disk
+                try:
+                    self._spool.cancellation_done(job_id)
+                except OSError as error:  # the note stays, and does no harm
+                    self.went_wrong(error)
+                continue
+            self._schedule.start(job_id)
+            log.info("fax.cancelled", job=job_id, state=job.state)
+            step = partial(self._parts.delivery.apply, job, Cancelled())
+            self._start(self._on_advanced, job, step)
 
     def _start(self, then: Then, of: object, step: Callable[[], Any]) -> None:
         self._steps.start(self._pool, then, of, step)

@@ -200,7 +200,7 @@ class Settings(_Table):
     """All that may stand in the file."""
 
     root: Annotated[Path, BeforeValidator(_folder)] = Field(
-        description='a folder of its own, such as "/srv/faxdrop" (a relative one starts at the '
+        description='a folder of its own, such as "/srv/fax" (a relative one starts at the '
         "folder of this file)"
     )
     region: Annotated[str, AfterValidator(_region)] = Field(

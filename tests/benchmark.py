@@ -356,7 +356,7 @@ def start(bench: Bench) -> list[Row]:
 
 
 def status_requests(bench: Bench) -> list[Row]:
-    """Requests for one round over 1,000 faxes on their way."""
+    """Count the requests for one round over 1,000 faxes on their way."""
     count = 1000
     with bench.simulator(pace=3600) as (base_url, control_url):
         root = bench.root()

@@ -42,12 +42,7 @@ sudo cp --no-clobber /opt/faxdrop/share/faxdrop/config.example.toml /etc/faxdrop
 sudo install -m 600 /dev/null /etc/faxdrop/token_id
 sudo install -m 600 /dev/null /etc/faxdrop/token
 """
-CHECK = (
-    "sudo systemd-run --quiet --pipe --wait --property=User=faxdrop"
-    " --property=LoadCredential=TOKEN_ID:/etc/faxdrop/token_id"
-    " --property=LoadCredential=TOKEN:/etc/faxdrop/token"
-    " /opt/faxdrop/bin/faxdrop check"
-)
+CHECK = "sudo CREDENTIALS_DIRECTORY=/etc/faxdrop /opt/faxdrop/bin/faxdrop check"
 ENABLE = "sudo systemctl enable --now /opt/faxdrop/lib/systemd/system/faxdrop.service"
 
 PYTHON = "3.11"  # Debian bookworm's
@@ -228,7 +223,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with Machine(debian(), folder, shown) as booted:
         booted.boot()
         # Who is root needs no sudo; and this machine has no network to install from.
-        booted.run("printf '#!/bin/sh\\nexec \"$@\"\\n' > /usr/bin/sudo; chmod +x /usr/bin/sudo")
+        sudo = "#!/bin/sh\\nexec env \"$@\"\\n"
+        booted.run(f"printf '{sudo}' > /usr/bin/sudo; chmod +x /usr/bin/sudo")
         wheels = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": " ".join(shown)}
         booted.run(f"cd /wheels/own\n{INSTALL}", environment=wheels, timeout=300)
         booted.run("useradd --create-home anna; usermod --append --groups faxdrop anna")
