@@ -223,7 +223,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with Machine(debian(), folder, shown) as booted:
         booted.boot()
         # Who is root needs no sudo; and this machine has no network to install from.
-        sudo = "#!/bin/sh\\nexec env \"$@\"\\n"
+        sudo = '#!/bin/sh\\nexec env "$@"\\n'
         booted.run(f"printf '{sudo}' > /usr/bin/sudo; chmod +x /usr/bin/sudo")
         wheels = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": " ".join(shown)}
         booted.run(f"cd /wheels/own\n{INSTALL}", environment=wheels, timeout=300)
