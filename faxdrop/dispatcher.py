@@ -9,7 +9,7 @@ it holds, it is said, and nothing moves to failed/ for it.
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -36,6 +36,7 @@ _RETRY = (1.0, 5.0, 20.0, 60.0)  # seconds before a step that the disk refused i
 _WAITED_STEP = 600.0  # seconds of waiting after which it is worth a record
 _SLOW_LOOK = 60.0  # seconds between looks when all that is on its way has been so for long
 _UNKNOWN_IN_A_ROW = 3  # lost answers after which submitting pauses
+_UNKNOWN_PAUSE, _LONGEST_UNKNOWN_PAUSE = 30.0, 300.0  # seconds, doubled with each one more
 
 
 @dataclass(frozen=True)
@@ -291,8 +292,11 @@ class Dispatcher:
                 self._held(self._submitting, "submitting", answer)
             case Outcome.UNKNOWN:
                 self._unknown_in_a_row += 1
-                if self._unknown_in_a_row >= _UNKNOWN_IN_A_ROW:
-                    self._held(self._submitting, "submitting", answer)
+                excess = self._unknown_in_a_row - _UNKNOWN_IN_A_ROW
+                if excess >= 0:  # each try may cost a document its end: fewer and fewer are made
+                    told = min(_UNKNOWN_PAUSE * 2.0 ** min(excess, 10), _LONGEST_UNKNOWN_PAUSE)
+                    told = max(told, answer.retry_after or 0.0)
+                    self._held(self._submitting, "submitting", replace(answer, retry_after=told))
         if answer.outcome is Outcome.LATER and job.state is State.QUEUED:
             # The next try is another's: should this document be the trouble, it stays alone.
             due_at = self._clock.now() + timedelta(seconds=max(0.0, self._submitting.until - now))

@@ -22,6 +22,7 @@ class Hold:
         self.trouble: Trouble | None = None
         self.until = 0.0  # not before that
         self._pause = 0.0
+        self._is_tried = False  # the next failure is that of a try, made while something held
 
     def trip(
         self, words: str, advice: str, *, now: float, wall: datetime, told: float | None = None
@@ -30,7 +31,9 @@ class Hold:
         news = self.trouble is None or self.trouble.words != words
         since = self.trouble.since if self.trouble else wall
         self.trouble = Trouble(words, advice, since)
-        if now >= self.until:  # the answers of what was under way together count once
+        # The answers of what was under way together, when the trouble began, count once.
+        if self._is_tried or now >= self.until:
+            self._is_tried = False
             self._pause = min(max(self._pause * 2, _FIRST), _LONGEST)
             self.until = now + self._pause
         if told is not None:
@@ -40,7 +43,7 @@ class Hold:
     def release(self) -> Trouble | None:
         """Hold no longer; return what held."""
         trouble, self.trouble = self.trouble, None
-        self.until, self._pause = 0.0, 0.0
+        self.until, self._pause, self._is_tried = 0.0, 0.0, False
         return trouble
 
     def may_try(self, now: float) -> bool:
@@ -50,4 +53,5 @@ class Hold:
     def trying(self, now: float) -> None:
         """Hear that a try begins: while something holds, the next one must wait for its turn."""
         if self.trouble is not None:
+            self._is_tried = True
             self.until = now + max(self._pause, _FIRST)
