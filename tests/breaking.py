@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from faxdrop import document
+from faxdrop.pdf import document
 from faxdrop.checker import Checker
 from faxdrop.settings import Config
 from faxdrop.simulator import Simulator
@@ -302,14 +302,14 @@ def stage(root: Path, *, pace: float = 5.0, late: float = 10.0, **sending: Any) 
     time = Time()
     with (
         quiet(),
-        Simulator(clock=_seconds(time), pace=pace, late=late, slow=0.01) as simulator,
+        Simulator(clock=seconds_of(time), pace=pace, late=late, slow=0.01) as simulator,
     ):
         world = World(root, simulator, Reader(), time, **sending)
         yield Stage(world, simulator, time)
         world.crash()
 
 
-def _seconds(time: Time) -> Callable[[], float]:
+def seconds_of(time: Time) -> Callable[[], float]:
     """Return a clock as the simulator and the client want it."""
 
     def seconds() -> float:
@@ -334,7 +334,7 @@ def sipgate_that_crashes(world: World, steps: Steps) -> Callable[[Config], Sipga
             config.secrets.token_id,
             config.secrets.token,
             config.sipgate.timeout,
-            clock=_seconds(world.time),
+            clock=seconds_of(world.time),
         )
         sipgate.steps = steps
         return sipgate
