@@ -1,4 +1,4 @@
-"""Network file systems, in the shape of FUSE: no events of what others write, and mounts that go."""
+"""Network file systems, as FUSE: no events of what others write, and mounts that go away."""
 
 import subprocess
 import time
