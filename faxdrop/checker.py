@@ -341,7 +341,7 @@ def _confine(limits: Limits, baseline: int, highest_fd: int) -> None:
 def main() -> None:
     """Be the server on standard input."""
     # The reader is loaded here alone: the daemon, which imports this module, stays free of it.
-    from faxdrop import document  # noqa: PLC0415
+    from faxdrop.pdf import document  # noqa: PLC0415
 
     def read(
         file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Announce

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 import structlog
 
-from faxdrop.pdf import document
 from faxdrop.checker import Checker
+from faxdrop.pdf import document
 from faxdrop.settings import Config
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Answer, Entry, History, Sipgate

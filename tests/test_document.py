@@ -21,9 +21,9 @@ from PIL import Image
 from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
-from faxdrop import document, lettering
-from faxdrop.document import Limits, Verdict
 from faxdrop.job import ReasonCode
+from faxdrop.pdf import document, lettering
+from faxdrop.pdf.document import Limits, Verdict
 from tests import pdfs
 from tests.pdfs import Field, Rect
 from tests.ways import scanned

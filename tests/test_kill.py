@@ -90,7 +90,7 @@ def test_no_fax_is_lost_or_doubled_when_the_daemon_is_killed(
 ) -> None:
     """Killed a few times while answers get lost, it loses no document and sends none twice."""
     random = random_of(seed_of(request))
-    post = list(letters.letters(random, 20, numbers=12, odd=0.4))
+    post = list(letters.letters(random, 20, numbers=12, odd=0.25))
     figures = ordeal(tmp_path, simulator_of(None), random, post, kills=5)
     tell(request, f"5 kills: {figures}")
 

@@ -78,7 +78,7 @@ def test_named_tests_and_modules_exist() -> None:
     tests = set(re.findall(r"`(test_[a-z_]+)(?:\.py)?`", README))
     assert {name for name in tests if not (PROJECT / "tests" / f"{name}.py").is_file()} == set()
     rooms = README[README.index("| room | modules") :].split("\n\n", 1)[0]
-    modules = set(re.findall(r"`([a-z_]+)`", rooms))
+    modules = set(re.findall(r"`([a-z_]+)/?`", rooms))
     package = PROJECT / "faxdrop"
     here = {path.stem for path in package.glob("*.py")} | {
         path.name for path in package.iterdir() if path.is_dir()

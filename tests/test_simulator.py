@@ -21,9 +21,9 @@ import pytest
 import requests
 from reportlab.pdfgen.canvas import Canvas
 
-from faxdrop.sim_behaviour import Hostility
-from faxdrop.sim_upload import Upload
 from faxdrop.simulator import MAGIC, Answer, Magic, Simulator
+from faxdrop.simulator.behaviour import Hostility
+from faxdrop.simulator.upload import Upload
 
 API = json.loads((Path(__file__).parent / "data" / "sipgate-fax-api.json").read_text("utf-8"))
 TOKEN = ("token-SIMULAT", "simulated")

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from faxdrop.outcome import OUTCOMES, Came, decide
 from faxdrop.sipgate import (
     AccountReport,
     Answer,
@@ -23,6 +22,7 @@ from faxdrop.sipgate import (
     Outcome,
     Unreachable,
 )
+from faxdrop.sipgate.outcome import OUTCOMES, Came, decide
 from tests.rawserver import (
     LARGE,
     LOGIN,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
-from faxdrop.sim_behaviour import BEHAVIOURS, MAGIC
 from faxdrop.simulator import Simulator
+from faxdrop.simulator.behaviour import BEHAVIOURS, MAGIC
 from faxdrop.sipgate import Answer, Outcome, Sipgate, Unreachable
 
 TAKEN = {Outcome.ACCEPTED, Outcome.UNKNOWN}  # what may be said of a fax that was taken

@@ -21,8 +21,7 @@ import urllib3
 from requests import exceptions as re_
 from urllib3 import exceptions as u3
 
-from faxdrop import connection
-from faxdrop.sipgate import Outcome
+from faxdrop.sipgate import Outcome, connection
 from tests.rawserver import (
     LARGE,
     LOGIN,

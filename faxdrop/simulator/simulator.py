@@ -22,8 +22,8 @@ In the same process::
         simulator.archive(session_id)
         simulator.account        # faxlines (can_send), balance (402 when 0), admin, pace
 
-``trouble`` is None; a behaviour for every request (see `faxdrop.sim_behaviour`); a status code,
-of which 402, 403, 405, 413 and 415 concern only POST /sessions/fax, and every other every request;
+``trouble`` is None; a behaviour for every request (see `faxdrop.simulator.behaviour`); a status
+code, of which 402, 403, 405, 413 and 415 concern only POST /sessions/fax, and every other every request;
 "down": the port is closed, and connections are refused; or a dict of behaviours and status codes by
 kind of request.
 
@@ -53,13 +53,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from faxdrop.sim_account import Account, Fax, Taken
-from faxdrop.sim_answers import Temper, error, good
-from faxdrop.sim_api import SUBMIT, Api, route
-from faxdrop.sim_behaviour import MAGIC, Fate, Hostility, Magic, canonical
-from faxdrop.sim_http import Answer, Request, Small
-from faxdrop.sim_server import Server
-from faxdrop.sim_upload import Upload
+from faxdrop.simulator.account import Account, Fax, Taken
+from faxdrop.simulator.answers import Temper, error, good
+from faxdrop.simulator.api import SUBMIT, Api, route
+from faxdrop.simulator.behaviour import MAGIC, Fate, Hostility, Magic, canonical
+from faxdrop.simulator.http import Answer, Request, Small
+from faxdrop.simulator.server import Server
+from faxdrop.simulator.upload import Upload
 
 __all__ = ["MAGIC", "Answer", "Magic", "Simulator", "Taken"]
 

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from faxdrop.sim_account import Account, Fax, Filter, Taken, is_faxline, read_number
-from faxdrop.sim_answers import Temper, error, good, wrong
-from faxdrop.sim_behaviour import Draw, Fate, Hostility, Magic, magic, takes
-from faxdrop.sim_http import Answer, Request, Small
-from faxdrop.sim_upload import Upload
+from faxdrop.simulator.account import Account, Fax, Filter, Taken, is_faxline, read_number
+from faxdrop.simulator.answers import Temper, error, good, wrong
+from faxdrop.simulator.behaviour import Draw, Fate, Hostility, Magic, magic, takes
+from faxdrop.simulator.http import Answer, Request, Small
+from faxdrop.simulator.upload import Upload
 
 SUBMIT = "POST /sessions/fax"
 _BASE = "/v2"

@@ -22,9 +22,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, SecretStr
 
-from faxdrop.connection import DocumentChanged, Upload
-from faxdrop.outcome import Came, Outcome, decide
-from faxdrop.sipgate_answers import (
+from faxdrop.sipgate.answers import (
     LONGEST_WORDS,
     Balance,
     Faxlines,
@@ -36,7 +34,9 @@ from faxdrop.sipgate_answers import (
     own_words,
     phrase,
 )
-from faxdrop.transport import NoAnswer, Reply, Transport
+from faxdrop.sipgate.connection import DocumentChanged, Upload
+from faxdrop.sipgate.outcome import Came, Outcome, decide
+from faxdrop.sipgate.transport import NoAnswer, Reply, Transport
 
 __all__ = [
     "AccountReport",

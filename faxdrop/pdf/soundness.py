@@ -10,10 +10,10 @@ from enum import Enum, auto
 
 from pikepdf import Dictionary, Name, Pdf, Stream
 
-from faxdrop import wholeness
-from faxdrop.fields import filters_of
-from faxdrop.graph import DamageError, Drawn, drawn_by
-from faxdrop.wholeness import Fault
+from faxdrop.pdf import wholeness
+from faxdrop.pdf.fields import filters_of
+from faxdrop.pdf.graph import DamageError, Drawn, drawn_by
+from faxdrop.pdf.wholeness import Fault
 
 __all__ = ["Condition", "DamageError", "inspect"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import cache
 
-from faxdrop.sim_http import Answer, Manner
+from faxdrop.simulator.http import Answer, Manner
 
 _WORDS = {
     400: "bad request",

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from pikepdf import Array, Dictionary, Name, Pdf, Stream
 
-from faxdrop import fields
-from faxdrop.drawing import Painter
-from faxdrop.fields import Field, name_of, name_text, stream_start
-from faxdrop.lettering import UnwritableError
+from faxdrop.pdf import fields
+from faxdrop.pdf.drawing import Painter
+from faxdrop.pdf.fields import Field, name_of, name_text, stream_start
+from faxdrop.pdf.lettering import UnwritableError
 
 _MAX_APPEARANCE = 1 << 20  # bytes of an appearance that are searched for text
 _HIDDEN, _PRINT, _NO_VIEW = 2, 4, 32  # bits of /F: ISO 32000-1, table 165

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pikepdf import Array, Dictionary, Name, Object, Stream, String
 
-from faxdrop.wholeness import inflate
+from faxdrop.pdf.wholeness import inflate
 
 _MAX_PARENTS = 50
 _MAX_VALUE = 1 << 20  # bytes; the text of one field

@@ -40,7 +40,7 @@ from urllib3.exceptions import (
 )
 
 from faxdrop import __version__
-from faxdrop.connection import POOLS, DocumentChanged, Upload
+from faxdrop.sipgate.connection import POOLS, DocumentChanged, Upload
 
 CHUNK = 16 * 1024  # bytes of an answer read at once
 CONNECT_SECONDS = 30.0  # for one address, and again for the TLS handshake

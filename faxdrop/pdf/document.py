@@ -18,10 +18,10 @@ import pikepdf
 from pikepdf import Dictionary, Name, Pdf
 from pikepdf.sanitize import Sanitizer
 
-from faxdrop import forms, wholeness
-from faxdrop.graph import page_list
 from faxdrop.job import Facts, Reason, ReasonCode
-from faxdrop.soundness import Condition, DamageError, inspect
+from faxdrop.pdf import forms, wholeness
+from faxdrop.pdf.graph import page_list
+from faxdrop.pdf.soundness import Condition, DamageError, inspect
 from faxdrop.verdict import DAMAGED_ADVICE, Limits, Verdict
 
 __all__ = ["Limits", "Verdict", "examine", "prepare"]

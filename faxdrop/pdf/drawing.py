@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from pikepdf import Array, Dictionary, Name, Object, Pdf, Stream
 
-from faxdrop import fields
-from faxdrop.fields import Field
-from faxdrop.lettering import EXTRA_GLYPHS, FIRST_CODE, Box, Lines, runs, written
+from faxdrop.pdf import fields
+from faxdrop.pdf.fields import Field
+from faxdrop.pdf.lettering import EXTRA_GLYPHS, FIRST_CODE, Box, Lines, runs, written
 
 _WINDOWS, _EXTRA = Name("/FdA"), Name("/FdB")  # the fonts, in the resources of each appearance
 _MAX_SIDE = 20_000.0  # points; the largest page of PDF 1.7 has 14,400

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from faxdrop.sim_http import Application, Connection
+from faxdrop.simulator.http import Application, Connection
 
 _BACKLOG = 1024
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from faxdrop.sim_behaviour import Fate
+from faxdrop.simulator.behaviour import Fate
 
 _FAXLINE = re.compile(r"f(0|[1-9][0-9]*)")
 _E164 = re.compile(r"\+[1-9]\d{6,14}")

@@ -1,0 +1,1 @@
+"""PDFs: read, judged, repaired and flattened. The only users of pikepdf, in processes apart."""

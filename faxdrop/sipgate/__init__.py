@@ -1,0 +1,30 @@
+"""The sipgate REST API v2, as far as faxing goes; the only users of requests are in here.
+
+``client`` says what each answer means, ``outcome`` decides in one table what became of a POST,
+``answers`` has the shapes of sipgate's JSON, ``transport`` and ``connection`` carry the bytes.
+"""
+
+from faxdrop.sipgate.client import (
+    AccountReport,
+    Answer,
+    DocumentChanged,
+    Entry,
+    Faxline,
+    History,
+    Sipgate,
+    Unreachable,
+)
+from faxdrop.sipgate.outcome import OUTCOMES, Outcome
+
+__all__ = [
+    "OUTCOMES",
+    "AccountReport",
+    "Answer",
+    "DocumentChanged",
+    "Entry",
+    "Faxline",
+    "History",
+    "Outcome",
+    "Sipgate",
+    "Unreachable",
+]
