@@ -193,20 +193,23 @@ class Hostility:
     look's on the seed, its kind and how many of that kind came before. So two runs with the same
     seed meet the same, even if submissions to different numbers arrive in another order. Only what
     is cut off in its body hangs on the order of all submissions, as its number is not yet known.
+
+    ``severity`` is by how much more, or less, than usual goes wrong with requests.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, severity: float = 1.0) -> None:
         self.seed = seed
+        self._severity = severity
         self._counts: dict[str, int] = {}
 
     def cuts(self) -> bool:
         """Whether the submission whose headers have arrived is cut off in its body."""
-        return self._random("cut").random() < 0.03  # noqa: PLR2004 - its share
+        return self._random("cut").random() < 0.03 * self._severity
 
     def submission(self, number: str) -> Draw:
         """Draw for the next submission to a number."""
         random = self._random(number)
-        behaviour = _pick(random, _POSTS)
+        behaviour = _pick(random, _POSTS, self._severity)
         late = random.random() if random.random() < 0.2 else 0.0  # noqa: PLR2004 - its share
         fresh = random.choice((400, 404)) if random.random() < 0.1 else 0  # noqa: PLR2004 - likewise
         return Draw(behaviour, late, fresh, random.random())
@@ -214,7 +217,7 @@ class Hostility:
     def look(self, kind: str) -> Draw:
         """Draw for the next request that is no submission."""
         random = self._random(kind)
-        return Draw(_pick(random, _GETS), delay=random.random())
+        return Draw(_pick(random, _GETS, self._severity), delay=random.random())
 
     def shuffle(self, entries: list[dict[str, object]]) -> None:
         """Put a list in any order; now and then show one entry twice."""
@@ -233,10 +236,10 @@ class Hostility:
         return Random(f"{self.seed}/{about}/{count}")  # noqa: S311 - a simulation, no secret
 
 
-def _pick(random: Random, table: tuple[tuple[str, float], ...]) -> str | None:
+def _pick(random: Random, table: tuple[tuple[str, float], ...], severity: float) -> str | None:
     drawn = random.random()
     for behaviour, share in table:
-        drawn -= share
+        drawn -= share * severity
         if drawn < 0:
             return behaviour
     return None

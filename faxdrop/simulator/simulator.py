@@ -75,11 +75,12 @@ _REPORT = b"%PDF-1.4\n% a simulated transmission report\n%%EOF\n"
 class Simulator:
     """A simulated sipgate account behind an HTTP server in a thread of its own.
 
-    ``hostile`` is the seed of a hostile run, or None; ``pace`` the seconds that each of PENDING and
-    SENDING takes; ``slow`` the seconds of real time that a slow answer takes, ``late`` the seconds
-    after which a late entry shows, ``retry_after`` what a 429 asks for. ``clock`` gives seconds
-    since 1970. ``ledger`` is a file in which the faxes outlive the simulator. Only loopback
-    addresses are listened on: ValueError for any other.
+    ``hostile`` is the seed of a hostile run, or None, and ``severity`` how much goes wrong in it,
+    1.0 being the usual; ``pace`` the seconds that each of PENDING and SENDING takes; ``slow`` the
+    seconds of real time that a slow answer takes, ``late`` the seconds after which a late entry
+    shows, ``retry_after`` what a 429 asks for. ``clock`` gives seconds since 1970. ``ledger`` is a
+    file in which the faxes outlive the simulator. Only loopback addresses are listened on:
+    ValueError for any other.
     """
 
     def __init__(  # noqa: PLR0913 - each is a knob of its own
@@ -91,6 +92,7 @@ class Simulator:
         token: str = "simulated",  # noqa: S107 - opens nothing
         faxlines: Iterable[str] = ("f0",),
         hostile: int | None = None,
+        severity: float = 1.0,
         pace: float = 1.0,
         slow: float = 5.0,
         late: float = 10.0,
@@ -102,7 +104,7 @@ class Simulator:
         self.account = Account(list(faxlines), pace=pace, ledger=ledger)
         self.leaks: list[str] = []
         self._clock = clock
-        self._hostility = None if hostile is None else Hostility(hostile)
+        self._hostility = None if hostile is None else Hostility(hostile, severity)
         self._api = Api(
             self.account,
             credentials=(token_id, token),
