@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -30,7 +31,13 @@ class Letter:
 
 def plain_numbers(count: int) -> list[str]:
     """Return numbers at which faxes are delivered, unless the simulator is hostile."""
-    return [f"+4930231252{last:02}" for last in range(22, 100)][:count]
+    numbers = (
+        f"{block}{place}{last:02}"
+        for block in ("+493023125", "+496990009", "+494066969", "+492214710", "+498999998")
+        for place in range(10)
+        for last in range(22, 100)
+    )
+    return list(islice(numbers, count))
 
 
 def letter(text: str, pages: int = 1) -> bytes:
