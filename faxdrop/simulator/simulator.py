@@ -23,9 +23,9 @@ In the same process::
         simulator.account        # faxlines (can_send), balance (402 when 0), admin, pace
 
 ``trouble`` is None; a behaviour for every request (see `faxdrop.simulator.behaviour`); a status
-code, of which 402, 403, 405, 413 and 415 concern only POST /sessions/fax, and every other every request;
-"down": the port is closed, and connections are refused; or a dict of behaviours and status codes by
-kind of request.
+code, of which 402, 403, 405, 413 and 415 concern only POST /sessions/fax, and every other every
+request; "down": the port is closed, and connections are refused; or a dict of behaviours and
+status codes by kind of request.
 
 From another process, as JSON at ``control_url`` (or, for those who know only the public port, at
 the same path there, which "down" closes like everything else):
