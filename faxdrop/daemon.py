@@ -35,7 +35,7 @@ from faxdrop.verdict import Limits
 
 log = structlog.stdlib.get_logger(__name__)
 
-STEPS, LOOKS = 12, 4  # threads
+STEPS, LOOKS = 12, 6  # threads; they wait for the disk more than for the processor
 PRESENCE = 5.0  # seconds between looks whether the root is there
 STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
 OWNED_FOR = timedelta(days=7)  # how long session ids of filed jobs are remembered
