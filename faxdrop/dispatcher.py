@@ -373,10 +373,10 @@ class Dispatcher:
         for job in looked_for:
             sighting = sightings.get(job.job_id)
             if sighting is not None and self._schedule.jobs.get(job.job_id) is job:
-                self._seen(job, sighting, waited if sighting.is_complete else 0.0)
+                self._seen(job, sighting, waited)
 
     def _seen(self, job: Job, sighting: Sighting, waited: float) -> None:
-        event = Looked(waited, sighting.status, sighting.matches)
+        event = Looked(waited, sighting.status, sighting.matches, sighting.is_complete)
         after = self._parts.delivery.after(job, event)
         if _tells_nothing_new(job, after):
             self._schedule.update(after)

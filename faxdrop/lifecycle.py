@@ -102,12 +102,14 @@ class Looked:
 
     ``status`` is that of the attempt's own entry, None while it does not show. ``matches`` are the
     session ids of all entries that could be this attempt and belong to no other job; ``waited``
-    is by how many seconds the time in which sipgate answered has grown.
+    is by how many seconds the time in which sipgate answered has grown. A look that is not complete
+    may have missed entries: it shows what is there, and never that something is not.
     """
 
     waited: float
     status: str | None = None
     matches: tuple[str, ...] = ()
+    is_complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -254,12 +256,13 @@ def _reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     if len(event.matches) == 1:
         job = _with_attempt(job, session_id=event.matches[0], found=True)
         return job.model_copy(update={"state": State.ACCEPTED})
-    if job.attempts[-1].waited < policy.reconcile_for:
+    if _is_looked_for(job, event, policy):
         return job
     if event.matches:
         return _ambiguous(job, now)
     job = _with_attempt(job, outcome="unknown")
-    if policy.resend_if_absent and not job.cancelled and len(job.attempts) < policy.attempts:
+    may_resend = policy.resend_if_absent and event.is_complete and not job.cancelled
+    if may_resend and len(job.attempts) < policy.attempts:
         return _queued(job, 0.0, now)
     return _failed(job, _OUTCOME_UNKNOWN, now)
 
@@ -293,13 +296,21 @@ def _attempt_failed(job: Job, event: Looked, now: datetime, policy: Policy) -> J
         # was the only one that can be ours all through the window, and else never.
         if set(event.matches) - {attempt.session_id}:
             return _ambiguous(job, now)
-        if attempt.waited < policy.reconcile_for:
+        if _is_looked_for(job, event, policy):
             return job
+        if not event.is_complete:
+            return _ambiguous(job, now)
     job = _with_attempt(job, outcome=FAILED)
     tried = len(job.attempts)
     if tried >= policy.attempts and not job.cancelled:
         return _failed(job, _transmission_failed(tried), now)
     return _queued(job, policy.delay(tried), now)
+
+
+def _is_looked_for(job: Job, event: Looked, policy: Policy) -> bool:
+    """Tell whether another look is due; a complete one is waited for, but not for ever."""
+    times = 1 if event.is_complete else 2
+    return job.attempts[-1].waited < times * policy.reconcile_for
 
 
 def _queued(job: Job, delay: float, now: datetime) -> Job:

@@ -297,12 +297,21 @@ class Stage:
 
 
 @contextmanager
-def stage(root: Path, *, pace: float = 5.0, late: float = 10.0, **sending: Any) -> Iterator[Stage]:
+def stage(
+    root: Path,
+    *,
+    pace: float = 5.0,
+    late: float = 10.0,
+    hostile: int | None = None,
+    **sending: Any,
+) -> Iterator[Stage]:
     """Yield a world in which time is turned by hand, on a simulator that follows its clock."""
     time = Time()
     with (
         quiet(),
-        Simulator(clock=seconds_of(time), pace=pace, late=late, slow=0.01) as simulator,
+        Simulator(
+            clock=seconds_of(time), pace=pace, late=late, slow=0.01, hostile=hostile
+        ) as simulator,
     ):
         world = World(root, simulator, Reader(), time, **sending)
         yield Stage(world, simulator, time)
