@@ -57,6 +57,7 @@ class Sighting:
     status: str | None
     matches: tuple[str, ...]
     is_complete: bool  # nothing was cut off where a lost answer is looked for
+    is_certain: bool  # the page counts of all matches are known
 
 
 class Delivery:
@@ -177,7 +178,7 @@ class Delivery:
             session_id = job.attempts[-1].session_id
             entry = by_id.get(session_id) if session_id else None
             status = entry.status or None if entry else None
-            found: tuple[str, ...] = ()
+            found: list[Entry] = []
             if job in lost:
                 found = matches(
                     job,
@@ -186,7 +187,12 @@ class Delivery:
                     clock_offset=offset,
                     normalise=self._normalise,
                 )
-            sightings[job.job_id] = Sighting(status, found, is_complete or job not in lost)
+            sightings[job.job_id] = Sighting(
+                status,
+                tuple(match.session_id for match in found),
+                is_complete=is_complete or job not in lost,
+                is_certain=all(match.pages is not None for match in found),
+            )
         return sightings
 
     def greet(self) -> dict[str, Sighting]:

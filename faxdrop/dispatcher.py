@@ -376,7 +376,13 @@ class Dispatcher:
                 self._seen(job, sighting, waited)
 
     def _seen(self, job: Job, sighting: Sighting, waited: float) -> None:
-        event = Looked(waited, sighting.status, sighting.matches, sighting.is_complete)
+        event = Looked(
+            waited,
+            sighting.status,
+            sighting.matches,
+            is_complete=sighting.is_complete,
+            is_certain=sighting.is_certain,
+        )
         after = self._parts.delivery.after(job, event)
         if _tells_nothing_new(job, after):
             self._schedule.update(after)

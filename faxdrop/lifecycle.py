@@ -103,13 +103,15 @@ class Looked:
     ``status`` is that of the attempt's own entry, None while it does not show. ``matches`` are the
     session ids of all entries that could be this attempt and belong to no other job; ``waited``
     is by how many seconds the time in which sipgate answered has grown. A look that is not complete
-    may have missed entries: it shows what is there, and never that something is not.
+    may have missed entries: it shows what is there, and never that something is not. Matches are
+    certain when all their page counts are known: one that is not may turn out to be another fax.
     """
 
     waited: float
     status: str | None = None
     matches: tuple[str, ...] = ()
     is_complete: bool = True
+    is_certain: bool = True
 
 
 @dataclass(frozen=True)
@@ -253,10 +255,11 @@ def _followed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
 
 def _reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     job = _noted(job, event, now)
-    if len(event.matches) == 1:
+    may_wait = _is_looked_for(job, event, policy)
+    if len(event.matches) == 1 and (event.is_certain or not may_wait):
         job = _with_attempt(job, session_id=event.matches[0], found=True)
         return job.model_copy(update={"state": State.ACCEPTED})
-    if _is_looked_for(job, event, policy):
+    if may_wait:
         return job
     if event.matches:
         return _ambiguous(job, now)

@@ -36,15 +36,16 @@ def matches(
     owned: Collection[str],
     clock_offset: float,
     normalise: Callable[[str], str | None],
-) -> tuple[str, ...]:
-    """Return the session ids of the entries that could be the latest attempt, oldest first.
+) -> list[Entry]:
+    """Return the entries that could be the latest attempt, oldest first.
 
+    An entry whose page count sipgate does not say yet could be; whether it is, a later look tells.
     ``owned`` are the session ids that belong to attempts of any job, but for this latest one.
     """
     begin, end = window(job, clock_offset)
     pages = job.document.pages if job.document else None
-    found = [
-        entry
+    found = {
+        entry.session_id: entry
         for entry in entries
         if entry.session_id not in owned
         and entry.created is not None
@@ -52,6 +53,5 @@ def matches(
         and (not entry.faxlines or job.faxline in entry.faxlines)
         and (entry.pages is None or pages is None or entry.pages == pages)
         and normalise(entry.target) == job.number
-    ]
-    found.sort(key=lambda entry: (entry.created, entry.session_id))
-    return tuple(dict.fromkeys(entry.session_id for entry in found))
+    }
+    return sorted(found.values(), key=lambda entry: (entry.created, entry.session_id))

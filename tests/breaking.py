@@ -282,12 +282,21 @@ def turns_of(world: World, seconds: float) -> int:
 
 
 @dataclass
+class Drift:
+    """By how many seconds sipgate's clock is ahead of ours."""
+
+    seconds: float = 0.0
+
+
+@dataclass
 class Stage:
     """One simulator with a world over it, and what was dropped."""
 
     world: World
     simulator: Simulator
     time: Time
+    drift: "Drift"
+    forgotten: set[str] = field(default_factory=set)  # job ids whose receipts a person took away
     dropped: list[str] = field(default_factory=list)  # SHA-256 of each document
 
     def drop(self, folder: str, name: str, content: bytes) -> Path:
@@ -307,19 +316,24 @@ def stage(
 ) -> Iterator[Stage]:
     """Yield a world in which time is turned by hand, on a simulator that follows its clock."""
     time = Time()
+    drift = Drift()
     with (
         quiet(),
         Simulator(
-            clock=seconds_of(time), pace=pace, late=late, slow=0.01, hostile=hostile
+            clock=lambda: time.wall.timestamp() + drift.seconds,
+            pace=pace,
+            late=late,
+            slow=0.01,
+            hostile=hostile,
         ) as simulator,
     ):
         world = World(root, simulator, Reader(), time, **sending)
-        yield Stage(world, simulator, time)
+        yield Stage(world, simulator, time, drift)
         world.crash()
 
 
 def seconds_of(time: Time) -> Callable[[], float]:
-    """Return a clock as the simulator and the client want it."""
+    """Return a clock as the client wants it."""
 
     def seconds() -> float:
         return time.wall.timestamp()
@@ -383,7 +397,11 @@ def _judge(staged: Stage, *, ended: bool) -> None:
     world = staged.world
     wrong = violations(
         world.root,
-        staged.simulator.taken,
+        [
+            fax
+            for fax in staged.simulator.taken
+            if fax.filename.removesuffix(".pdf") not in staged.forgotten
+        ],
         staged.dropped,
         ended=ended,
         resends=world.config.sending.resend_if_absent,
