@@ -7,13 +7,13 @@
 from faxdrop.sipgate.client import (
     AccountReport,
     Answer,
-    DocumentChanged,
     Entry,
     Faxline,
     History,
     Sipgate,
     Unreachable,
 )
+from faxdrop.sipgate.connection import DocumentChanged
 from faxdrop.sipgate.outcome import OUTCOMES, Outcome
 
 __all__ = [

@@ -34,21 +34,9 @@ from faxdrop.sipgate.answers import (
     own_words,
     phrase,
 )
-from faxdrop.sipgate.connection import DocumentChanged, Upload
+from faxdrop.sipgate.connection import Upload
 from faxdrop.sipgate.outcome import Came, Outcome, decide
 from faxdrop.sipgate.transport import NoAnswer, Reply, Transport
-
-__all__ = [
-    "AccountReport",
-    "Answer",
-    "DocumentChanged",
-    "Entry",
-    "Faxline",
-    "History",
-    "Outcome",
-    "Sipgate",
-    "Unreachable",
-]
 
 SMALL = 1 << 20  # bytes of an answer that should be a few hundred
 LARGE = 16 << 20  # bytes of a list of 1000 entries, which are 1 to 2 kB each
