@@ -147,9 +147,9 @@ def test_nothing_is_left_over(checker: Checker) -> None:
         return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
     checker.check(document)
+    gc.collect()  # what other tests left
     before = used()
     me = psutil.Process()
-    gc.collect()
     memory = me.memory_info().rss
     for _ in range(100):
         checker.check(document)
