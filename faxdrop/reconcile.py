@@ -25,7 +25,9 @@ def window(job: Job, clock_offset: float) -> tuple[datetime, datetime]:
     attempt = job.attempts[-1]
     known = attempt.clock_offset
     offset = timedelta(seconds=clock_offset if known is None else known)
-    until = attempt.answered_at or attempt.submitted_at + LONGEST_POST
+    until = attempt.answered_at
+    if until is None or until < attempt.submitted_at:  # not seen, or the clock was set back
+        until = attempt.submitted_at + LONGEST_POST
     return attempt.submitted_at + offset - SLACK, until + offset + SLACK
 
 
