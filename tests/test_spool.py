@@ -1,0 +1,573 @@
+"""The spool: claims, records, filing away under any name, and what a start makes of all that."""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from faxdrop.job import Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen, shown
+from faxdrop.receipt import Receipt, to_bytes
+from faxdrop.spool import Disk, GoneError, Spool, SpoolError
+
+GOLDEN = Path(__file__).parent / "data" / "golden"
+NOW = datetime(2026, 3, 2, 8, 0, 0, 123456, tzinfo=UTC)
+CONTENT = b"%PDF-1.7 of a kind"
+FACTS = Facts(sha256="ab" * 32, bytes=48213, pages=2, changes=("decrypted", "flattened"))
+REASON = Reason(code=ReasonCode.NOT_A_PDF, message="It is none.", advice="Print it to a PDF.")
+
+
+def job(name: str = "letter.pdf", folder: str | None = "Labor", number: int = 1) -> Job:
+    """Return a job that was just claimed."""
+    return Job(
+        job_id=f"20260302-080000-{number:08x}",
+        state=State.QUEUED,
+        name=name,
+        folder=folder,
+        claimed_at=NOW,
+    )
+
+
+def failed(one: Job) -> Job:
+    """Return a job at its end."""
+    return one.model_copy(
+        update={"state": State.FAILED, "reason": REASON, "finished_at": NOW, "document": FACTS}
+    )
+
+
+def sent(one: Job) -> Job:
+    """Return a job at its other end, after two attempts."""
+    attempts = tuple(
+        Attempt(
+            number=number,
+            submitted_at=NOW + timedelta(minutes=number),
+            clock_offset=-0.5,
+            answered_at=NOW + timedelta(minutes=number, seconds=2),
+            session_id=f"177243840{number}",
+            found=number == 2,
+            outcome=outcome,
+            statuses=(
+                StatusSeen(status="PENDING", at=NOW + timedelta(minutes=number, seconds=5)),
+                StatusSeen(status=outcome, at=NOW + timedelta(minutes=number, seconds=65)),
+            ),
+            waited=70.0,
+        )
+        for number, outcome in ((1, "FAILED"), (2, "SENT"))
+    )
+    return one.model_copy(
+        update={
+            "state": State.SENT,
+            "number": "+493023125100",
+            "faxline": "f0",
+            "document": FACTS,
+            "attempts": attempts,
+            "finished_at": NOW + timedelta(minutes=4),
+        }
+    )
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """Return a spool that is open."""
+    spool = Spool(tmp_path)
+    spool.open()
+    yield spool
+    spool.close()
+
+
+def drop(spool: Spool, one: Job, content: bytes = CONTENT) -> Path:
+    """Put a document where the job says that it comes from."""
+    folder = spool.inbox / one.folder if one.folder is not None else spool.inbox
+    folder.mkdir(exist_ok=True)
+    path = folder / one.name
+    path.write_bytes(content)
+    return path
+
+
+def claim(spool: Spool, one: Job, content: bytes = CONTENT) -> Path:
+    """Claim a document; return where it is in the spool."""
+    path = drop(spool, one, content)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        spool.claim(path, fd, one)
+    finally:
+        os.close(fd)
+    return spool.document(one)
+
+
+def tree(root: Path) -> dict[str, bytes | None]:
+    """Return all that is below a folder, with its content."""
+    return {
+        str(path.relative_to(root)): path.read_bytes() if path.is_file() else None
+        for path in root.rglob("*")
+    }
+
+
+# -- claims ----------------------------------------------------------------------------------
+
+
+def test_a_claim_moves_the_document_beside_its_record(spool: Spool) -> None:
+    """After a claim the inbox is empty, and the document is whole in a folder of ours alone."""
+    document = claim(spool, job())
+    assert document.read_bytes() == CONTENT
+    assert not list((spool.inbox / "Labor").iterdir())
+    assert stat.S_IMODE(document.parent.stat().st_mode) == 0o700
+    assert list(spool.jobs()) == [job().model_copy(update={"claimed_at": _to_the_millisecond(NOW)})]
+
+
+def _to_the_millisecond(at: datetime) -> datetime:
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def test_a_document_that_is_gone_leaves_nothing_behind(spool: Spool, tmp_path: Path) -> None:
+    """A file that somebody took away before the claim is no job, and no folder stays."""
+    before = tree(tmp_path)
+    with pytest.raises(GoneError):
+        spool.claim(spool.inbox / "Labor" / "letter.pdf", None, job())
+    assert tree(tmp_path) == before
+
+
+def test_a_claim_that_the_disk_refuses_leaves_the_document_where_it_was(tmp_path: Path) -> None:
+    """A rename to another mount fails: the document stays in the inbox, and no job is made."""
+
+    class OtherMount(Disk):
+        def move(self, source: Path, target: Path) -> None:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
+
+    spool = Spool(tmp_path, OtherMount())
+    spool.open()
+    path = drop(spool, job())
+    with pytest.raises(OSError, match="cross-device"):
+        spool.claim(path, None, job())
+    assert path.read_bytes() == CONTENT
+    assert not list(spool.jobs())
+    assert spool.recover() == ([], [])
+    spool.close()
+
+
+def test_a_share_that_denies_what_it_did_has_claimed_all_the_same(tmp_path: Path) -> None:
+    """An error for a rename that took place is no reason to leave the document without a job."""
+
+    class Denying(Disk):
+        def move(self, source: Path, target: Path) -> None:
+            super().move(source, target)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    spool = Spool(tmp_path, Denying())
+    spool.open()
+    spool.claim(drop(spool, job()), None, job())
+    assert spool.document(job()).read_bytes() == CONTENT
+    assert [one.job_id for one in spool.jobs()] == [job().job_id]
+    spool.close()
+
+
+# -- filing away -------------------------------------------------------------------------------
+
+
+def test_the_document_is_filed_beside_its_receipt(spool: Spool, tmp_path: Path) -> None:
+    """At its end a document lies in sent/ or failed/ with its receipt, and the spool is empty."""
+    claim(spool, job())
+    filed = spool.file_away(failed(job()))
+    assert filed == tmp_path / "failed" / "Labor" / "letter.pdf"
+    assert filed.read_bytes() == CONTENT
+    receipt = Receipt.model_validate_json(filed.with_name("letter.pdf.json").read_bytes())
+    assert receipt.job_id == job().job_id
+    assert not list((tmp_path / ".faxdrop" / "jobs").iterdir())
+
+
+def test_a_document_without_a_recipient_is_filed_directly(spool: Spool, tmp_path: Path) -> None:
+    """What lay directly in inbox/ ends directly in failed/."""
+    claim(spool, job(folder=None))
+    assert spool.file_away(failed(job(folder=None))) == tmp_path / "failed" / "letter.pdf"
+
+
+@pytest.mark.parametrize("taken", ["document", "receipt", "link", "folder"])
+def test_a_taken_name_is_never_overwritten(spool: Spool, tmp_path: Path, taken: str) -> None:
+    """Where the name or the receipt's is taken, by whatever, the next free one is used."""
+    folder = tmp_path / "sent" / "Labor"
+    folder.mkdir()
+    makers: dict[str, Callable[[], object]] = {
+        "document": lambda: (folder / "letter.pdf").write_bytes(b"another"),
+        "receipt": lambda: (folder / "letter.pdf.json").write_bytes(b"another's"),
+        "link": lambda: (folder / "letter.pdf").symlink_to("nowhere"),
+        "folder": (folder / "letter.pdf").mkdir,
+    }
+    makers[taken]()
+    before = tree(folder)
+    for number, name in ((1, "letter (2).pdf"), (2, "letter (3).pdf")):
+        claim(spool, job(number=number))
+        assert spool.file_away(sent(job(number=number))) == folder / name
+    assert before.items() <= tree(folder).items()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "letter.pdf",
+        "no suffix",
+        ".pdf",
+        "archive.tar.gz.pdf",
+        "a b  c.pdf",
+        "Größe.pdf",
+        "Gro\u0308\u00dfe.pdf",
+        "\N{PAGE FACING UP} Brief \N{WOMAN}\N{ZERO WIDTH JOINER}\N{ROCKET}.pdf",
+        "quo\"te's.pdf",
+        "new\nline.pdf",
+        "-rf.pdf",
+        os.fsdecode(b"latin1 \xe4\xf6\xfc.pdf"),
+        "x" * 251 + ".pdf",
+        "ü" * 125 + "x.pdf",
+        "\N{GRINNING FACE}" * 62 + "xxx.pdf",
+        os.fsdecode(b"\xff" * 251 + b".pdf"),
+        "x" * 255,
+        "x." + "y" * 253,
+        "letter.pdf.json",
+    ],
+    ids=lambda name: shown(name).encode("unicode_escape").decode()[:30],
+)
+def test_a_document_of_any_name_goes_all_the_way(spool: Spool, name: str) -> None:
+    """Whatever a file may be called, and twice: it ends beside its receipt, byte for byte."""
+    folder = os.fsdecode(b"Dr. M\xfcller \xf0\x9f\x93\xa0")
+    seen = set()
+    for number in (1, 2):
+        one = job(name, folder, number)
+        claim(spool, one)
+        [again], corrupt = spool.recover()
+        assert not corrupt
+        assert (again.name, again.folder) == (name, folder)
+        filed = spool.file_away(sent(again))
+        assert filed is not None
+        assert filed.read_bytes() == CONTENT
+        receipt = Receipt.model_validate_json(filed.with_name(filed.name + ".json").read_bytes())
+        assert receipt.document.name == shown(name)
+        assert receipt.recipient.folder == shown(folder)
+        if number == 1 and len(os.fsencode(name)) <= 250:
+            assert filed.name == name
+        seen.add(filed)
+    assert len(seen) == 2
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _endless(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize(
+    "hinder",
+    [
+        _fifo,
+        _endless,
+        lambda path: path.write_bytes(b"[" * 100_000),
+        lambda path: path.write_bytes(b'{"job_id": 7}'),
+        lambda path: path.symlink_to("/dev/zero"),
+        Path.mkdir,
+    ],
+    ids=["fifo", "endless", "deep", "wrong type", "device", "folder"],
+)
+def test_nothing_in_a_receipts_place_stops_a_document(
+    spool: Spool, hinder: Callable[[Path], object]
+) -> None:
+    """What people put where a receipt would lie is passed by: not waited for, not read whole."""
+    folder = spool.sent / "Labor"
+    folder.mkdir()
+    hinder(folder / "letter.pdf.json")
+    claim(spool, job())
+    assert spool.file_away(sent(job())) == folder / "letter (2).pdf"
+
+
+def test_a_strangers_file_on_the_reserved_name_is_left_alone(tmp_path: Path) -> None:
+    """A file that takes the place between receipt and document stays, and ours goes elsewhere."""
+
+    class Stranger(Disk):
+        def move(self, source: Path, target: Path) -> None:
+            if target.name == "letter.pdf" and target.parent.name == "Labor":
+                target.write_bytes(b"a stranger's")
+            super().move(source, target)
+
+    spool = Spool(tmp_path, Stranger())
+    spool.open()
+    claim(spool, job())
+    with pytest.raises(FileExistsError):
+        spool.file_away(sent(job()))
+    spool.close()
+    spool = Spool(tmp_path)
+    assert spool.file_away(sent(job())) == tmp_path / "sent" / "Labor" / "letter (2).pdf"
+    assert (tmp_path / "sent" / "Labor" / "letter.pdf").read_bytes() == b"a stranger's"
+    assert not (tmp_path / "sent" / "Labor" / "letter.pdf.json").exists()
+
+
+def test_sent_and_failed_are_made_again(spool: Spool) -> None:
+    """Somebody deleted sent/: it is made again, and the document gets its place."""
+    spool.sent.rmdir()
+    claim(spool, job())
+    filed = spool.file_away(sent(job()))
+    assert filed is not None
+    assert filed.exists()
+
+
+def test_a_filed_document_that_somebody_took_is_not_looked_for(spool: Spool) -> None:
+    """The document was moved before a crash and taken away since: the job ends all the same."""
+    claim(spool, job()).unlink()
+    assert spool.file_away(sent(job())) is None
+    assert not list(spool.jobs())
+
+
+# -- the start ---------------------------------------------------------------------------------
+
+
+def _broken(change: Callable[[dict[str, object]], object]) -> Callable[[bytes], bytes]:
+    def broken(record: bytes) -> bytes:
+        content = json.loads(record)
+        change(content)
+        return json.dumps(content).encode()
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: b"",
+        lambda record: record[: len(record) // 2],
+        lambda _: b"\0" * 4096,
+        lambda _: b"[" * 100_000,
+        lambda _: b"[]",
+        lambda _: b"null",
+        _broken(lambda record: record.pop("name")),
+        _broken(lambda record: record.update(state="nowhere")),
+        _broken(lambda record: record.update(state="accepted")),
+        _broken(lambda record: record.update(state="submitting", attempts=[])),
+        _broken(lambda record: record.update(state="failed")),
+        _broken(lambda record: record.update(state="sent")),
+        _broken(lambda record: record.update(job_id="20260302-080000-ffffffff")),
+        _broken(lambda record: record.update(job_id="../../../etc")),
+        _broken(lambda record: record.update(claimed_at="2026-03-02T08:00:00")),
+        _broken(lambda record: record.update(more="than we know")),
+        _broken(lambda record: record.update(format="somebody-elses/1")),
+        _broken(lambda record: record.update(document={"sha256": "", "bytes": 1, "pages": 1})),
+    ],
+)
+def test_a_record_that_cannot_be_ours_is_kept_for_a_person(
+    spool: Spool, tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    """A spoiled record goes to corrupt/ with its document, unchanged, and stops no other job."""
+    record = claim(spool, job()).with_name("job.json")
+    spoiled = spoil(record.read_bytes())
+    record.write_bytes(spoiled)
+    claim(spool, job("other.pdf", number=2))
+    jobs, [aside] = spool.recover()
+    assert [one.name for one in jobs] == ["other.pdf"]
+    assert aside == tmp_path / ".faxdrop" / "corrupt" / job().job_id
+    assert (aside / "job.json").read_bytes() == spoiled
+    assert (aside / "document.pdf").read_bytes() == CONTENT
+    assert spool.corrupt_count() == 1
+    assert spool.recover() == (jobs, [])
+    claim(spool, job()).with_name("job.json").unlink()
+    _, [second] = spool.recover()
+    assert second.name == f"{job().job_id} (2)", "nothing in corrupt/ is overwritten"
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EUCLEAN, errno.EISDIR])
+def test_a_record_on_a_bad_block_stops_no_other_job(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """A record that the disk cannot read is set aside; the daemon starts with all others."""
+    claim(spool, job())
+    claim(spool, job("other.pdf", number=2))
+    read_bytes = Path.read_bytes
+
+    def broken(path: Path) -> bytes:
+        if job().job_id in str(path):
+            raise OSError(code, os.strerror(code), str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    jobs, corrupt = spool.recover()
+    assert [one.name for one in jobs] == ["other.pdf"]
+    assert len(corrupt) == 1
+
+
+def test_records_of_another_user_are_not_touched(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the right to read the records nothing is taken for corrupt: it says what to do."""
+    claim(spool, job())
+    before = tree(tmp_path)
+
+    def forbidden(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", forbidden)
+        with pytest.raises(SpoolError, match="chown"):
+            spool.recover()
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("version", ["faxdrop-job/2", "faxdrop-job/1.1", "faxdrop-job/"])
+def test_a_foreign_record_is_refused_and_nothing_changed(
+    spool: Spool, tmp_path: Path, version: str
+) -> None:
+    """A record of another version stops the start with a clear word, before anything is touched."""
+    record = claim(spool, job()).with_name("job.json")
+    claim(spool, job("torn.pdf", number=2)).with_name("job.json").write_bytes(b"")
+    content = json.loads(record.read_bytes())
+    record.write_text(json.dumps({**content, "format": version, "colour": "yes"}))
+    before = tree(tmp_path)
+    with pytest.raises(SpoolError, match="another version of faxdrop"):
+        spool.recover()
+    assert tree(tmp_path) == before
+
+
+def test_a_claim_that_was_interrupted_is_undone(spool: Spool, tmp_path: Path) -> None:
+    """Before its rename a claim is nothing: its folder goes, and the inbox has the document."""
+    path = drop(spool, job())
+    folder = tmp_path / ".faxdrop" / "jobs" / job().job_id
+    for content in (None, b"", to_bytes(job())[:40], to_bytes(job())):
+        folder.mkdir()
+        if content is not None:
+            (folder / "job.json").write_bytes(content)
+        assert list(spool.jobs()) == []
+        assert spool.recover() == ([], [])
+        assert not folder.exists()
+    assert path.read_bytes() == CONTENT
+
+
+def test_jobs_come_back_in_the_order_of_their_claims(spool: Spool) -> None:
+    """After a start the letters go on in the order in which they were dropped."""
+    for number in (3, 1, 2):
+        one = job(f"{number}.pdf", number=9 - number)
+        claim(spool, one.model_copy(update={"claimed_at": NOW + timedelta(seconds=number)}))
+    jobs, _ = spool.recover()
+    assert [one.name for one in jobs] == ["1.pdf", "2.pdf", "3.pdf"]
+
+
+# -- the formats -------------------------------------------------------------------------------
+
+
+def golden_jobs() -> dict[str, Job]:
+    """Return the jobs whose records and receipts are kept as they were once written."""
+    return {
+        "claimed": job(os.fsdecode(b"B\xfcrgeramt.pdf"), None),
+        "sent": sent(job("Größe.pdf", "Dr. Müller")),
+        "failed": failed(job()),
+    }
+
+
+@pytest.mark.parametrize("name", golden_jobs())
+def test_records_are_written_and_read_as_ever(name: str) -> None:
+    """A record has the bytes that it always had, and what was written once is read for ever."""
+    written = (GOLDEN / f"job-1-{name}.json").read_bytes()
+    one = golden_jobs()[name]
+    assert to_bytes(one) == written
+    again = Job.model_validate_json(written)
+    assert to_bytes(again) == written
+    assert (again.name, again.folder) == (one.name, one.folder)
+
+
+def test_a_spool_of_format_1_goes_on(spool: Spool) -> None:
+    """A spool with the records of an older version is taken over as it is."""
+    for name, one in golden_jobs().items():
+        folder = spool.document(one.model_copy(update={"job_id": f"golden-{name}"})).parent
+        folder.mkdir()
+        record = (GOLDEN / f"job-1-{name}.json").read_text().replace(one.job_id, folder.name)
+        (folder / "job.json").write_text(record)
+        (folder / "document.pdf").write_bytes(CONTENT)
+    jobs, corrupt = spool.recover()
+    assert len(jobs) == len(golden_jobs())
+    assert not corrupt
+
+
+# -- the lock ----------------------------------------------------------------------------------
+
+
+def test_a_second_daemon_is_refused(spool: Spool, tmp_path: Path) -> None:
+    """Of two on one root the second is told so; when the first is gone it may."""
+    second = Spool(tmp_path)
+    assert second.is_locked()
+    with pytest.raises(SpoolError, match="already at work"):
+        second.open()
+    spool.close()
+    assert not second.is_locked()
+    second.open()
+    second.close()
+
+
+def test_a_root_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    """A root that is missing is an error with the way out, and nothing is made in its place."""
+    with pytest.raises(SpoolError, match="mount it"):
+        Spool(tmp_path / "missing").open()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_root_that_goes_and_comes_is_the_same_one(spool: Spool, tmp_path: Path) -> None:
+    """Away is away, another folder in its place is not ours, and the old one comes back."""
+    root, elsewhere = tmp_path, tmp_path.with_name("elsewhere")
+    assert spool.is_present()
+    root.rename(elsewhere)
+    assert not spool.is_present()
+    assert not spool.reopen()
+    root.mkdir()
+    assert not spool.is_present()
+    assert not spool.reopen(), "an empty folder where nothing is mounted"
+    root.rmdir()
+    elsewhere.rename(root)
+    assert spool.is_present()
+
+
+# -- session ids -------------------------------------------------------------------------------
+
+
+def test_whose_faxes_are_whose_outlives_the_jobs(spool: Spool) -> None:
+    """The session ids of filed jobs are known for days, and then forgotten."""
+    claim(spool, job())
+    spool.file_away(sent(job()))
+    assert spool.owned() == {"1772438401", "1772438402"}
+    spool.forget_owned(datetime.now(UTC) - timedelta(hours=1))
+    assert len(spool.owned()) == 2
+    spool.forget_owned(datetime.now(UTC) + timedelta(hours=1))
+    assert spool.owned() == set()
+
+
+@pytest.mark.parametrize("session_id", ["a/b", "%2e", "x" * 100, "!~;:", "1"])
+def test_any_session_id_can_be_marked(spool: Spool, session_id: str) -> None:
+    """An id is data, whatever it looks like: no path, and none too long."""
+    claim(spool, job())
+    one = sent(job())
+    attempt = one.attempts[0].model_copy(update={"session_id": session_id})
+    spool.file_away(one.model_copy(update={"attempts": (attempt,)}))
+    assert spool.owned() == {session_id}
+
+
+# -- put back ----------------------------------------------------------------------------------
+
+
+def test_put_back_is_the_way_back(spool: Spool) -> None:
+    """A document from failed/ lies in its inbox again, without a receipt, and can fail again."""
+    claim(spool, job())
+    filed = spool.file_away(failed(job()))
+    assert filed is not None
+    back = spool.put_back(filed)
+    assert back == spool.inbox / "Labor" / "letter.pdf"
+    assert back.read_bytes() == CONTENT
+    assert not list(filed.parent.iterdir())
+
+
+def test_put_back_never_overwrites(spool: Spool) -> None:
+    """Where the inbox has a document of that name, both stay where they are."""
+    claim(spool, job())
+    filed = spool.file_away(failed(job()))
+    assert filed is not None
+    drop(spool, job(), b"another")
+    with pytest.raises(SpoolError, match="is there already"):
+        spool.put_back(filed)
+    assert filed.read_bytes() == CONTENT
+    assert filed.with_name("letter.pdf.json").exists()
