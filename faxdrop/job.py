@@ -84,7 +84,10 @@ FileName = Annotated[
 
 def shown(name: str) -> str:
     r"""Return a file name as it can be shown and stored anywhere: stray bytes become ``\xff``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # no file system has such a name
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _utc_z(at: datetime) -> str:
