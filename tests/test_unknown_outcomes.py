@@ -1,5 +1,6 @@
 """Lost answers: each is looked for in the history, ends as it must, and is never sent twice."""
 
+import os
 import random
 import shutil
 from collections import Counter
@@ -338,4 +339,4 @@ def test_thousands_of_hostile_runs_send_nothing_twice(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Thousands of runs: none sent twice, and the figures of how many outcomes stay unknown."""
-    _measure(3000, tmp_path, request)
+    _measure(int(os.environ.get("FAXDROP_RUNS", "2000")), tmp_path, request)
