@@ -2,9 +2,11 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -26,6 +28,7 @@ def make_sipgate(config: Config) -> Sipgate:
         config.secrets.token_id,
         config.secrets.token,
         config.sipgate.timeout,
+        monotonic=partial(time.clock_gettime, time.CLOCK_BOOTTIME),
     )
 
 

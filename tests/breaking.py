@@ -358,6 +358,7 @@ def sipgate_that_crashes(world: World, steps: Steps) -> Callable[[Config], Sipga
             config.secrets.token,
             config.sipgate.timeout,
             clock=seconds_of(world.time),
+            monotonic=lambda: world.time.mono,
         )
         sipgate.steps = steps
         return sipgate

@@ -242,6 +242,23 @@ def test_a_mistake_of_our_own_sends_nothing_twice(tmp_path: Path) -> None:
         assert_all_answered(staged)
 
 
+@pytest.mark.parametrize("seconds", [-86400.0 * 400, -3600.0, 3600.0, 86400.0 * 400])
+def test_a_clock_that_was_set_hides_no_fax(seconds: float, tmp_path: Path) -> None:
+    """A wall clock that is set before a submission whose answer is lost: it is found, sent once."""
+    with stage(tmp_path, resend_if_absent=True) as staged:
+        world = staged.world
+        world.start()
+        world.live(1.0)
+        world.time.jump(seconds)
+        staged.drift.seconds = -seconds
+        staged.simulator.script(["lose-after"])
+        staged.drop(PLAIN, "letter.pdf", pdfs.good())
+        world.until_done(hours=1.0)
+        assert ends(world) == [SENT]
+        assert len(staged.simulator.taken) == 1
+        assert_all_answered(staged)
+
+
 def test_a_lost_fax_is_not_looked_for_while_sipgate_is_away(tmp_path: Path) -> None:
     """An outage decides nothing: hours of it do not make a lost answer unknown for good."""
     with stage(tmp_path) as staged:

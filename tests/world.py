@@ -126,6 +126,7 @@ class World:
             config.secrets.token,
             config.sipgate.timeout,
             clock=self._seconds,
+            monotonic=lambda: self.time.mono,
         )
 
     def _seconds(self) -> float:

@@ -111,8 +111,8 @@ class AccountReport:
 class Sipgate:
     """sipgate at ``base_url``. ``timeout``: seconds to wait for an answer. Thread-safe.
 
-    ``clock`` is the wall clock in seconds. ``clock_offset`` is by how many seconds sipgate's is
-    ahead of it (to a second; None until a good answer told).
+    ``clock`` is the wall clock in seconds, which may be set at any time; ``monotonic`` is one that
+    is not, and goes on while the machine sleeps (None: ``clock`` is like that).
     """
 
     def __init__(
@@ -123,13 +123,15 @@ class Sipgate:
         timeout: float,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] | None = None,
     ) -> None:
         secret = token.get_secret_value()
         basic = base64.b64encode(f"{token_id}:{secret}".encode()).decode()
         self._secrets = (secret, basic)
         self._clock = clock
+        self._monotonic = monotonic or clock
         self._transport = Transport(base_url, token_id, secret, timeout)
-        self.clock_offset: float | None = None
+        self._ahead: float | None = None  # sipgate's clock, of the monotonic one
 
     def close(self) -> None:
         """Close the connections that are kept alive."""
@@ -145,6 +147,13 @@ class Sipgate:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def clock_offset(self) -> float | None:
+        """By how many seconds sipgate's clock is ahead of ``clock``; None until an answer told."""
+        if self._ahead is None:
+            return None
+        return self._ahead + self._monotonic() - self._clock()
 
     def submit(
         self,
@@ -300,7 +309,7 @@ class Sipgate:
         # Only what comes with a good answer is surely sipgate's clock, not some proxy's.
         at = _date(reply.headers.get("Date"))
         if reply.status == HTTPStatus.OK and at is not None:
-            self.clock_offset = at - self._clock()
+            self._ahead = at - self._monotonic()
 
     def _retry_after(self, reply: Reply) -> float | None:
         text = reply.headers.get("Retry-After", "").strip()
