@@ -81,6 +81,7 @@ class Disk:
             os.fsync(fd)
         except OSError as error:
             if error.errno == errno.EIO:
+                error.filename = str(path)  # fsync knows no name, and a person wants to
                 raise
         finally:
             os.close(fd)
