@@ -110,6 +110,8 @@ def test_a_disk_that_refuses_now_and_then_breaks_no_promise(
             tmp_path, simulator.base_url, inbox_settings=INBOX, sending_settings=SENDING
         ) as office,
     ):
+        office.start()  # the folders are there from now on
+        assert office.stop() == 0
         office.start(before=strace(CALLS[kind], f"error={error}", when, trace))
         for one in post:
             letters.drop(office.inbox, one)
