@@ -24,7 +24,7 @@ from faxdrop.lifecycle import (
     Taken,
     advance,
 )
-from faxdrop.reconcile import matches, window
+from faxdrop.reconcile import matches, slack_of, window
 from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable
 from faxdrop.spool import Spool
 
@@ -186,6 +186,7 @@ class Delivery:
                     owned=owned - {session_id} if session_id else owned,
                     clock_offset=offset,
                     normalise=self._normalise,
+                    slack=slack_of(self._policy.reconcile_for),
                 )
             sightings[job.job_id] = Sighting(
                 status,

@@ -139,6 +139,23 @@ def test_a_fax_by_hand_beside_one_whose_answer_was_lost(tmp_path: Path) -> None:
         assert_all_answered(staged)
 
 
+def test_a_fax_by_hand_just_like_a_lost_one_cannot_be_told_from_it(tmp_path: Path) -> None:
+    """Same line, number, length and minute: the history knows no difference, and the receipt says
+    that the fax was found there. It is the one case in which a fax is called sent that was not.
+    """
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        staged.simulator.script(["lose-before"])
+        by_hand = staged.simulator.enter_by_hand(PLAIN, pages=1)
+        staged.drop(PLAIN, "letter.pdf", pdfs.good())
+        world.until_done(hours=1.0)
+        [one] = world.sent
+        [attempt] = one.receipt.attempts
+        assert attempt.found_in_history
+        assert attempt.session_id == by_hand
+
+
 @pytest.mark.parametrize(
     ("number", "pages", "faxline"),
     [("+493023125131", 1, "f0"), (PLAIN, 2, "f0"), (PLAIN, 1, "f1")],
@@ -357,3 +374,19 @@ def test_thousands_of_hostile_runs_send_nothing_twice(
 ) -> None:
     """Thousands of runs: none sent twice, and the figures of how many outcomes stay unknown."""
     _measure(int(os.environ.get("FAXDROP_RUNS", "2000")), tmp_path, request)
+
+
+@pytest.mark.parametrize(("reconcile_for", "late"), [(20.0, 30.0), (60.0, 90.0), (600.0, 660.0)])
+def test_a_fax_that_shows_after_it_was_given_up_is_not_taken_for_the_next(
+    tmp_path: Path, reconcile_for: float, late: float
+) -> None:
+    """Of two letters to one number, the second is not said to be sent because the first was."""
+    with stage(tmp_path, late=late, reconcile_for=reconcile_for) as staged:
+        staged.world.start()
+        staged.simulator.script([None, "lose-before"])
+        staged.drop(LOST_LATE, "first.pdf", pdfs.good(text="first"))
+        staged.world.live(5.0)
+        staged.drop(LOST_LATE, "second.pdf", pdfs.good(text="second"))
+        staged.world.until_done(hours=2.0)
+        assert ends(staged.world) == [UNKNOWN, UNKNOWN]
+        assert len(staged.simulator.taken) == 1
