@@ -220,6 +220,7 @@ class Inbox:
             return []
         seen: set[Key] = set()
         candidates: list[tuple[int, Candidate]] = []
+        unsettled: list[int] = []  # when they were written, by the share's clock
         for entry, status in entries:
             if stat.S_ISDIR(status.st_mode):
                 if folder is not None:
@@ -230,11 +231,27 @@ class Inbox:
             key = Key(folder, entry.name)
             seen.add(key)
             candidate = self._look(key, Path(entry.path), status, now, closed=key in closed)
+            look = self._looks[key]
             if candidate:
                 candidates.append((status.st_mtime_ns, candidate))
+            elif not look.in_hands and look.looked < Rest.SETTLED:
+                unsettled.append(status.st_mtime_ns)
         self._forget_folder(folder, but=seen)
         candidates.sort(key=lambda found: (found[0], found[1].key.name))
-        return [candidate for _, candidate in candidates]
+        return self._in_order(candidates, min(unsettled, default=None))
+
+    def _in_order(
+        self, candidates: list[tuple[int, Candidate]], unsettled_since: int | None
+    ) -> list[Candidate]:
+        """Return candidates but those that would overtake a letter that has yet to settle."""
+        kept = []
+        for written, candidate in candidates:
+            overtakes = unsettled_since is not None and written > unsettled_since
+            if overtakes and candidate.rest is Rest.CLOSED:
+                self._looks[candidate.key].in_hands = False  # for no longer than ``settle``
+            else:
+                kept.append(candidate)
+        return kept
 
     def _look(
         self, key: Key, path: Path, status: os.stat_result, now: float, *, closed: bool

@@ -183,6 +183,41 @@ def test_the_oldest_comes_first_in_each_folder(inbox: Inbox) -> None:
     assert [candidate.key.name for candidate in found] == ["c.pdf", "a.pdf", "b.pdf"]
 
 
+def test_a_younger_file_does_not_overtake_one_that_has_yet_to_settle(inbox: Inbox) -> None:
+    """A letter that was closed waits, if not for long, for an older one that may be."""
+    for at, name in enumerate(("older.pdf", "younger.pdf")):
+        key = drop(inbox, name)
+        os.utime(inbox.root / "Amt" / name, (1_000_000 + at, 1_000_000 + at))
+    inbox.scan(START, everything=True)
+    inbox.notice(key, closed=True)
+    assert offered(inbox, 1, everything=False) == {}
+    assert inbox.next_due() == START + SETTLE
+    found = inbox.scan(START + SETTLE, everything=False)
+    assert [candidate.key.name for candidate in found] == ["older.pdf", "younger.pdf"]
+
+
+def test_a_file_that_is_still_growing_holds_nobody_up(inbox: Inbox) -> None:
+    """A scan of many pages that began long ago does not keep a letter that is done."""
+    for second in range(10):
+        drop(inbox, "growing.pdf", b"x" * second)
+        os.utime(inbox.root / "Amt" / "growing.pdf", (1_000_001 + second, 1_000_001 + second))
+        assert offered(inbox, second) == {}
+    key = drop(inbox, "letter.pdf")
+    os.utime(inbox.root / "Amt" / "letter.pdf", (1_000_009, 1_000_009))
+    inbox.notice(key, closed=True)
+    assert offered(inbox, 9.5, everything=False) == {"letter.pdf": Rest.CLOSED}
+
+
+def test_a_file_that_came_to_nothing_holds_nobody_up(inbox: Inbox) -> None:
+    """An upload that broke off, and rests, does not keep the letters after it."""
+    drop(inbox, "broken.pdf")
+    os.utime(inbox.root / "Amt" / "broken.pdf", (1_000_000, 1_000_000))
+    offered(inbox, 0)
+    assert offered(inbox, 3) == {"broken.pdf": Rest.SETTLED}
+    inbox.notice(drop(inbox, "letter.pdf"), closed=True)
+    assert offered(inbox, 4, everything=False) == {"letter.pdf": Rest.CLOSED}
+
+
 @pytest.mark.parametrize(
     "name",
     [
