@@ -140,9 +140,8 @@ def test_a_fax_by_hand_beside_one_whose_answer_was_lost(tmp_path: Path) -> None:
 
 
 def test_a_fax_by_hand_just_like_a_lost_one_cannot_be_told_from_it(tmp_path: Path) -> None:
-    """Same line, number, length and minute: the history knows no difference, and the receipt says
-    that the fax was found there. It is the one case in which a fax is called sent that was not.
-    """
+    """The history shows no difference: the receipt says that it was found there, and no more."""
+    # The one case in which a fax that was never taken can be called sent.
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()
