@@ -77,7 +77,7 @@ LIVES = (
         pdfs.good,
         (SENT,),
         script=("lose-before",),
-        sending={"resend_if_absent": True},
+        sending={"resend_if_absent": True, "attempts": 9},  # crashes cost some
     ),
     Life(
         "refused by sipgate",
