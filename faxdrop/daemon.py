@@ -245,6 +245,7 @@ class Daemon:
             self._tidy_at = now + _TIDY_EVERY
             with contextlib.suppress(OSError):
                 self._spool.forget_owned(self._clock.now() - OWNED_FOR)
+                self._dispatcher.tidy(self._spool.owned())
 
     # -- saying so --------------------------------------------------------------------------
 

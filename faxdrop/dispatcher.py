@@ -103,6 +103,12 @@ class Dispatcher:
             self._refused.pop(job_id, None)
             self._schedule.drop(job_id)
 
+    def tidy(self, owned: set[str]) -> None:
+        """Forget the session ids of jobs filed long ago: ``owned`` are those still remembered."""
+        self._owned = owned
+        for job in self._schedule.jobs.values():
+            self._own(job)
+
     def turn(self) -> None:
         """Start all the steps that may be taken now."""
         self._cancel()
