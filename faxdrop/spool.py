@@ -25,6 +25,7 @@ import json
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -249,7 +250,7 @@ class Spool:
         target = self.sent if job.state is State.SENT else self.failed
         self._ensure_folder(target)
         if job.folder is not None:
-            target /= job.folder
+            target = self._filing_folder(target, job.folder)
             self._ensure_folder(target)
         document = folder / DOCUMENT
         filed = self._filed(job, target)
@@ -294,7 +295,8 @@ class Spool:
     def find_filed(self, job: Job) -> Path | None:
         """Return where a job's document is filed, None if it is not (or was taken away)."""
         for top in (self.sent, self.failed):
-            filed = self._filed(job, top / job.folder if job.folder is not None else top)
+            target = top if job.folder is None else self._filing_folder(top, job.folder)
+            filed = self._filed(job, target)
             if filed is not None and os.path.lexists(filed):
                 return filed
         return None
@@ -449,12 +451,31 @@ class Spool:
 
     def _ensure_folder(self, path: Path, mode: int = 0o777) -> None:
         if not path.is_dir():
+            place = path
+            if path.parent == self.root and path != self.home:
+                # This way ends where our own folder is gone: should the root be unmounted at this
+                # moment, nothing is made on its empty mount point.
+                place = self.home / ".." / path.name
             try:
-                self._disk.make_folder(path, mode)
+                self._disk.make_folder(place, mode)
             except FileExistsError:
                 if not path.is_dir():
                     raise
             self._disk.sync_folder(path.parent)
+
+    def _filing_folder(self, top: Path, name: str) -> Path:
+        """Return the folder in sent/ or failed/ for a recipient folder's documents.
+
+        A file of that name, or a link that leads elsewhere, does not keep them from being filed, nor
+        take them out of the share: they go to ``name (2)`` then.
+        """
+        longest = _longest_name(top)
+        for number in count(1):
+            tail = f" ({number})" if number > 1 else ""
+            folder = top / (_cut(name, longest - len(tail)) + tail)
+            if not os.path.lexists(folder) or (folder.is_dir() and not folder.is_symlink()):
+                return folder
+        raise AssertionError("names never end")
 
     def _write_new(self, path: Path, data: bytes) -> None:
         fd = self._disk.open_new(path)
@@ -597,12 +618,10 @@ def _names(name: str, longest: int) -> Iterator[str]:
     stem, dot, suffix = name.rpartition(".")
     if not stem or len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
         stem, dot, suffix = name, "", ""
-    count = 1
-    while True:
-        tail = (f" ({count})" if count > 1 else "") + dot + suffix
+    for number in count(1):
+        tail = (f" ({number})" if number > 1 else "") + dot + suffix
         room = longest - len(os.fsencode(tail)) - len(RECEIPT_SUFFIX)
         yield _cut(stem, room) + tail
-        count += 1
 
 
 def _cut(text: str, room: int) -> str:

@@ -119,6 +119,51 @@ def test_a_claim_moves_the_document_beside_its_record(spool: Spool) -> None:
     assert list(spool.jobs()) == [job().model_copy(update={"claimed_at": _to_the_millisecond(NOW)})]
 
 
+def test_nothing_is_made_where_the_root_was_unmounted(spool: Spool, tmp_path: Path) -> None:
+    """A root that is gone between two looks leaves an empty mount point, and it stays empty."""
+    one = job(folder=None)
+    claim(spool, one)
+    root = tmp_path.with_name(f"{tmp_path.name} mounted elsewhere")
+    tmp_path.rename(root)
+    tmp_path.mkdir()
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: spool.make_inbox(None),
+        lambda: spool.make_inbox("Labor"),
+        lambda: spool.file_away(failed(one)),
+        lambda: spool.claim(spool.inbox / "letter.pdf", None, job(number=2)),
+        lambda: spool.write_status({}),
+    )
+    for step in steps:
+        with pytest.raises((OSError, GoneError)):
+            step()
+        assert list(tmp_path.iterdir()) == []
+    tmp_path.rmdir()
+    root.rename(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["a link elsewhere", "a dead link", "a file"])
+def test_what_stands_in_a_filing_folders_place_takes_nothing_out_of_the_share(
+    spool: Spool, tmp_path: Path, kind: str
+) -> None:
+    """A link or a file named like a recipient folder in failed/ is passed by, not followed."""
+    elsewhere = tmp_path.with_name(f"{tmp_path.name} elsewhere")
+    elsewhere.mkdir()
+    taken = spool.failed / "Labor"
+    match kind:
+        case "a link elsewhere":
+            taken.symlink_to(elsewhere)
+        case "a dead link":
+            taken.symlink_to(elsewhere / "nothing")
+        case _:
+            taken.write_bytes(b"a document that was filed here")
+    one = job()
+    claim(spool, one)
+    assert spool.file_away(failed(one)) == spool.failed / "Labor (2)" / "letter.pdf"
+    assert spool.find_filed(failed(one)) == spool.failed / "Labor (2)" / "letter.pdf"
+    assert list(elsewhere.iterdir()) == []
+    elsewhere.rmdir()
+
+
 def _to_the_millisecond(at: datetime) -> datetime:
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
