@@ -189,7 +189,7 @@ class Daemon:
         except Exception as error:  # noqa: BLE001  (whatever is wrong with it, the old one stays)
             log.warning("config.rejected", problems=str(error).splitlines())
         else:
-            if config.root != self._config.root:
+            if config.root != self._spool.root:
                 log.warning("config.root_ignored", advice="restart faxdrop to change the root")
             self._config = config
             self._checker.limits = limits_of(config)

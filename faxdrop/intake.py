@@ -111,7 +111,7 @@ class Intake:
             with _opened(self._spool.document(job)) as fd:
                 return self._check(job, fd)
         except UnsafeError as error:
-            return self._refused(job, error.reason, None)
+            return Refused(error.reason)
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -187,6 +187,8 @@ class Intake:
             raise RecipientError(
                 ReasonCode.RECIPIENT_UNKNOWN,
                 "The file lay directly in the inbox, so nobody knows whom to fax it to.",
+                "Put it into a folder in the inbox that is named after an address book entry or a "
+                "fax number, for instance +49 211 1234567.",
             )
         return self._book.resolve(job.folder)
 

@@ -342,8 +342,8 @@ _CANCELLED = Reason(
 _OUTCOME_UNKNOWN = Reason(
     code=ReasonCode.OUTCOME_UNKNOWN,
     message=(
-        "The connection to sipgate broke while the fax was handed over, and sipgate's history "
-        "does not show it. Whether it was sent is not known; it was not sent again."
+        "The fax was handed over, but sipgate's answer was lost or was no answer, and sipgate's "
+        "history does not show the fax. Whether it was sent is not known; it was not sent again."
     ),
     advice=(
         "Ask the recipient, or look into the sipgate account. If the fax did not arrive, put the "
@@ -354,8 +354,8 @@ _OUTCOME_UNKNOWN = Reason(
 _OUTCOME_AMBIGUOUS = Reason(
     code=ReasonCode.OUTCOME_UNKNOWN,
     message=(
-        "The connection to sipgate broke while the fax was handed over, and sipgate's history "
-        "shows more than one fax to this number at that time. Which one is this document is not "
+        "The fax was handed over, but sipgate's answer was lost or was no answer, and sipgate's "
+        "history shows other faxes to this number at that time. Which one is this document is not "
         "known; it was not sent again."
     ),
     advice=(
@@ -377,18 +377,24 @@ def _transmission_failed(tried: int) -> Reason:
 
 
 def _no_final_status(policy: Policy) -> Reason:
-    hours = policy.give_up_after / 3600
     return Reason(
         code=ReasonCode.NO_FINAL_STATUS,
         message=(
             "sipgate took the fax but did not say within "
-            f"{hours:g} hours whether it was delivered. It may still be."
+            f"{_in_words(policy.give_up_after)} whether it was delivered. It may still be."
         ),
         advice=(
             "Look into the sipgate account before anything else. Put the PDF into the inbox again "
             "only if sipgate shows that it was not sent."
         ),
     )
+
+
+def _in_words(seconds: float) -> str:
+    for unit, name in ((3600, "hours"), (60, "minutes")):
+        if seconds >= unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds:.3g} seconds"
 
 
 _Transition = Callable[[Job, Event, datetime, Policy], Job]

@@ -6,6 +6,7 @@ dialled inside the configured region. ``2024-03-15`` would be a number in Wupper
 reader; here it is none, for it lacks the leading 0.
 """
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -77,6 +78,7 @@ class AddressBook:
     def __init__(self, entries: Mapping[str, Entry], region: str, *, allow_premium: bool) -> None:
         self._region = region
         self._allow_premium = allow_premium
+        self._spelt = {name_key(name): name for name in entries}
         self._recipients = {
             name_key(name): Recipient(self._number(entry.number), entry.faxline)
             for name, entry in entries.items()
@@ -96,9 +98,15 @@ class AddressBook:
             raise RecipientError(
                 ReasonCode.RECIPIENT_UNKNOWN,
                 f"The folder {_quoted(folder)} names no recipient: it is not in the address book, "
-                "is no fax number, and does not end in an international number.",
+                "is no fax number, and does not end in an international number."
+                + self._meant(folder),
             )
         return Recipient(self._number(written))
+
+    def _meant(self, folder: str) -> str:
+        """Return a question where an entry has nearly the same name; never a guess that is used."""
+        near = difflib.get_close_matches(name_key(folder), self._spelt, n=1, cutoff=0.8)
+        return f" Did you mean {_quoted(self._spelt[near[0]])}?" if near else ""
 
     def _number(self, written: str) -> str:
         return number(written, self._region, allow_premium=self._allow_premium)

@@ -466,8 +466,8 @@ class Spool:
     def _filing_folder(self, top: Path, name: str) -> Path:
         """Return the folder in sent/ or failed/ for a recipient folder's documents.
 
-        A file of that name, or a link that leads elsewhere, does not keep them from being filed, nor
-        take them out of the share: they go to ``name (2)`` then.
+        A file of that name, or a link that leads elsewhere, neither keeps them from being filed
+        nor takes them out of the share: they go to ``name (2)`` then.
         """
         longest = _longest_name(top)
         for number in count(1):

@@ -247,3 +247,10 @@ def test_the_forms_of_a_name_share_one_key(name: str) -> None:
     """Both Unicode normal forms of a name are one name to the address book."""
     forms = {name_key(unicodedata.normalize(form, name)) for form in ("NFC", "NFD")}
     assert len(forms) == 1
+
+
+@pytest.mark.parametrize("folder", ["Dr Müller", "Dr. Mueller", "dr. müler"])
+def test_a_name_that_is_nearly_known_is_asked_about(folder: str) -> None:
+    """A slip in a name is refused, with the name that was probably meant."""
+    with pytest.raises(RecipientError, match=r"Did you mean .Dr\. Müller.\?"):
+        BOOK.resolve(folder)

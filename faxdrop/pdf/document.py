@@ -171,7 +171,7 @@ def _promising(loaded: _Loaded, limits: Limits) -> bytes:
             whole=loaded.ends,
         )
     if not data:
-        raise _not_a_pdf("The file is empty.")
+        raise _not_a_pdf("The file is empty.", "Save or scan the document again.")
     if wholeness.header_offset(data) is None:
         if not data.strip(b"\0"):
             raise _not_a_pdf("The file holds nothing but zeros.")
@@ -183,10 +183,10 @@ def _promising(loaded: _Loaded, limits: Limits) -> bytes:
     return data
 
 
-def _not_a_pdf(message: str) -> _RejectedError:
-    return _RejectedError(
-        ReasonCode.NOT_A_PDF, message, "Only PDFs can be faxed: print it to a PDF.", whole=False
-    )
+def _not_a_pdf(
+    message: str, advice: str = "Only PDFs can be faxed: print it to a PDF."
+) -> _RejectedError:
+    return _RejectedError(ReasonCode.NOT_A_PDF, message, advice, whole=False)
 
 
 @contextmanager
