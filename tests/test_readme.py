@@ -51,6 +51,12 @@ def test_the_example_is_a_receipt() -> None:
     assert shown.keys() == receipt.Receipt.model_fields.keys()
 
 
+def test_the_servers_configs_are_those_of_the_tests() -> None:
+    """What the README has Samba and vsftpd do is what the tests of them did."""
+    for name in ("smb.conf", "vsftpd.conf", "faxdrop-ftp.pam"):
+        assert (PROJECT / "tests" / "data" / name).read_text() in README
+
+
 def test_every_reason_is_explained() -> None:
     """The table of reasons has all of them, and no other."""
     table = README[README.index("| reason | what it means") :].split("\n\n", 1)[0]
