@@ -40,6 +40,7 @@ PRESENCE = 5.0  # seconds between looks whether the root is there
 STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
 OWNED_FOR = timedelta(days=7)  # how long session ids of filed jobs are remembered
 _TIDY_EVERY = 86400.0  # seconds
+_CONFIG = "The config"  # stands where a path does: the daemon is not told where its config lies
 _AFTER_A_FAULT = 1.0  # seconds before the loop goes on after a mistake of our own
 
 
@@ -76,6 +77,7 @@ class Daemon:
         self._stopping = False
         self._reload: Callable[[], Config] | None = None
         self._is_away = False
+        self._rejected = ""  # what is wrong with the config that was not taken
         self._news = True  # something may have changed that is not said yet
         self._said: dict[str, object] = {}
         self._say_at = self._feed_at = self._tidy_at = 0.0
@@ -187,8 +189,11 @@ class Daemon:
         try:
             config = load()
         except Exception as error:  # noqa: BLE001  (whatever is wrong with it, the old one stays)
-            log.warning("config.rejected", problems=str(error).splitlines())
+            lines = str(error).splitlines()
+            log.warning("config.rejected", problems=lines)
+            self._rejected = "; ".join(lines) or type(error).__name__
         else:
+            self._rejected = ""
             if config.root != self._spool.root:
                 log.warning("config.root_ignored", advice="restart faxdrop to change the root")
             self._config = config
@@ -270,6 +275,12 @@ class Daemon:
 
     def _standing(self) -> dict[str, object]:
         """Return what ``faxdrop status`` cannot see for itself."""
+        problems = {shown(path): words for path, words in sorted(self._reception.problems.items())}
+        if self._rejected:
+            problems[_CONFIG] = (
+                "was rejected when it was to be reloaded, so the one before stays in force: "
+                + shown(self._rejected)
+            )
         return {
             "format": "faxdrop-status/1",
             "faxdrop": __version__,
@@ -286,10 +297,16 @@ class Daemon:
                 }
                 for what, trouble in self._dispatcher.troubles.items()
             ],
-            "problems": [
-                {"path": shown(path), "problem": problem}
-                for path, problem in sorted(self._reception.problems.items())
+            "waiting": [
+                {
+                    "folder": None if key.folder is None else shown(key.folder),
+                    "name": shown(key.name),
+                    "words": words,
+                    "until": None if until is None else _utc(until),
+                }
+                for key, words, until in self._reception.waits()
             ],
+            "problems": [{"path": path, "problem": words} for path, words in problems.items()],
             "states": self._dispatcher.states,
         }
 

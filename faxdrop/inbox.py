@@ -7,12 +7,14 @@ our own monotonic clock, found the same size, time stamp and inode.
 
 import contextlib
 import fnmatch
+import heapq
 import os
 import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -62,6 +64,7 @@ _PASSED_OVER = (
 """Temporary, hidden and system files: left alone, however long they lie there."""
 
 _MOST_EVENTS = 20_000  # more than that at once: look at everything instead
+_JITTER = timedelta(seconds=2)  # by less than that, two looks at the clocks say the same
 _CLOSING = 0.1  # seconds; the kernel tells of a close a moment before the file is closed
 
 
@@ -106,6 +109,14 @@ class Candidate:
     is_second_look: bool = False  # it was still open at the first, right after its close
 
 
+class Waiting(NamedTuple):
+    """What a file in the inbox waits for, in plain words."""
+
+    key: Key
+    words: str
+    until: datetime | None = None  # when it fails if it does not change
+
+
 @dataclass
 class _Look:
     signature: Signature
@@ -114,6 +125,8 @@ class _Look:
     closed: bool = False
     looked: Rest = Rest.MOVING  # how much rest it had when it was opened last
     in_hands: bool = False  # a candidate that nobody has answered for yet
+    in_use: bool = False  # somebody had it open when it was opened last
+    fails_at: datetime | None = None  # by the wall clock, as it was said last
     closing_until: float | None = None  # monotonic: when what seemed closed is looked at again
 
 
@@ -137,7 +150,12 @@ class Inbox:
 
     def waiting_files(self, most: int) -> list[Key]:
         """Return some of them, for people."""
-        return sorted(self._looks, key=lambda key: (key.folder or "", key.name))[:most]
+        return sorted(self._looks, key=_by_place)[:most]
+
+    def waits(self, most: int, now: float, wall: datetime) -> list[Waiting]:
+        """Return what some of the files wait for; while nothing happens, the answer is the same."""
+        keys = heapq.nsmallest(most, self._looks, key=_by_place)
+        return [self._waits(key, self._looks[key], now, wall) for key in keys]
 
     def notice(self, key: Key, *, closed: bool) -> None:
         """Hear of an event: something happened to a file, or to a folder (an empty name)."""
@@ -188,6 +206,7 @@ class Inbox:
         if look is None:
             return
         look.in_hands = False
+        look.in_use = again and look.signature == candidate.signature
         if look.signature != candidate.signature:
             if look.closed:  # written anew and closed, while the older one was looked at
                 look.closing_until = now
@@ -264,6 +283,7 @@ class Inbox:
             look.signature, look.since = signature, now
             look.is_regular = stat.S_ISREG(status.st_mode)
             look.closed, look.looked, look.closing_until = False, Rest.MOVING, None
+            look.in_use = False
         is_second_look = look.closing_until is not None and now >= look.closing_until
         if closed or is_second_look:
             look.closed, look.closing_until = True, None
@@ -286,6 +306,33 @@ class Inbox:
             return Rest.SETTLED
         return Rest.CLOSED if look.closed else Rest.MOVING
 
+    def _waits(self, key: Key, look: _Look, now: float, wall: datetime) -> Waiting:
+        if look.looked is Rest.OVERDUE:  # it changed while it was opened
+            return Waiting(key, "still changing")
+        if look.in_use:
+            return Waiting(key, "somebody still has it open")
+        if look.looked is Rest.SETTLED:
+            until = self._fails_at(look, now, wall)
+            at = until.astimezone()
+            day = "" if at.date() == wall.astimezone().date() else f"{at:%Y-%m-%d} "
+            words = (
+                f"cannot be read as a whole PDF yet, and fails at {day}{at:%H:%M} "
+                "if it does not change"
+            )
+            return Waiting(key, words, until)
+        if look.in_hands:
+            return Waiting(key, "about to be taken")
+        settle = f"{self.settings.settle:g} s"
+        return Waiting(key, f"just arrived or still changing: it must be at rest for {settle}")
+
+    def _fails_at(self, look: _Look, now: float, wall: datetime) -> datetime:
+        """Return when a file's patience ends; the same instant until a clock is set anew."""
+        left = timedelta(seconds=look.since + self.settings.patience - now)
+        fails_at = (wall + left).replace(microsecond=0)
+        if look.fails_at is None or abs(fails_at - look.fails_at) > _JITTER:
+            look.fails_at = fails_at
+        return look.fails_at
+
     def _due(self) -> Iterator[tuple[Key, float]]:
         for key, look in self._looks.items():
             if look.in_hands or look.looked is Rest.OVERDUE:
@@ -301,6 +348,10 @@ class Inbox:
         for key, look in list(self._looks.items()):
             if key.folder == folder and key not in but and not look.in_hands:
                 del self._looks[key]
+
+
+def _by_place(key: Key) -> tuple[str, str]:
+    return key.folder or "", key.name
 
 
 def _entries(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:

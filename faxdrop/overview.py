@@ -15,7 +15,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ValidationError
 
 from faxdrop.inbox import Inbox
-from faxdrop.job import Instant, Job, Record, State, shown
+from faxdrop.job import ON_ITS_WAY, Instant, Job, Record, State, shown
+from faxdrop.schedule import SLOW
 from faxdrop.settings import InboxSettings
 from faxdrop.spool import Spool
 
@@ -39,6 +40,15 @@ class Wrong(Record):
     problem: str
 
 
+class Waits(BaseModel):
+    """What a file in the inbox waits for, in the daemon's words."""
+
+    folder: str | None
+    name: str
+    words: str
+    until: Instant | None = None
+
+
 class LastWords(BaseModel):
     """What the daemon wrote down last; fields of a newer one are passed over."""
 
@@ -48,6 +58,7 @@ class LastWords(BaseModel):
     watching: bool = True
     holds: tuple[Held, ...] = ()
     problems: tuple[Wrong, ...] = ()
+    waiting: tuple[Waits, ...] = ()  # the first ones only
 
 
 class Document(Record):
@@ -62,6 +73,7 @@ class Document(Record):
     since: Instant | None  # when the state began; of a file in the inbox, when it was written
     attempts: int  # submissions that sipgate took, or may have taken
     next_attempt_at: Instant | None  # None: as soon as possible, or never
+    fails_at: Instant | None  # of a file in the inbox that is no whole PDF: if it does not change
     session_id: str | None  # sipgate's, of the latest attempt
     sipgate_status: str | None  # the latest that sipgate said
     cancelled: bool
@@ -76,6 +88,7 @@ class Overview(Record):
     pid: int | None
     started_at: Instant | None
     watching: bool  # events tell the daemon of new files at once
+    inbox_is_there: bool
     holds: tuple[Held, ...]
     problems: tuple[Wrong, ...]
     corrupt: int  # records that could not be read; they lie in corrupt_folder
@@ -91,12 +104,22 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
     inbox = Inbox(spool.inbox, settings)
     jobs = sorted(_jobs(spool), key=lambda job: (job.claimed_at, job.job_id))
     holds = {hold.what for hold in words.holds}
+    lines = _on_the_lines(jobs)
     documents = [
-        *(of_job(job, now, running=running, holds=holds) for job in jobs),
-        *_waiting(inbox, running=running),
+        *(
+            of_job(job, now, running=running, holds=holds, ahead=lines.get(job.number or ""))
+            for job in jobs
+        ),
+        *_waiting(inbox, words.waiting, running=running),
     ]
+    is_there = spool.inbox.is_dir()
     counts = Counter(document.state for document in documents)
     problems = inbox.problems | {wrong.path: wrong.problem for wrong in words.problems}
+    if not is_there:
+        problems[str(spool.inbox)] = (
+            "is not there, so nothing can be dropped: faxdrop makes it "
+            + ("again at its next look" if running else "when it starts")
+        )
     return Overview(
         format=OVERVIEW_FORMAT,
         root=shown(str(spool.root)),
@@ -104,6 +127,7 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
         pid=words.pid,
         started_at=words.started_at,
         watching=words.watching,
+        inbox_is_there=is_there,
         holds=words.holds,
         problems=tuple(
             Wrong(path=shown(path), problem=problem) for path, problem in sorted(problems.items())
@@ -115,8 +139,18 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
     )
 
 
-def of_job(job: Job, now: datetime, *, running: bool, holds: Iterable[str] = ()) -> Document:
-    """Return what there is to say about a job. ``holds``: what the daemon says is held."""
+def of_job(
+    job: Job,
+    now: datetime,
+    *,
+    running: bool,
+    holds: Iterable[str] = (),
+    ahead: Job | None = None,
+) -> Document:
+    """Return what there is to say about a job.
+
+    ``holds``: what the daemon says is held; ``ahead``: the job that keeps others from its number.
+    """
     attempt = job.attempt
     statuses = attempt.statuses if attempt else ()
     waits = job.due_at is not None and job.due_at > now
@@ -126,28 +160,31 @@ def of_job(job: Job, now: datetime, *, running: bool, holds: Iterable[str] = ())
         name=shown(job.name),
         number=job.number,
         state=job.state.value,
-        words=plain_state(job, now, running=running, held=bool({*holds})),
+        words=plain_state(job, now, running=running, held=bool({*holds}), ahead=ahead),
         since=_since(job),
         attempts=len(job.attempts),
         next_attempt_at=job.due_at if waits else None,
+        fails_at=None,
         session_id=attempt.session_id if attempt else None,
         sipgate_status=statuses[-1].status if statuses else None,
         cancelled=job.cancelled,
     )
 
 
-def plain_state(job: Job, now: datetime, *, running: bool, held: bool) -> str:
+def plain_state(
+    job: Job, now: datetime, *, running: bool, held: bool, ahead: Job | None = None
+) -> str:
     """Say in plain words where a job is in its life."""
-    words = _plain_state(job, now, running=running, held=held)
+    words = _plain_state(job, now, running=running, held=held, ahead=ahead)
     if job.cancelled and job.state not in (State.SENT, State.FAILED):
         words += "; cancelled: no further attempt"
     return words
 
 
-def _plain_state(job: Job, now: datetime, *, running: bool, held: bool) -> str:
+def _plain_state(job: Job, now: datetime, *, running: bool, held: bool, ahead: Job | None) -> str:
     match job.state:
         case State.QUEUED:
-            words = _in_the_queue(job, now, running=running, held=held)
+            words = _in_the_queue(job, now, running=running, held=held, ahead=ahead)
         case State.SUBMITTING if running:
             words = "being handed over to sipgate"
         case State.SUBMITTING | State.UNKNOWN:
@@ -161,12 +198,32 @@ def _plain_state(job: Job, now: datetime, *, running: bool, held: bool) -> str:
     return words
 
 
-def _in_the_queue(job: Job, now: datetime, *, running: bool, held: bool) -> str:
+def _in_the_queue(job: Job, now: datetime, *, running: bool, held: bool, ahead: Job | None) -> str:
     if job.attempts and job.due_at is not None and job.due_at > now:
         return f"attempt {len(job.attempts)} failed, waiting for the next"
     if not running:
         return "waiting for faxdrop to run"
-    return "held, for the reason above" if held else "waiting for its turn"
+    if held:
+        return "held, for the reason above"
+    if ahead is None or ahead.attempt is None:
+        return "waiting for its turn"
+    at, today = ahead.attempt.submitted_at.astimezone(), now.astimezone().date()
+    since = f"{at:%H:%M}" if at.date() == today else f"{at:%Y-%m-%d %H:%M}"
+    return f"waits for {shown(ahead.name)} to the same number, on its way since {since}"
+
+
+def _on_the_lines(jobs: Iterable[Job]) -> dict[str, Job]:
+    """Return which job keeps others from its number: the one that was submitted first."""
+    lines: dict[str, Job] = {}
+    on_their_way = [
+        (job.attempt.submitted_at, job.job_id, job)
+        for job in jobs
+        if job.state in ON_ITS_WAY and job.attempt and job.attempt.waited < SLOW
+    ]
+    for _, _, job in sorted(on_their_way, key=lambda one: one[:2]):
+        if job.number is not None:
+            lines.setdefault(job.number, job)
+    return lines
 
 
 def _at_sipgate(job: Job) -> str:
@@ -201,21 +258,26 @@ def _corrupt(spool: Spool) -> int:
     return 0
 
 
-def _waiting(inbox: Inbox, *, running: bool) -> Iterator[Document]:
+def _waiting(inbox: Inbox, said: Iterable[Waits], *, running: bool) -> Iterator[Document]:
+    known = {(waits.folder, waits.name): waits for waits in said}
     with suppress(FileNotFoundError):
         inbox.scan(0.0, everything=True)
     for key in inbox.waiting_files(most=inbox.waiting):
         path = inbox.root / (key.folder or "") / key.name
+        folder, name = None if key.folder is None else shown(key.folder), shown(key.name)
+        waits = known.get((folder, name))
+        words = waits.words if waits else "in the inbox, not taken yet"
         yield Document(
             job=None,
-            folder=None if key.folder is None else shown(key.folder),
-            name=shown(key.name),
+            folder=folder,
+            name=name,
             number=None,
             state=INBOX,
-            words="in the inbox, not taken yet" if running else "waiting for faxdrop to run",
+            words=words if running else "faxdrop is not running",
             since=_written_at(path),
             attempts=0,
             next_attempt_at=None,
+            fails_at=waits.until if waits else None,
             session_id=None,
             sipgate_status=None,
             cancelled=False,

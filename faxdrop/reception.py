@@ -16,7 +16,7 @@ from faxdrop import mounts
 from faxdrop.clock import Clock
 from faxdrop.delivery import Delivery, UnrecordedError
 from faxdrop.dispatcher import Dispatcher, Parts, decided
-from faxdrop.inbox import Candidate, Inbox, Key, Watcher
+from faxdrop.inbox import Candidate, Inbox, Key, Waiting, Watcher
 from faxdrop.intake import Intake, NotYet
 from faxdrop.job import Job, shown
 from faxdrop.spool import GoneError, Spool
@@ -25,6 +25,7 @@ from faxdrop.steps import Ended, Steps
 log = structlog.stdlib.get_logger(__name__)
 
 DEAF_RESCAN = 3.0  # seconds between scans where events do not tell everything
+MOST_SAID = 200  # files of which it is said what they wait for
 _DISK_PAUSE = 5.0  # seconds without a scan after the disk refused one, or a claim
 
 
@@ -73,6 +74,12 @@ class Reception:
     def waiting(self) -> int:
         """How many files are in the inbox that are not claimed yet."""
         return self._inbox.waiting
+
+    def waits(self) -> list[Waiting]:
+        """Return what the files wait for that are not claimed yet; of the first ones only."""
+        files = self._inbox.waits(MOST_SAID, self._clock.monotonic(), self._clock.now())
+        words = "could not be taken, since the disk refused it: it is tried again"
+        return [Waiting(file.key, words) if file.key in self._refused else file for file in files]
 
     @property
     def problems(self) -> dict[str, str]:

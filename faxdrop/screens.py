@@ -42,7 +42,8 @@ def status(overview: Overview, now: datetime, *, everything: bool) -> Renderable
     parts: list[RenderableType] = [_running(overview, now), *_in_the_way(overview, now)]
     documents = overview.documents
     if not documents:
-        return Group(*parts, Text("Nothing is in the inbox or on its way."))
+        where = "in the inbox or " if overview.inbox_is_there else ""
+        return Group(*parts, Text(f"Nothing is {where}on its way."))
     counts = [
         f"{number} {_STATE_WORDS[state]}" for state, number in overview.counts.items() if number
     ]
@@ -119,7 +120,7 @@ def _in_the_way(overview: Overview, now: datetime) -> Iterable[Text]:
             + " It is tried again by itself; no document is lost or fails for it.",
         )
     for wrong in overview.problems:
-        yield Text.assemble(("LOOK", "bold yellow"), f" {plain(wrong.path)} {wrong.problem}")
+        yield Text.assemble(("LOOK", "bold yellow"), f" {plain(wrong.path)} {plain(wrong.problem)}")
     if overview.corrupt:
         yield Text.assemble(
             ("LOOK", "bold yellow"),

@@ -3,6 +3,7 @@
 import os
 import socket
 import unicodedata
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from faxdrop.settings import InboxSettings
 
 SETTLE, PATIENCE = 3.0, 300.0
 START = 1000.0  # the monotonic instant at which each test begins
+WALL = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)  # what a clock on the wall shows then
 
 
 @pytest.fixture
@@ -44,6 +46,12 @@ def offered(inbox: Inbox, after: float, *, everything: bool = True) -> dict[str,
     for candidate in found:
         inbox.not_yet(candidate, START + after)
     return {candidate.key.name: candidate.rest for candidate in found}
+
+
+def words_of(inbox: Inbox, after: float) -> str:
+    """Return what the one file waits for, so many seconds after the start."""
+    (file,) = inbox.waits(10, START + after, WALL + timedelta(seconds=after))
+    return file.words
 
 
 # -- rest -----------------------------------------------------------------------------------
@@ -436,3 +444,60 @@ def test_a_candidate_says_what_it_is(inbox: Inbox) -> None:
     assert isinstance(candidate, Candidate)
     assert candidate.signature == (5, status.st_mtime_ns, status.st_ino)
     assert candidate.is_regular
+
+
+# -- what people are told -------------------------------------------------------------------
+
+
+def test_it_is_said_what_a_file_waits_for(inbox: Inbox) -> None:
+    """A file settles, is taken up, and is waited for until its patience ends, in plain words."""
+    drop(inbox, "scan.pdf")
+    inbox.scan(START, everything=True)
+    settling = "just arrived or still changing: it must be at rest for 3 s"
+    assert words_of(inbox, 0) == words_of(inbox, 2.9) == settling
+    (candidate,) = inbox.scan(START + 3, everything=True)
+    assert words_of(inbox, 3) == "about to be taken"
+    inbox.not_yet(candidate, START + 3)
+    at = (WALL + timedelta(seconds=PATIENCE)).astimezone()
+    assert words_of(inbox, 3) == (
+        f"cannot be read as a whole PDF yet, and fails at {at:%H:%M} if it does not change"
+    )
+    drop(inbox, "scan.pdf", b"%PDF- and more")
+    inbox.scan(START + 4, everything=True)
+    assert words_of(inbox, 4) == settling
+
+
+def test_a_file_in_use_says_so_until_it_is_let_go(inbox: Inbox) -> None:
+    """While somebody has a file open, each look at it leads to the same words."""
+    drop(inbox, "scan.pdf")
+    inbox.scan(START, everything=True)
+    for after in (3, 6, 9):
+        (candidate,) = inbox.scan(START + after, everything=True)
+        if after > 3:
+            assert words_of(inbox, after) == "somebody still has it open"
+        inbox.not_yet(candidate, START + after, again=True)
+        assert words_of(inbox, after) == "somebody still has it open"
+    (candidate,) = inbox.scan(START + 12, everything=True)
+    inbox.not_yet(candidate, START + 12)
+    assert "whole PDF" in words_of(inbox, 12)
+
+
+def test_the_instant_of_failure_stands_still(inbox: Inbox) -> None:
+    """It does not tremble with the clocks, and follows a wall clock that is set anew."""
+    drop(inbox, "scan.pdf")
+    offered(inbox, 0)
+    offered(inbox, 3)
+    said = {
+        inbox.waits(10, START + after, WALL + timedelta(seconds=after + tremble))[0].until
+        for after, tremble in ((3.0, 0.0), (20.3, -0.01), (70.9, 0.9), (200.0, -0.6))
+    }
+    assert said == {WALL + timedelta(seconds=PATIENCE)}
+    (file,) = inbox.waits(10, START + 210, WALL + timedelta(days=1, seconds=210))
+    assert file.until == WALL + timedelta(days=1, seconds=PATIENCE)
+
+
+def test_only_some_of_many_are_told_of(inbox: Inbox) -> None:
+    """The first ones by folder and name are told of, as many as are wanted."""
+    keys = [drop(inbox, f"{number:02}.pdf") for number in range(20)]
+    inbox.scan(START, everything=True)
+    assert [file.key for file in inbox.waits(5, START, WALL)] == keys[:5]

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from faxdrop import overview, screens
-from faxdrop.job import FINAL, Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.job import FINAL, Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen, shown
 from faxdrop.overview import Overview, look, of_job
 from faxdrop.receipt import to_bytes
 from faxdrop.settings import InboxSettings
@@ -66,6 +67,17 @@ def in_spool(root: Path, *jobs: Job) -> Spool:
 def looked(spool: Spool) -> Overview:
     """Look at a spool now."""
     return look(spool, InboxSettings(), NOW)
+
+
+@contextmanager
+def a_daemon_at(root: Path) -> Iterator[None]:
+    """Hold a root's lock, as a daemon does."""
+    daemon = Spool(root)
+    daemon.open()
+    try:
+        yield
+    finally:
+        daemon.close()
 
 
 def text_of(seen: Overview, *, everything: bool = False, width: int = 100) -> str:
@@ -189,6 +201,7 @@ def test_json_has_a_stable_shape(tmp_path: Path) -> None:
         "pid",
         "started_at",
         "watching",
+        "inbox_is_there",
         "holds",
         "problems",
         "corrupt",
@@ -233,11 +246,72 @@ def test_nothing_changes(tmp_path: Path) -> None:
 
 
 def test_a_root_where_no_daemon_ever_ran(tmp_path: Path) -> None:
-    """An empty root has nothing to show, and that is no error."""
+    """An empty root has nothing to show but that the inbox is missing, and that is no error."""
     seen = looked(Spool(tmp_path))
     assert seen.documents == ()
     assert not seen.running
+    assert not seen.inbox_is_there
+    text = text_of(seen, width=300)
+    assert f"{tmp_path}/inbox is not there" in text
+    assert "faxdrop makes it when it starts" in text
+    assert "Nothing is on its way." in text
+
+
+def test_an_empty_inbox(tmp_path: Path) -> None:
+    """An inbox that is there and empty is said to be so, and is no problem."""
+    seen = looked(in_spool(tmp_path))
+    assert seen.problems == ()
     assert "Nothing is in the inbox or on its way." in text_of(seen)
+
+
+def test_a_missing_inbox_while_the_daemon_runs(tmp_path: Path) -> None:
+    """While somebody has moved the inbox away, the screen does not claim that it is empty."""
+    spool = in_spool(tmp_path)
+    with a_daemon_at(tmp_path):
+        (tmp_path / "inbox").rmdir()
+        text = text_of(looked(spool), width=300)
+    assert f"LOOK {tmp_path}/inbox is not there" in text
+    assert "makes it again at its next look" in text
+    assert "in the inbox" not in text
+
+
+def test_what_a_file_waits_for(tmp_path: Path) -> None:
+    """What the daemon says of a file is shown, whatever its name; without a daemon it is not."""
+    spool = in_spool(tmp_path)
+    odd = os.fsdecode(b"\xff.pdf")
+    for name in (odd, "new.pdf"):
+        (tmp_path / "inbox" / name).touch()
+    waits = {"folder": None, "name": shown(odd), "words": "it fails", "until": NOW.isoformat()}
+    spool.write_status({"waiting": [waits]})
+    with a_daemon_at(tmp_path):
+        seen = looked(spool)
+    assert {one.name: (one.words, one.fails_at) for one in seen.documents} == {
+        shown(odd): ("it fails", NOW),
+        "new.pdf": ("in the inbox, not taken yet", None),
+    }
+    assert "it fails" in text_of(seen)
+    data = seen.model_dump(mode="json")
+    jsonschema.validate(data, overview.schema())
+    assert {one.words for one in looked(spool).documents} == {"faxdrop is not running"}
+
+
+def test_a_letter_behind_another(tmp_path: Path) -> None:
+    """What waits for another fax to the same number names it; what is free or slow blocks not."""
+    ahead = job_in(State.ACCEPTED, job_id="a", name="first.pdf", attempts=(attempt("SENDING"),))
+    slow = job_in(
+        State.ACCEPTED, job_id="b", number="+493023125031", attempts=(attempt(waited=1800.0),)
+    )
+    behind = [
+        job_in(State.QUEUED, job_id="c"),
+        job_in(State.QUEUED, job_id="d", number="+493023125031"),
+        job_in(State.QUEUED, job_id="e", number=None, faxline=None, document=None),
+    ]
+    spool = in_spool(tmp_path, ahead, slow, *behind)
+    with a_daemon_at(tmp_path):
+        words = {one.job: one.words for one in looked(spool).documents}
+    since = (EARLIER + timedelta(minutes=1)).astimezone()
+    assert words["c"] == (f"waits for first.pdf to the same number, on its way since {since:%H:%M}")
+    assert words["d"] == words["e"] == "waiting for its turn"
 
 
 def test_what_holds(tmp_path: Path) -> None:
@@ -324,8 +398,8 @@ def test_names_steer_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / "inbox" / name).touch()
     text = text_of(looked(spool))
     assert "\x1b" not in text
-    shown = {"\x1b[31mred.pdf": r"\x1b[31mred.pdf", "two\nlines.pdf": r"two\nlines.pdf"}
-    assert shown.get(name, os.fsencode(name).decode("utf-8", "backslashreplace")) in text
+    escaped = {"\x1b[31mred.pdf": r"\x1b[31mred.pdf", "two\nlines.pdf": r"two\nlines.pdf"}
+    assert escaped.get(name, os.fsencode(name).decode("utf-8", "backslashreplace")) in text
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
