@@ -15,8 +15,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from faxdrop import mounts, specimen
+from faxdrop import credentials, mounts, specimen
 from faxdrop.checker import Checker
+from faxdrop.config import command
 from faxdrop.daemon import limits_of
 from faxdrop.inbox import is_passed_over
 from faxdrop.job import Record, shown
@@ -112,16 +113,20 @@ def kept_out(root: Path) -> tuple[str, str] | None:
     return None
 
 
-def folders(config: Config, spool: Spool) -> Iterator[Finding]:
-    """Look at everything on disk: to be called with the rights of the daemon."""
-    yield from _config(config)
+def folders(config: Config, spool: Spool, config_path: Path | None = None) -> Iterator[Finding]:
+    """Look at everything on disk: to be called with the rights of the daemon.
+
+    ``config_path`` is where the config was read from, perhaps with more rights.
+    """
+    closed = [] if config_path is None else list(_closed(config, config_path.absolute()))
+    yield from closed or _config(config)
     if (why := kept_out(config.root)) is not None:
         yield _wrong("root", *why)
     else:
         yield from _moves(spool)
         yield from _space(config.root)
         yield from _events(spool)
-        yield from _daemon(spool)
+        yield from _daemon(spool, config_path)
     yield from _documents(config)
     yield from _recipients(config, spool)
 
@@ -158,6 +163,34 @@ def _config(config: Config) -> Iterator[Finding]:
         yield _ok("config", "Everything in it is right.")
     for warning in config.warnings:
         yield _note("config", warning)
+
+
+def _closed(config: Config, path: Path) -> Iterator[Finding]:
+    """Open what the daemon has to read at its start: root has read it, which proves nothing."""
+    for file in (path, path.parent / ".env"):
+        try:
+            os.close(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            continue  # a .env need not be
+        except OSError as error:
+            user = name_of(os.geteuid())
+            closed = [
+                folder
+                for folder in reversed(file.parents)
+                if not os.access(folder, os.X_OK, effective_ids=True)
+            ]
+            if closed:
+                yield _wrong(
+                    "config",
+                    f"{user} cannot read {file}, for it may not enter {closed[0]}.",
+                    f"Let {user} enter it, or keep the config elsewhere, such as in /etc/faxdrop.",
+                )
+                return
+            yield _wrong(
+                "config",
+                f"{user} cannot read {file}: {error.strerror}.",
+                credentials.permitting(file, config.root, secret=file != path),
+            )
 
 
 def _moves(spool: Spool) -> Iterator[Finding]:
@@ -239,12 +272,12 @@ def _events(spool: Spool) -> Iterator[Finding]:
         )
 
 
-def _daemon(spool: Spool) -> Iterator[Finding]:
+def _daemon(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
     if not spool.is_locked():
         yield _note(
             "daemon",
             "faxdrop is not running.",
-            "Start it: systemctl start faxdrop, or faxdrop run.",
+            f"Start it: systemctl start faxdrop, or {command('run', config_path)}.",
         )
         return
     words: LastWords = last_words(spool)

@@ -15,11 +15,18 @@ import structlog
 
 from faxdrop import __version__, cli_setup, logs, orders, overview, receipt, screens, service
 from faxdrop import check as check_
-from faxdrop.config import DEFAULT_PATH, ConfigError, load
+from faxdrop.config import DEFAULT_PATH, ConfigError, command, load, load_what_is_right
 from faxdrop.init import InitError
 from faxdrop.job import shown
-from faxdrop.orders import Answered, Cancellation, OrderError, PerhapsSentError
+from faxdrop.orders import (
+    Answered,
+    Cancellation,
+    OrderError,
+    PerhapsSentError,
+    UnknownJobError,
+)
 from faxdrop.ownership import acting_as_owner
+from faxdrop.problems import NoConfigError
 from faxdrop.settings import Config
 from faxdrop.simulator import Simulator
 from faxdrop.spool import Spool, SpoolError
@@ -38,6 +45,9 @@ class _Commands(click.Group):
         status = 1
         try:
             return super().invoke(ctx)
+        except NoConfigError as error:
+            click.echo(f"faxdrop: {error}", err=True)
+            status = EX_CONFIG
         except ConfigError as error:
             click.echo("faxdrop: the settings are wrong:", err=True)
             for line in str(error).splitlines():
@@ -183,7 +193,8 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
             else:
                 click.echo(f"Back in the inbox: {name_of_file(target)}")
         if failures < len(files) and not spool.is_locked():
-            click.echo("faxdrop is not running: it is faxed when it does (faxdrop run).")
+            start = command("run", config_path)
+            click.echo(f"faxdrop is not running: it is faxed when it does ({start}).")
     if failures:
         raise SystemExit(1)
 
@@ -212,17 +223,18 @@ def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
                 answered = orders.cancel(
                     spool, job_id, config.sending, now=datetime.now(UTC), pause=_patience()
                 )
-            except OrderError as error:
+            except UnknownJobError as error:
                 failures += 1
-                click.echo(f"faxdrop: {error}", err=True)
+                ids = command("status", config_path)
+                click.echo(f"faxdrop: {error} The ids stand in: {ids}", err=True)
             else:
-                click.echo(_cancelled(answered))
+                click.echo(_cancelled(answered, config_path))
                 failures += answered.what is Cancellation.TOO_LATE
     if failures:
         raise SystemExit(1)
 
 
-def _cancelled(answered: Answered) -> str:
+def _cancelled(answered: Answered, config_path: Path) -> str:
     """Say what a cancellation came to."""
     job = answered.job
     what = screens.plain(shown(job.name))
@@ -241,7 +253,7 @@ def _cancelled(answered: Answered) -> str:
         case Cancellation.ASKED:
             return (
                 f"{what} is in faxdrop's hands at this moment; it is cancelled as soon as they are "
-                "free. What became of it: faxdrop status"
+                f"free. What became of it: {command('status', config_path)}"
             )
         case Cancellation.TOO_LATE:
             return f"Too late: {what} has come to its end.{where}"
@@ -266,8 +278,18 @@ def receipt_schema() -> None:
 
 
 def _without_secrets(config_path: Path) -> Config:
-    """Load the config for a command that never talks to sipgate: no token is needed."""
-    return load(config_path, os.environ, simulate=True)
+    """Load the config for a command that never talks to sipgate: no token is needed.
+
+    What is wrong in it is said and no obstacle: the daemon may run with what stood there before.
+    """
+    config, problems = load_what_is_right(config_path)
+    if problems:
+        click.echo(
+            "faxdrop: the config has problems (a daemon that runs keeps its old one):", err=True
+        )
+        for line in str(ConfigError(problems)).splitlines():
+            click.echo(f"  {line}", err=True)
+    return config
 
 
 @contextlib.contextmanager

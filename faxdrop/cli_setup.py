@@ -24,7 +24,7 @@ from faxdrop import demo as demo_
 from faxdrop import init as init_
 from faxdrop import screens, service
 from faxdrop.check import Report
-from faxdrop.config import ConfigError, load
+from faxdrop.config import ConfigError, command, load
 from faxdrop.demo import Demo, Row
 from faxdrop.ownership import acting_as_owner
 from faxdrop.recipient import RecipientError
@@ -177,7 +177,18 @@ def init(  # noqa: PLR0913 - each is an option of its own
     if os.path.lexists(config_path):
         raise init_.already(config_path)
     belongs_to = init_.owner_called(owner)
-    found = init_.stored(config_path, service=service) or {
+    found = init_.stored(config_path, service=service)
+    asked = {
+        "the id of a sipgate token": found or token_id,
+        "the token": found or token_file or os.environ.get("TOKEN"),
+        "a folder": root,
+        "a first recipient": recipient,
+        "their fax number": number,
+        "the fax line that sends": faxline,
+    }
+    if left := [what for what, said in asked.items() if not said]:
+        click.echo(_foreword(left, config_path))
+    found = found or {
         "TOKEN_ID": token_id or click.prompt("Token id (token-...)"),
         "TOKEN": _token(token_file),
     }
@@ -196,7 +207,18 @@ def init(  # noqa: PLR0913 - each is an option of its own
     for path in init_.write(config_path, answers, belongs_to, service=service):
         click.echo(f"Made {name_of_file(path)}")
     click.echo()
-    _tell(_checked(load(config_path, {**os.environ, **found}), simulate=False), as_json=False)
+    config = load(config_path, {**os.environ, **found})
+    _tell(_checked(config, config_path, simulate=False), as_json=False)
+
+
+def _foreword(left: list[str], config_path: Path) -> str:
+    """Say what the dialogue will ask for, and where one gets that."""
+    first = ", ".join(left[:-1])
+    return (
+        f"This asks for {first}{' and ' if first else ''}{left[-1]}. Tokens are made at "
+        "https://app.sipgate.com/personal-access-token; "
+        f"`{command('run --simulate', config_path)}` needs none."
+    )
 
 
 def _token(file: TextIO | None) -> str:
@@ -256,7 +278,7 @@ def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
             if as_json:
                 click.echo(check_.report_of_config(error).model_dump_json(indent=2))
             raise
-        report = _checked(config, simulate=simulate)
+        report = _checked(config, config_path, simulate=simulate)
     _tell(report, as_json=as_json)
 
 
@@ -270,9 +292,9 @@ def _tell(report: Report, *, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _checked(config: Config, *, simulate: bool) -> Report:
+def _checked(config: Config, config_path: Path, *, simulate: bool) -> Report:
     with acting_as_owner(config.root) as user:
-        findings = list(check_.folders(config, Spool(config.root)))
+        findings = list(check_.folders(config, Spool(config.root), config_path))
     with make_sipgate(config) as sipgate:
         findings += check_.account(config, sipgate)
     return check_.report_of(config, findings, user=user, simulated=simulate)

@@ -5,16 +5,28 @@ here is what concerns the file itself and more than one setting. No text that le
 has a secret in it, also where somebody wrote one in a wrong place.
 """
 
+import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import SecretStr, ValidationError
 
 from faxdrop import credentials
 from faxdrop.job import ReasonCode
-from faxdrop.problems import ConfigError, Loc, Problem, dotted, of_pydantic, presentable, toml
+from faxdrop.problems import (
+    MISSING,
+    ConfigError,
+    Loc,
+    NoConfigError,
+    Problem,
+    dotted,
+    of_pydantic,
+    presentable,
+    toml,
+)
 from faxdrop.recipient import Entry, RecipientError, name_key, number, number_in
 from faxdrop.settings import (
     HELP_CENTRE_MEGABYTES,
@@ -42,8 +54,10 @@ __all__ = [
     "Secrets",
     "SendingSettings",
     "SipgateSettings",
+    "command",
     "format_duration",
     "load",
+    "load_what_is_right",
     "parse_duration",
 ]
 
@@ -51,6 +65,7 @@ DEFAULT_PATH = Path("/etc/faxdrop/config.toml")
 
 _SIMULATED = {"TOKEN_ID": "token-SIMULAT", "TOKEN": "simulated"}
 _SOON = 300.0  # seconds in which a fax that was taken may still be missing from the history
+_LINE = re.compile(r"\(at line (\d+)")
 _LONGEST_NAME = 255  # bytes, on every usual file system
 _NUMBER_REMEDIES = {
     ReasonCode.NUMBER_BLOCKED: "a number that may be faxed to; premium-rate numbers only with "
@@ -58,6 +73,19 @@ _NUMBER_REMEDIES = {
     ReasonCode.NUMBER_INVALID: "a fax number that exists, with its country code, such as "
     '"+492111234567"',
 }
+
+
+class Mended(NamedTuple):
+    """A config in which defaults stand for what was wrong, and what that was."""
+
+    config: Config
+    problems: tuple[Problem, ...]
+
+
+def command(words: str, path: Path | None) -> str:
+    """Return a command as it is to be typed for the config at ``path`` (DEFAULT_PATH)."""
+    given = "" if path in (None, DEFAULT_PATH) else f"--config {shlex.quote(str(path))} "
+    return f"faxdrop {given}{words}"
 
 
 def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = False) -> Config:
@@ -69,6 +97,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     Raises ConfigError.
     """
     path = (path or DEFAULT_PATH).absolute()
+    _there(path)
     dotenv = path.parent / ".env"
     found = credentials.find(environ, dotenv) if not simulate else credentials.Found(_SIMULATED, ())
     problems = list(found.problems)
@@ -78,18 +107,92 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     table = _read(path, problems)
     if table is not None:
         origin = _add_found(table, found, simulate=simulate)
-        settings = _settings(table, path.parent, origin, problems)
+        settings = _settings(table, path.parent, origin, problems, set())
     if problems or settings is None:
         hidden = [] if simulate else [found.values.get(name, "") for name in ("TOKEN", "TOKEN_ID")]
         raise ConfigError(tuple(presentable(problem, hidden) for problem in problems))
     warnings = [
-        f"{file} can be read by everybody on this machine: chmod o-r {file}"
+        f"{file} can be read by everybody on this machine: "
+        + credentials.permitting(file, settings.root, secret=file == dotenv)
         for file in ((path,) if simulate else (path, dotenv))
         if credentials.open_to_others(file)
     ]
     secrets = Secrets(token_id=found.values["TOKEN_ID"], token=SecretStr(found.values["TOKEN"]))
     return Config.model_validate(
         {**dict(settings), "secrets": secrets, "warnings": (*warnings, *_unwise(settings))}
+    )
+
+
+def load_what_is_right(path: Path | None) -> Mended:
+    """Read the config for a command that looks at the folders: it needs the root, and no secrets.
+
+    The daemon may run well with what stood there before. Raises ConfigError only where the root is
+    not known.
+    """
+    path = (path or DEFAULT_PATH).absolute()
+    _there(path)
+    problems: list[Problem] = []
+    table = _read(path, problems)
+    if table is None:
+        table = _beginning(path)
+    simulated = credentials.Found(_SIMULATED, ())
+    wrong: set[Loc] = set()
+    origin = _add_found(table, simulated, simulate=True)
+    more: list[Problem] = []
+    settings = _settings(table, path.parent, origin, more, wrong)
+    problems += more if not problems else ()  # of half a file, only that it is half
+    found = tuple(presentable(problem, ()) for problem in problems)
+    if "root" not in table or ("root",) in wrong:
+        raise ConfigError(found)
+    secrets = Secrets(token_id=_SIMULATED["TOKEN_ID"], token=SecretStr(_SIMULATED["TOKEN"]))
+    return Mended(Config.model_validate({**dict(settings), "secrets": secrets}), found)
+
+
+def _beginning(path: Path) -> dict[str, Any]:
+    """Return what stands above the first fault of a file that is no TOML, or above its tables."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, ValueError):
+        return {}
+    lines = text.split("\n")
+    tables = (number for number, line in enumerate(lines) if line.lstrip().startswith("["))
+    ends = [next(tables, len(lines))]
+    try:
+        tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        if at := _LINE.search(str(error)):
+            ends.insert(0, int(at[1]) - 1)
+    for end in ends:
+        try:
+            return tomllib.loads("\n".join(lines[:end]))
+        except (ValueError, RecursionError):
+            continue
+    return {}
+
+
+def _there(path: Path) -> None:
+    """Raise NoConfigError if there is no config: then nothing else is worth saying."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        remedy = (
+            f"There is no {path} yet: `{command('init', path)}` writes one; --config names another"
+        )
+        raise NoConfigError((Problem(str(path), MISSING, remedy),)) from None
+    except OSError:
+        return  # _read says why
+
+
+def _syntax(error: Exception) -> str:
+    """Return what would be right where the file is no TOML."""
+    text = str(error)
+    if re.match(r"Cannot overwrite|Cannot declare .* twice|Duplicate ", text):
+        at = _LINE.search(text)
+        where = f"line {at[1]}" if at else "the last line"
+        return f"each name and each [table] once; {where} has one again"
+    return (
+        f"TOML as in config.example.toml: {text}. Names with blanks, dots or umlauts need quotes: "
+        '"Dr. Müller" = ...'
     )
 
 
@@ -101,7 +204,7 @@ def _read(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
     except UnicodeDecodeError:
         remedy = "text in UTF-8"
     except (ValueError, RecursionError) as error:
-        remedy = f"TOML as in config.example.toml: {error}"
+        remedy = _syntax(error)
     problems.append(Problem(str(path), "(not readable as a config)", remedy))
     return None
 
@@ -123,11 +226,17 @@ def _add_found(
 
 
 def _settings(
-    table: dict[str, Any], folder: Path, origin: dict[Loc, str], problems: list[Problem]
+    table: dict[str, Any],
+    folder: Path,
+    origin: dict[Loc, str],
+    problems: list[Problem],
+    wrong: set[Loc],
 ) -> Settings:
-    """Validate; what was wrong has its default in the result, so that the rest can be checked."""
+    """Validate; what was wrong has its default in the result, so that the rest can be checked.
+
+    Adds what was wrong to ``problems``, and where it stands to ``wrong``.
+    """
     context = FromFile(folder)
-    wrong: set[Loc] = set()
     try:
         settings = Settings.model_validate(table, context=context)
     except ValidationError as failed:

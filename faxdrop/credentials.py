@@ -4,7 +4,11 @@ They go by the names of sipgate's own example, so that its ``.env`` works as it 
 that has one is asked no further. Nothing here puts a secret anywhere but into what it returns.
 """
 
+import grp
 import io
+import os
+import pwd
+import shlex
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,11 +62,42 @@ def find(environ: Mapping[str, str], dotenv: Path) -> Found:
 
 
 def open_to_others(path: Path) -> bool:
-    """Tell whether everybody on this machine may read a file."""
+    """Tell whether everybody on this machine may read a file: no folder above keeps others out."""
     try:
-        return bool(path.stat().st_mode & stat.S_IROTH)
+        real = path.resolve()
+        return bool(real.stat().st_mode & stat.S_IROTH) and all(
+            folder.stat().st_mode & stat.S_IXOTH for folder in real.parents
+        )
     except OSError:
         return False
+
+
+def permitting(path: Path, root: Path, *, secret: bool) -> str:
+    """Return the command that lets the owner of the folders read a file, and not everybody.
+
+    A ``secret`` is for that user alone: the group are the people who may fax.
+    """
+    user, group = _owner(root)
+    file = shlex.quote(str(path))
+    if secret:
+        return f"chown {user} {file} && chmod 600 {file}"
+    return f"chgrp {group} {file} && chmod 640 {file}"
+
+
+def _owner(root: Path) -> tuple[str, str]:
+    """Return whose the folders are, and which group to name for that user; systemd's by default."""
+    try:
+        status = root.stat()
+        user = pwd.getpwuid(status.st_uid)
+    except (OSError, KeyError):
+        return "faxdrop", "faxdrop"
+    # People may have given the folders to a group in which the user is not.
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    gid = status.st_gid if status.st_gid in groups else user.pw_gid
+    try:
+        return user.pw_name, grp.getgrgid(gid).gr_name
+    except KeyError:
+        return user.pw_name, str(gid)
 
 
 def _fault(name: str, value: str, where: str) -> Problem | None:

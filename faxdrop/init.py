@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from faxdrop import credentials
-from faxdrop.config import load
+from faxdrop.config import command, load
 from faxdrop.problems import toml
 from faxdrop.settings import Config
 
@@ -25,7 +25,7 @@ _TOP = 0o2750  # and change nothing above that
 _OURS = 0o700
 _PREAMBLE = (
     "# faxdrop's settings. config.example.toml has all the others, with what holds where nothing\n"
-    "# is set. After a change: faxdrop check, then systemctl reload faxdrop.\n"
+    "# is set. After a change: {check}, then systemctl reload faxdrop.\n"
 )
 
 
@@ -108,10 +108,10 @@ def stored(config: Path, *, service: bool) -> dict[str, str]:
     return found
 
 
-def config_text(answers: Answers) -> str:
-    """Return the config."""
+def config_text(answers: Answers, path: Path) -> str:
+    """Return the config that is to lie at ``path``."""
     lines = [
-        _PREAMBLE,
+        _PREAMBLE.replace("{check}", command("check", path)),
         f"root = {toml(str(answers.root))}",
         f"region = {toml(answers.region)}",
         "",
@@ -128,7 +128,7 @@ def checked(answers: Answers) -> Config:
     """Return the config that the answers make. Raises ConfigError."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "config.toml")
-        path.write_text(config_text(answers), "utf-8")
+        path.write_text(config_text(answers, path), "utf-8")
         return load(path, answers.secrets)
 
 
@@ -143,10 +143,11 @@ def write(config: Path, answers: Answers, owner: Owner, *, service: bool) -> lis
     for name in ("inbox", "sent", "failed", f"inbox/{answers.name}"):
         _make_folder(answers.root / name, _SHARED, owner, made)
     _make_folder(answers.root / ".faxdrop", _OURS, owner, made)
-    _make_folder(config.parent, 0o750, owner, made, group_only=True)
+    # What root adds here later belongs to the group, too: chmod o-r does not lock us out.
+    _make_folder(config.parent, 0o2750, owner, made, group_only=True)
     if not is_stored:
         _store(config, answers.secrets, owner, made, service=service)
-    _make_file(config, config_text(answers), 0o640, made)
+    _make_file(config, config_text(answers, config), 0o640, made)
     owner.takes(config, group_only=True)
     return made
 
@@ -155,7 +156,7 @@ def already(config: Path) -> InitError:
     """Return the refusal to overwrite a config."""
     return InitError(
         f"{config} is there already, and nothing is ever overwritten. Edit it, and then run: "
-        "faxdrop check"
+        f"{command('check', config)}"
     )
 
 

@@ -22,6 +22,10 @@ class OrderError(Exception):
     """An order that cannot be carried out; the text says why and what to do."""
 
 
+class UnknownJobError(OrderError):
+    """There is no such job."""
+
+
 class PerhapsSentError(OrderError):
     """The fax may have arrived already: to fax it again, somebody must want that."""
 
@@ -91,7 +95,7 @@ def cancel(
     """Cancel a fax, as far as that can be done.
 
     Where a daemon is at work it is asked, and ``pause`` called until it has answered, or returns
-    False because that takes too long. Raises OrderError if there is no such job, and OSError.
+    False because that takes too long. Raises UnknownJobError if there is no such job, and OSError.
     """
     if not spool.is_locked():
         try:
@@ -142,7 +146,4 @@ def _find(spool: Spool, job_id: str) -> Job:
     for job in spool.jobs():
         if job.job_id == job_id:
             return job
-    raise OrderError(
-        f"No document with the job id {shown(job_id)!r} is on its way. The ids stand in: "
-        "faxdrop status"
-    )
+    raise UnknownJobError(f"No document with the job id {shown(job_id)!r} is on its way.")

@@ -66,6 +66,13 @@ class ConfigError(Exception):
         return "\n".join(f"{key} = {value}: {remedy}" for key, value, remedy in self.problems)
 
 
+class NoConfigError(ConfigError):
+    """There is no config yet, which is all that there is to say."""
+
+    def __str__(self) -> str:
+        return self.problems[0].remedy
+
+
 def of_pydantic(loc: Loc, kind: str, value: Any, origin: Mapping[Loc, str]) -> Problem:
     """Put one of pydantic's errors in our words: what would be right, not which rule was broken."""
     key = origin.get(loc) or dotted(loc)
@@ -100,6 +107,8 @@ def _unknown(loc: Loc, key: str, value: Any) -> Problem:
         )
     else:
         remedy = f"no such setting; here may stand {', '.join(table.model_fields)}"
+    if table is Entry and not secret:  # Dr.Mueller = "..." is a table Dr to TOML
+        remedy += f" (a name with dots needs quotes: {toml('.'.join(map(str, loc[1:])))})"
     plain = isinstance(value, int | float | dict) or (
         isinstance(value, str) and len(value) <= _HARMLESS
     )

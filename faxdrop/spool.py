@@ -272,10 +272,16 @@ class Spool:
         Raises SpoolError if it does not lie in failed/, or the name is taken in the inbox.
         """
         try:
-            within = filed.resolve().relative_to(self.failed.resolve())
+            # Where the name itself lies, not what a link of that name points to.
+            within = (filed.parent.resolve() / filed.name).relative_to(self.failed.resolve())
         except ValueError:
             raise SpoolError(f"{filed} does not lie in {self.failed}.") from None
-        if filed.is_symlink() or not filed.is_file():
+        if filed.is_symlink():
+            raise SpoolError(
+                f"{filed} is a symbolic link, and those are not faxed: put the document itself "
+                "into the inbox."
+            )
+        if not filed.is_file():
             raise SpoolError(f"{filed} is not there, or is no ordinary file.")
         target = self.inbox / within
         self._ensure_folder(target.parent)

@@ -148,6 +148,43 @@ def test_a_config_that_is_wrong(config: Path, command: str) -> None:
         assert any(line.startswith(f"  {key}") for line in lines), result.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('root = "share"\n[inbox]\nsettle = "soon"\n', 'inbox.settle = "soon"'),
+        ('root = "share"\n[recipients]\nDr. Müller = "1"\n', "need quotes"),
+    ],
+)
+def test_a_config_that_is_wrong_hides_no_fax(config: Path, text: str, words: str) -> None:
+    """What needs only the root works with the rest wrong, says so, and ends as it always does."""
+    config.write_text(text)
+    path = failed(config.parent / "share")
+    in_spool(config.parent / "share", job_in(State.QUEUED, job_id="j1"))
+    results = [
+        faxdrop(config, "status", "--json"),
+        faxdrop(config, "cancel", "j1"),
+        faxdrop(config, "retry", str(path)),
+    ]
+    assert json.loads(results[0].stdout)["documents"]
+    assert "Cancelled" in results[1].stdout
+    assert "Back in the inbox" in results[2].stdout
+    for result in results:
+        assert result.stderr.startswith("faxdrop: the config has problems (")
+        assert words in result.stderr
+
+
+def test_a_link_is_not_retried(config: Path) -> None:
+    """A symbolic link in failed/ is refused as what it is, wherever it points."""
+    path = failed(config.parent / "share")
+    for name, target in (("a.pdf", path), ("b.pdf", config), ("c.pdf", config.parent / "gone")):
+        link = path.with_name(name)
+        link.symlink_to(target)
+        result = faxdrop(config, "retry", str(link), code=1)
+        assert f"{link} is a symbolic link" in result.stderr
+        assert link.is_symlink()
+    assert path.is_file()
+
+
 def test_no_config(tmp_path: Path) -> None:
     """Where there is no config, its path is said, and how to name another."""
     result = faxdrop(tmp_path / "gone.toml", "status", code=78)
@@ -262,7 +299,7 @@ def test_retry(config: Path) -> None:
     back = config.parent / "share" / "inbox" / "Amt" / "letter.pdf"
     assert result.stdout.splitlines() == [
         f"Back in the inbox: {back}",
-        "faxdrop is not running: it is faxed when it does (faxdrop run).",
+        f"faxdrop is not running: it is faxed when it does (faxdrop --config {config} run).",
     ]
     assert back.is_file()
 
@@ -298,7 +335,10 @@ def test_cancel(config: Path) -> None:
         "the fax may arrive. There will be no further attempt."
     )
     assert third == f"Cancelled: c.pdf to Dr. Müller is not faxed again. It lies in {place}/c.pdf."
-    assert "No document with the job id 'j4' is on its way." in result.stderr
+    assert result.stderr == (
+        "faxdrop: No document with the job id 'j4' is on its way. "
+        f"The ids stand in: faxdrop --config {config} status\n"
+    )
 
 
 def test_cancel_too_late(config: Path) -> None:
@@ -321,7 +361,7 @@ def test_cancel_while_the_daemon_is_busy(config: Path, monkeypatch: pytest.Monke
         daemon.close()
     assert text == (
         "letter.pdf to Dr. Müller is in faxdrop's hands at this moment; it is cancelled as soon as "
-        "they are free. What became of it: faxdrop status\n"
+        f"they are free. What became of it: faxdrop --config {config} status\n"
     )
     assert daemon.cancellations() == [job.job_id]
 
@@ -346,6 +386,7 @@ def test_root_leaves_everything_to_the_owner(config: Path) -> None:
         folder.chmod(0o755)
     for each in (root, *root.rglob("*")):
         os.chown(each, NOBODY, NOBODY)
+    os.chown(config, 0, NOBODY)
     before = os.umask(0o077)
     try:
         faxdrop(config, "retry", str(path))
@@ -359,6 +400,38 @@ def test_root_leaves_everything_to_the_owner(config: Path) -> None:
         os.umask(before)
     assert os.geteuid() == 0
     assert {each.stat().st_uid for each in root.rglob("*")} == {NOBODY}
+
+
+@AS_ROOT
+def test_root_checks_whether_the_owner_can_read_the_config(config: Path) -> None:
+    """What root can read may be closed to the daemon: that is wrong, and the advice mends it."""
+    root = config.parent / "share"
+    dotenv = config.with_name(".env")
+    dotenv.touch(0o600)
+    for folder in [config.parent, *config.parent.parents][:3]:
+        folder.chmod(0o755)
+    os.chown(root, NOBODY, NOBODY)
+
+    def wrong() -> list[tuple[str, str]]:
+        arguments = ["--config", str(config), "check", "--simulate", "--json"]
+        seen = json.loads(CliRunner().invoke(main, arguments).stdout)
+        found = [one for one in seen["findings"] if one["topic"] == "config"]
+        return [(one["words"], one["advice"]) for one in found if one["level"] == "wrong"]
+
+    closed = wrong()
+    assert [words for words, _ in closed] == [
+        f"nobody cannot read {config}: Permission denied.",
+        f"nobody cannot read {dotenv}: Permission denied.",
+    ]
+    for _, advice in closed:
+        subprocess.run(["sh", "-c", advice], check=True)
+    assert wrong() == []
+    inner = config.parent / "etc"
+    inner.mkdir(0o700)
+    config = config.rename(inner / config.name)
+    config.write_text(config.read_text().replace('"share"', f'"{root}"'))
+    ((words, _),) = wrong()
+    assert words == f"nobody cannot read {config}, for it may not enter {inner}."
 
 
 @AS_ROOT

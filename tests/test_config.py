@@ -402,11 +402,67 @@ def test_a_config_that_is_not_there_is_told(
 ) -> None:
     """Without --config the usual place is looked at, and what is there instead is said."""
     monkeypatch.setattr(config, "DEFAULT_PATH", tmp_path / "config.toml")
-    with pytest.raises(ConfigError, match="No such file"):
-        load(None, ENVIRON)
+    with pytest.raises(ConfigError) as error:
+        load(None, {})
+    assert str(error.value) == (
+        f"There is no {tmp_path}/config.toml yet: `faxdrop init` writes one; --config names another"
+    )
     (tmp_path / "config.toml").mkdir()
     with pytest.raises(ConfigError, match="Is a directory"):
         load(None, ENVIRON)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[recipients]\nDr. Müller = "1"', 'umlauts need quotes: "Dr. Müller" = ...'),
+        ('[recipients]\nAmt Nord = "1"', "Names with blanks, dots or umlauts need quotes"),
+        ('[recipients]\nAmt = "1"\n"Amt" = "2"', "each name and each [table] once; the last line "),
+        ("[inbox]\n[inbox]", "each name and each [table] once; line 2 has one again"),
+        ("a = {b = 1, b = 2}", "each name and each [table] once; line 1 has one again"),
+    ],
+)
+def test_what_people_get_wrong_in_toml_is_told(tmp_path: Path, text: str, words: str) -> None:
+    """Names without their quotes, and names that are there twice, are told as what they are."""
+    path = write(tmp_path, text)
+    assert words in problems(path)[str(path)].remedy
+
+
+def test_a_name_with_a_dot_and_no_quotes_is_told(tmp_path: Path) -> None:
+    """TOML takes such a name for a table, so it is said how to write it."""
+    found = wrong(tmp_path, MINIMAL + 'recipients.Dr.Mueller = "+492111234567"')
+    assert '(a name with dots needs quotes: "Dr.Mueller")' in found["recipients.Dr.Mueller"].remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'root = "share"\n[inbox]\nsettle = "soon"\npatience = "7m"',
+        'root = "share"\ninbox.patience = "7m"\n[recipients]\nDr. Müller = "1"',
+        'root = "share"\ninbox.patience = "7m"\n[sending]\ndelays = [',
+        'root = "share"\ninbox.patience = "7m"\n[inbox]',
+    ],
+)
+def test_what_is_right_is_used_where_the_root_is_known(tmp_path: Path, text: str) -> None:
+    """What is wrong is told, defaults stand for it, and what else can be known is."""
+    mended = config.load_what_is_right(write(tmp_path, text))
+    assert mended.config.root == tmp_path / "share"
+    assert mended.config.inbox == InboxSettings(settle=3.0, patience=420.0)
+    assert len(mended.problems) == 1
+
+
+@pytest.mark.parametrize("text", ["root = 3", "", 'root = "share', "\0", '[inbox]\nroot = "share"'])
+def test_without_the_root_nothing_is_right(tmp_path: Path, text: str) -> None:
+    """Where the root is not known, that is an error, also for those who need nothing else."""
+    with pytest.raises(ConfigError):
+        config.load_what_is_right(write(tmp_path, text))
+
+
+def test_commands_name_the_config_where_they_must() -> None:
+    """A command that is advised works for the config that it is about."""
+    assert config.command("check", None) == "faxdrop check"
+    assert config.command("check", config.DEFAULT_PATH) == "faxdrop check"
+    assert config.command("check", Path("a b")) == "faxdrop --config 'a b' check"
 
 
 def test_a_config_from_windows_is_read(tmp_path: Path) -> None:
@@ -480,10 +536,29 @@ def test_a_config_cannot_be_changed(tmp_path: Path) -> None:
 def test_files_that_everybody_can_read_are_a_warning(tmp_path: Path) -> None:
     """A config or a .env that is open to others is said, and hinders nothing."""
     path = write(tmp_path, MINIMAL, mode=0o644)
-    write(tmp_path, "", name=".env", mode=0o604)
-    warnings = load(path, ENVIRON).warnings
-    assert [str(path) in warnings[0], str(tmp_path / ".env") in warnings[1]] == [True, True]
-    assert len(warnings) == 2
+    dotenv = write(tmp_path, "", name=".env", mode=0o604)
+    (tmp_path / "share").mkdir()
+    user, group = (tmp_path / "share").owner(), (tmp_path / "share").group()
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(0o755)
+    everybody = "can be read by everybody on this machine"
+    assert load(path, ENVIRON).warnings == (
+        f"{path} {everybody}: chgrp {group} {path} && chmod 640 {path}",
+        f"{dotenv} {everybody}: chown {user} {dotenv} && chmod 600 {dotenv}",
+    )
+
+
+def test_a_folder_that_keeps_others_out_is_enough(tmp_path: Path) -> None:
+    """Nobody is warned of files that others cannot get at, whatever their own mode is."""
+    path = write(tmp_path, MINIMAL, mode=0o644)
+    tmp_path.chmod(0o750)
+    assert load(path, ENVIRON).warnings == ()
+
+
+def test_the_advice_without_folders_is_the_services_user(tmp_path: Path) -> None:
+    """Before there are folders, the user whom the installation makes is named."""
+    advice = credentials.permitting(tmp_path / "a b", tmp_path / "gone", secret=False)
+    assert advice == f"chgrp faxdrop '{tmp_path}/a b' && chmod 640 '{tmp_path}/a b'"
 
 
 @pytest.mark.parametrize(

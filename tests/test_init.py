@@ -15,6 +15,7 @@ from faxdrop.cli import main
 from faxdrop.config import load
 from faxdrop.simulator import Simulator
 
+ACCOUNT = "https://app.sipgate.com"
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -77,7 +78,7 @@ def test_for_scripts(place: Place) -> None:
     finally:
         os.umask(before)
     assert place.modes() == {
-        "etc": "750",
+        "etc": "2750",
         "etc/.env": "600",
         "etc/config.toml": "640",
         "fax": "2750",
@@ -96,6 +97,8 @@ def test_for_scripts(place: Place) -> None:
     assert config.secrets.token.get_secret_value() == "simulated"
     assert config.warnings == ()
     assert "This machine would fax" in result.output
+    assert "This asks for" not in result.output
+    assert f"faxdrop --config {place.config} check" in place.config.read_text()
 
 
 def test_the_dialogue(place: Place) -> None:
@@ -111,6 +114,12 @@ def test_the_dialogue(place: Place) -> None:
         "",
     ]
     result = place.run(input="\n".join(answers) + "\n")
+    assert result.output.splitlines()[0] == (
+        "This asks for the id of a sipgate token, the token, a folder, a first recipient, their "
+        "fax number and the fax line that sends. Tokens are made at "
+        f"{ACCOUNT}/personal-access-token; "
+        f"`faxdrop --config {place.config} run --simulate` needs none."
+    )
     assert '"110" is an emergency number, and those are never faxed to.' in result.output
     assert '"x" is no fax number.' in result.output
     assert "f0  Simulated fax (may not send)" in result.output
@@ -182,6 +191,7 @@ def test_a_config_that_is_there(place: Place) -> None:
     place.config.write_text("mine")
     result = place.run(code=1)
     assert "nothing is ever overwritten" in result.stderr
+    assert f"faxdrop --config {place.config} check" in result.stderr
     assert place.config.read_text() == "mine"
     assert sorted(place.modes()) == ["etc", "etc/config.toml"]
 

@@ -96,7 +96,7 @@ def test_retry_of_what_is_not_in_failed(tmp_path: Path) -> None:
     link.symlink_to(elsewhere)
     for wrong, why in (
         (elsewhere, "does not lie in"),
-        (link, "does not lie in"),
+        (link, "is a symbolic link"),
         (path.with_name("gone.pdf"), "is not there"),
         (path.parent, "is not there"),
         (path.parent / ".." / ".." / "sent" / "letter.pdf", "does not lie in"),
@@ -150,7 +150,7 @@ def test_cancel_too_late(tmp_path: Path) -> None:
 def test_cancel_what_is_not_there(tmp_path: Path, job_id: str) -> None:
     """An id that no document has is an error that says where the ids stand."""
     spool = in_spool(tmp_path, job_in(State.QUEUED))
-    with pytest.raises(OrderError, match="faxdrop status"):
+    with pytest.raises(OrderError, match="is on its way"):
         cancelled(spool, job_id)
     assert spool.cancellations() == []
 

@@ -103,7 +103,7 @@ def test_the_folders_are_where_the_unit_expects_them() -> None:
     made = [line.split() for line in _directives("faxdrop.tmpfiles.conf")]
     folders = {words[1]: words[2:] for words in made if words[0] == "d"}
     assert folders == {
-        "/etc/faxdrop": ["0750", "root", "faxdrop"],
+        "/etc/faxdrop": ["2750", "root", "faxdrop"],
         share: ["2750", "faxdrop", "faxdrop"],
         f"{share}/inbox": ["2770", "faxdrop", "faxdrop"],
         f"{share}/sent": ["2770", "faxdrop", "faxdrop"],
