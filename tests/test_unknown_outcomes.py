@@ -135,7 +135,7 @@ def test_a_fax_by_hand_beside_one_whose_answer_was_lost(tmp_path: Path) -> None:
         _sent_once(staged)
         [one] = world.failed
         assert one.receipt.reason is not None
-        assert "more than one fax" in one.receipt.reason.message
+        assert "Which one is this document is not known" in one.receipt.reason.message
         assert_all_answered(staged)
 
 
