@@ -32,7 +32,7 @@ from faxdrop.clock import Clock
 from faxdrop.job import Attempt, Facts, Job, State
 from faxdrop.receipt import to_bytes
 from faxdrop.spool import Spool
-from tests.pdfs import good
+from tests.pdfs import good, of_size
 from tests.world import TOKEN, TOKEN_ID
 
 CONFIG = """
@@ -419,14 +419,14 @@ def memory(bench: Bench) -> list[Row]:
             done = threading.Event()
 
             def watch() -> None:
-                while not done.wait(0.002):
+                while not done.wait(0.002) and process.is_running():
                     peak.append(process.memory_info().rss)
 
             watcher = threading.Thread(target=watch)
             watcher.start()
             for number, target in enumerate(numbers(8)[4:]):
                 big = bench.folder / "big.pdf"
-                big.write_bytes(good(1, f"Big {number}", size=10_000_000))
+                big.write_bytes(of_size(10_000_000 + number))
                 (root / "inbox" / target).mkdir(exist_ok=True)
                 big.rename(root / "inbox" / target / "big.pdf")
             daemon.wait_for("fax.sent", 8)

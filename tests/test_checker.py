@@ -176,7 +176,7 @@ def test_idle_costs_nothing(checker: Checker) -> None:
     """Between documents the server waits without turning."""
     check(checker, pdfs.good())
     server = psutil.Process(checker.pid)
-    until(lambda: server.status() == psutil.STATUS_SLEEPING)
+    until(lambda: are_waiting(checker.pid) and server.status() == psutil.STATUS_SLEEPING)
     before = server.num_ctx_switches(), server.cpu_times()
     threading.Event().wait(0.2)  # an interval to be watched, not one to be waited for
     assert (server.num_ctx_switches(), server.cpu_times()) == before
