@@ -78,6 +78,9 @@ class Running:
                 with self.changed:
                     self.events.append((time.monotonic(), event))
                     self.changed.notify_all()
+        self.process.wait()
+        with self.changed:
+            self.changed.notify_all()
 
     def count(self, name: str) -> int:
         """Return how many events of a name there were."""
@@ -85,8 +88,11 @@ class Running:
 
     def wait_for(self, name: str, number: int = 1, timeout: float = 300.0) -> float:
         """Wait for so many events of a name; return the instant of the last."""
+        def is_over() -> bool:
+            return self.count(name) >= number or self.process.poll() is not None
+
         with self.changed:
-            if not self.changed.wait_for(lambda: self.count(name) >= number, timeout):
+            if not self.changed.wait_for(is_over, timeout) or self.count(name) < number:
                 raise TimeoutError(f"{self.count(name)} of {number} {name}: {self.events[-3:]}")
         return [at for at, event in self.events if event["event"] == name][number - 1]
 
@@ -360,11 +366,11 @@ def status_requests(bench: Bench) -> list[Row]:
     count = 1000
     with bench.simulator(pace=3600) as (base_url, control_url):
         root = bench.root()
-        with bench.daemon(root, base_url, poll="1h") as daemon:
+        with bench.daemon(root, base_url, poll="10m") as daemon:
             drop_all(root, documents(count))
             daemon.wait_for("fax.submitted", count)
         before = requests.get(f"{control_url}/requests", timeout=30).json()
-        with bench.daemon(root, base_url, poll="1h"):
+        with bench.daemon(root, base_url, poll="10m"):
             _until(lambda: _asked(control_url) > _sum(before))
             _settled(control_url)
         after = requests.get(f"{control_url}/requests", timeout=30).json()
