@@ -88,6 +88,7 @@ class Running:
 
     def wait_for(self, name: str, number: int = 1, timeout: float = 300.0) -> float:
         """Wait for so many events of a name; return the instant of the last."""
+
         def is_over() -> bool:
             return self.count(name) >= number or self.process.poll() is not None
 
