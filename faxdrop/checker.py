@@ -252,12 +252,13 @@ def serve(requests: socket.socket, read: Read) -> None:
     gc.disable()
     baseline = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the terminal; the daemon ends us
+    server = os.getpid()
     children: set[int] = set()
     while True:
         while len(children) < CHILDREN:
             child = os.fork()
             if child == 0:
-                _die_with_parent()
+                _die_with(server)
                 _read_some(requests, read, baseline)
             children.add(child)
         child, status = os.wait()
@@ -285,9 +286,14 @@ def _read_some(requests: socket.socket, read: Read, baseline: int) -> None:
         os._exit(status)
 
 
-def _die_with_parent() -> None:
-    """Have the kernel end this process when the server ends, however it does (prctl(2))."""
+def _die_with(server: int) -> None:
+    """Have the kernel end this process when its parent, the server, ends (prctl(2)).
+
+    The kernel says nothing of a parent that has ended before it was asked.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != server:
+        os._exit(_GONE)
 
 
 def _answer(request: bytes, fds: list[int], read: Read, baseline: int) -> bool:

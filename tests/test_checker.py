@@ -295,11 +295,19 @@ def test_server_killed_between(hostile: Checker) -> None:
     check(hostile, b"fine")
     pid = hostile.pid
     assert pid is not None
-    children = psutil.Process(pid).children()
+    server = psutil.Process(pid)
+    until(lambda: len(server.children()) == CHILDREN)
+    children = server.children()
     os.kill(pid, signal.SIGKILL)
     until(lambda: not any(child.is_running() for child in children))
     assert check(hostile, b"fine").whole
     assert hostile.pid != pid
+
+
+def test_child_of_dead_server() -> None:
+    """A child whose server died before the kernel was asked to tell ends by itself."""
+    orphan = "import os; from faxdrop import checker; checker._die_with(os.getppid() + 1)"
+    assert subprocess.run([sys.executable, "-c", orphan], check=False).returncode == 3
 
 
 def test_server_dies_at_each_document(hostile: Checker) -> None:
