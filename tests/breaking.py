@@ -7,13 +7,12 @@ is everything around it, thousands of times.
 import errno
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import structlog
 
@@ -111,35 +110,17 @@ class CrashingSipgate(Sipgate):
 
     steps: Steps
 
-    def submit(
-        self,
-        *,
-        faxline: str,
-        recipient: str,
-        filename: str,
-        document: BinaryIO,
-        size: int,
-        sha256: str,
-    ) -> Answer:
+    def submit(self, **fax: Any) -> Answer:
         """Submit, or crash."""
         self.steps.step("POST goes")
-        answer = super().submit(
-            faxline=faxline,
-            recipient=recipient,
-            filename=filename,
-            document=document,
-            size=size,
-            sha256=sha256,
-        )
+        answer = super().submit(**fax)
         self.steps.step("POST is answered")
         return answer
 
-    def history(
-        self, *, faxlines: Iterable[str], since: datetime, limit: int = 1000, archived: bool = False
-    ) -> History:
+    def history(self, **asked: Any) -> History:
         """List, or crash."""
         self.steps.step("GET goes")
-        found = super().history(faxlines=faxlines, since=since, limit=limit, archived=archived)
+        found = super().history(**asked)
         self.steps.step("GET is answered")
         return found
 

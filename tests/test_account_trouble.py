@@ -2,10 +2,10 @@
 
 import ssl
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
@@ -130,34 +130,14 @@ class Detour(Sipgate):
     other: Callable[[], Sipgate | None]
     asked = 0
 
-    def submit(
-        self,
-        *,
-        faxline: str,
-        recipient: str,
-        filename: str,
-        document: BinaryIO,
-        size: int,
-        sha256: str,
-    ) -> Answer:
+    def submit(self, **fax: Any) -> Answer:
         """Submit here or there."""
-        answer: Answer = self._way(super()).submit(
-            faxline=faxline,
-            recipient=recipient,
-            filename=filename,
-            document=document,
-            size=size,
-            sha256=sha256,
-        )
+        answer: Answer = self._way(super()).submit(**fax)
         return answer
 
-    def history(
-        self, *, faxlines: Iterable[str], since: datetime, limit: int = 1000, archived: bool = False
-    ) -> History:
+    def history(self, **asked: Any) -> History:
         """List here or there."""
-        found: History = self._way(super()).history(
-            faxlines=faxlines, since=since, limit=limit, archived=archived
-        )
+        found: History = self._way(super()).history(**asked)
         return found
 
     def entry(self, session_id: str) -> Entry | None:

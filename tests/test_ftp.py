@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.processes import Office, Simulated
-from tests.servers import DATA, Site, free_port, missing
-from tests.ways import SETTINGS, WAYS, Delivery, deliver, recipients
+from tests.servers import DATA, free_port, missing
+from tests.ways import Carried, Delivery, deliver, served
 
 pytestmark = [
     pytest.mark.long,
@@ -90,25 +89,16 @@ def _done(command: Callable[[], object]) -> bool:
     return True
 
 
-@pytest.fixture(scope="module", params=["files are faxdrop's", "files are their writers'"])
+OURS, THEIRS = "files are faxdrop's", "files are their writers'"
+
+
+@pytest.fixture(scope="module", params=[OURS, THEIRS])
 def delivery(request: pytest.FixtureRequest) -> Delivery:
     """Go all ways through vsftpd, with the README's config, and with files of their writers."""
     config = (DATA / "vsftpd.conf").read_text()
-    if request.param == "files are their writers'":
+    if request.param == THEIRS:
         config = config.replace("guest_enable=YES", "guest_enable=NO")
-    with (
-        Site() as site,
-        Simulated("--pace", "0") as simulated,
-        Office(
-            site.folder,
-            simulated.base_url,
-            recipients(),
-            SETTINGS,
-            root=site.root,
-            user=site.faxdrop,
-        ) as office,
-    ):
-        office.start()
+    with served() as (site, office, simulated):
         port = free_port()
         site.write("/etc/vsftpd.conf", config)
         site.write("/etc/pam.d/faxdrop-ftp", (DATA / "faxdrop-ftp.pam").read_text())
@@ -116,28 +106,14 @@ def delivery(request: pytest.FixtureRequest) -> Delivery:
         loopback = [f"-olisten_port={port}", "-olisten_address=127.0.0.1"]
         site.serve(port, "vsftpd", "/etc/vsftpd.conf", "-obackground=NO", *loopback)
         return deliver(
-            f"FTP, {request.param}", lambda: FtpClient(port), office, simulated, seed=SEED
+            f"FTP, {request.param}",
+            lambda: FtpClient(port),
+            office,
+            simulated,
+            seed=SEED,
+            tells_of_writers=request.param == OURS,
         )
 
 
-def test_nothing_is_faxed_that_nobody_wrote(delivery: Delivery) -> None:
-    """Of all that lay in the inbox for a while, half-written files and mixtures are never faxed."""
-    assert delivery.strange == []
-
-
-@pytest.mark.parametrize("way", [way.__name__ for way in WAYS])
-def test_every_document_written_whole_is_faxed_once(delivery: Delivery, way: str) -> None:
-    """However a scanner writes to the server, a whole document is faxed, and once."""
-    row = delivery.rows[way]
-    assert (row.lost, row.doubled) == (0, 0), row
-
-
-def test_what_is_in_sent_is_what_was_faxed(delivery: Delivery) -> None:
-    """Where the kernel tells of writers, nobody can write to a document that was claimed."""
-    if "faxdrop's" in delivery.carrier:
-        assert delivery.changed == []
-
-
-def test_no_whole_document_is_called_damaged(delivery: Delivery) -> None:
-    """What a scanner is slow to write, or goes on with later, is not failed meanwhile."""
-    assert delivery.wrongly_failed == []
+class TestFtp(Carried):
+    """Through a server, with a login for each thing that is done."""

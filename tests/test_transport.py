@@ -38,15 +38,10 @@ from tests.rawserver import (
     taking,
 )
 
+pytestmark = pytest.mark.usefixtures("no_proxies")
+
 ACCEPTED, REJECTED, NUMBER_REJECTED = Outcome.ACCEPTED, Outcome.REJECTED, Outcome.NUMBER_REJECTED
 HOLD, LATER, UNKNOWN = Outcome.HOLD, Outcome.LATER, Outcome.UNKNOWN
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
 
 
 # How the network fails

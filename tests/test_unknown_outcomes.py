@@ -5,7 +5,7 @@ import random
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import pytest
 
@@ -209,25 +209,9 @@ class Mistaken(Sipgate):
 
     mistakes = 1
 
-    def submit(
-        self,
-        *,
-        faxline: str,
-        recipient: str,
-        filename: str,
-        document: BinaryIO,
-        size: int,
-        sha256: str,
-    ) -> Answer:
+    def submit(self, **fax: Any) -> Answer:
         """Submit, and then break."""
-        answer = super().submit(
-            faxline=faxline,
-            recipient=recipient,
-            filename=filename,
-            document=document,
-            size=size,
-            sha256=sha256,
-        )
+        answer = super().submit(**fax)
         if Mistaken.mistakes:
             Mistaken.mistakes -= 1
             raise RuntimeError("a mistake that nobody foresaw")

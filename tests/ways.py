@@ -4,7 +4,8 @@ A `Client` is anything that writes files: smbclient, an FTP client, a program on
 of `WAYS` writes documents through it as some scanner or person does, and declares what each of
 them is: one that was written whole and must be faxed once, or one that was overwritten, deleted or
 never finished. `Delivery` runs them all at once against one daemon, and judges from outside what
-became of each: at the simulator, in sent/ and failed/, and in the daemon's log.
+became of each: at the simulator, in sent/ and failed/, and in the daemon's log. `Carried` is what
+must hold for every carrier.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
@@ -25,9 +27,11 @@ from statistics import median
 from typing import NamedTuple, Protocol
 
 import pikepdf
+import pytest
 
 from tests import pdfs
 from tests.processes import Office, Simulated
+from tests.servers import Site
 
 SETTLE, PATIENCE = 1.0, 8.0  # seconds, of the daemon under test
 LONG_PAUSE = 1.8 * SETTLE  # of a scanner: more than it takes a file to settle
@@ -375,6 +379,7 @@ class Delivery:
     """All ways at once through one carrier, and what became of each document."""
 
     carrier: str
+    tells_of_writers: bool  # a lease on a file is granted to the daemon, or refused
     rows: dict[str, Row] = field(default_factory=dict)
     strange: list[str] = field(default_factory=list)  # faxed, but never written by anybody
     wrongly_failed: list[str] = field(default_factory=list)
@@ -400,6 +405,25 @@ def recipients() -> dict[str, str]:
 SETTINGS = {"settle": f"{SETTLE:g}s", "patience": f"{PATIENCE:g}s", "rescan": "60s"}
 
 
+@contextmanager
+def served() -> Iterator[tuple[Site, Office, Simulated]]:
+    """Start a daemon on a machine whose servers are yet to be started."""
+    with (
+        Site() as site,
+        Simulated("--pace", "0") as simulated,
+        Office(
+            site.folder,
+            simulated.base_url,
+            recipients(),
+            SETTINGS,
+            root=site.root,
+            user=site.faxdrop,
+        ) as office,
+    ):
+        office.start()
+        yield site, office, simulated
+
+
 def deliver(
     carrier: str,
     connect: Callable[[], Client],
@@ -407,29 +431,29 @@ def deliver(
     simulated: Simulated,
     *,
     seed: int,
-    ways: Sequence[Callable[[Desk], None]] = WAYS,
+    tells_of_writers: bool,
 ) -> Delivery:
     """Go all ways at once, let the daemon finish, and judge."""
-    desks = [Desk(way.__name__, connect(), way.__name__, seed + at) for at, way in enumerate(ways)]
-    all_there = threading.Barrier(len(ways))
+    desks = [Desk(way.__name__, connect(), way.__name__, seed + at) for at, way in enumerate(WAYS)]
+    all_there = threading.Barrier(len(WAYS))
 
     def go(way: Callable[[Desk], None], desk: Desk) -> None:
         all_there.wait()
         for _ in range(ROUNDS):
             way(desk)
 
-    with ThreadPoolExecutor(len(ways)) as scanners:
-        for done in [scanners.submit(go, *one) for one in zip(ways, desks, strict=True)]:
+    with ThreadPoolExecutor(len(WAYS)) as scanners:
+        for done in [scanners.submit(go, *one) for one in zip(WAYS, desks, strict=True)]:
             done.result()
     office.until(lambda: not office.waiting(), f"all documents of {carrier} filed")
-    delivery = judge(carrier, desks, office, simulated)
+    delivery = Delivery(carrier, tells_of_writers)
+    judge(delivery, desks, office, simulated)
     print(delivery.table())  # noqa: T201 - what a person wants to see of it (pytest -rP)
     return delivery
 
 
-def judge(carrier: str, desks: Sequence[Desk], office: Office, simulated: Simulated) -> Delivery:
+def judge(delivery: Delivery, desks: Sequence[Desk], office: Office, simulated: Simulated) -> None:
     """Say what became of the documents; nothing may wait any more."""
-    delivery = Delivery(carrier)
     taken = Counter(fax["sha256"] for fax in simulated.taken)
     claimed_at = {
         claimed["job"]: datetime.fromisoformat(claimed["timestamp"]).astimezone(UTC).timestamp()
@@ -463,4 +487,26 @@ def judge(carrier: str, desks: Sequence[Desk], office: Office, simulated: Simula
             doubled=sum(1 for one in documents if taken[one.sha256] > 1),
             after=median(waits) if waits else None,
         )
-    return delivery
+
+
+class Carried:
+    """What holds whatever carries the documents. ``delivery`` is a fixture of each carrier."""
+
+    def test_nothing_is_faxed_that_nobody_wrote(self, delivery: Delivery) -> None:
+        """Of all that lay there for a while, half-written files and mixtures are never faxed."""
+        assert delivery.strange == []
+
+    @pytest.mark.parametrize("way", [way.__name__ for way in WAYS])
+    def test_every_document_written_whole_is_faxed_once(self, delivery: Delivery, way: str) -> None:
+        """However a scanner or a person writes it, a whole document is faxed, and once."""
+        row = delivery.rows[way]
+        assert (row.lost, row.doubled) == (0, 0), row
+
+    def test_no_whole_document_is_called_damaged(self, delivery: Delivery) -> None:
+        """What is slow to be written, or gone on with later, is not failed meanwhile."""
+        assert delivery.wrongly_failed == []
+
+    def test_what_is_in_sent_is_what_was_faxed(self, delivery: Delivery) -> None:
+        """Where the kernel tells of writers, nobody can write to a document that was claimed."""
+        if delivery.tells_of_writers:
+            assert delivery.changed == []
