@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ class Running:
 
     process: subprocess.Popen[str]
     events: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)  # of events, by their names
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def listen(self) -> None:
@@ -77,6 +79,7 @@ class Running:
                 event = json.loads(line)
                 with self.changed:
                     self.events.append((time.monotonic(), event))
+                    self.counts[event["event"]] += 1
                     self.changed.notify_all()
         self.process.wait()
         with self.changed:
@@ -84,7 +87,7 @@ class Running:
 
     def count(self, name: str) -> int:
         """Return how many events of a name there were."""
-        return sum(1 for _, event in self.events if event["event"] == name)
+        return self.counts[name]
 
     def wait_for(self, name: str, number: int = 1, timeout: float = 300.0) -> float:
         """Wait for so many events of a name; return the instant of the last."""

@@ -176,6 +176,14 @@ class Office:
         if wait:
             self.await_ready()
 
+    def reload(self) -> None:
+        """Have the config read again, and wait until that is done."""
+        assert self.program is not None
+        while select.select([self._systemd], [], [], 0)[0]:  # what it said before
+            self._systemd.recv(65536)
+        self.program.send_signal(signal.SIGHUP)
+        self.await_ready()
+
     def await_ready(self, seconds: float = PATIENCE) -> None:
         """Wait until the daemon says that it is ready, after a start or a reload."""
         assert self.program is not None

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 CLONE_NEWUSER = 0x10000000
@@ -48,12 +49,22 @@ def writable() -> list[str]:
         folders[:] = [name for name in folders if Path(folder, name) != Path("/proc")]
         trial = Path(folder, ".faxdrop-probe")
         if outcome(trial.touch) == "done":
-            trial.unlink()
+            trial.unlink(missing_ok=True)  # the daemon tidies up its own folders
             found.append(folder)
         for name in files:
             path = Path(folder, name)
             if not path.is_symlink() and path.is_file() and os.access(path, os.W_OK):
                 found.append(str(path))
+    return found
+
+
+def others() -> list[str]:
+    """Return the processes of other users that can be seen."""
+    found = []
+    for path in Path("/proc").iterdir():
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            if path.name.isdecimal() and path.stat().st_uid != os.getuid():
+                found.append(path.name)
     return found
 
 
@@ -110,11 +121,7 @@ def main() -> None:
         "writable": writable(),
         "capabilities": [int(status[f"Cap{kind}"], 16) for kind in ("Eff", "Prm", "Bnd", "Amb")],
         "no_new_privileges": status["NoNewPrivs"],
-        "others": [
-            path.name
-            for path in Path("/proc").iterdir()
-            if path.name.isdecimal() and path.stat().st_uid != os.getuid()
-        ],
+        "others": others(),
         "core_limit": resource.getrlimit(resource.RLIMIT_CORE)[0],
         "credentials": {path.name: path.read_text() for path in credentials.iterdir()},
         "lease on another's file": outcome(lambda: lease(share / "inbox" / ".anna")),

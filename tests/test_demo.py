@@ -80,7 +80,7 @@ def test_what_it_tells(shown: Shown) -> None:
     """What happens is told line by line without a terminal, and then the tree and a receipt."""
     lines = [line.split(" s  ", 1)[1] for line in shown.text.splitlines() if " s  " in line]
     for line in (
-        "Dr. Müller/letter.pdf: in the inbox",
+        "Dr. Müller/half a scan.pdf: in the inbox",
         "Dr. Müller/letter.pdf: sent",
         "Labor Nord +493023125030/form.pdf: sent, as a flattened copy",
         "Finanzamt/tax return.pdf: sent, at the second attempt",

@@ -51,8 +51,7 @@ def restart(office: Office, random: Random) -> None:
             office.program.wait()
             office.kill()
         case _:
-            os.kill(office.program.pid, signal.SIGHUP)
-            office.await_ready()
+            office.reload()
             return
     office.start()
 

@@ -25,8 +25,8 @@ from tests.nspawn import until
 from tests.processes import PATIENCE, Office, Simulated, User
 
 NOBODY = User(65534, 65534)  # Debian's nobody and nogroup
-RESCAN = 4.0  # seconds
-SLACK = 3.0  # seconds that a busy machine may take
+RESCAN = 8.0  # seconds
+SLACK = 6.0  # seconds that a busy machine may take
 NUMBER = "+493023125030"
 
 
@@ -136,6 +136,8 @@ def test_a_folder_that_is_moved_in_is_heard_with_all_that_is_in_it(ear: Ear) -> 
     assert ear.hears(lambda: Key("Berta", "c.pdf") in ear.closed)
 
 
+# watchdog warns where the second half of a rename comes late, and is right all the same.
+@pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
 def test_a_folder_that_is_renamed_is_heard_under_its_new_name(ear: Ear) -> None:
     """Files belong to the name that their folder has now."""
     (ear.inbox.root / "Amt" / "a.pdf").write_bytes(b"x")
@@ -167,6 +169,22 @@ def test_a_tree_that_is_copied_is_heard_whole(ear: Ear) -> None:
             (tree / f"{folder}" / f"{name}.pdf").write_bytes(b"x")
     shutil.copytree(tree, ear.inbox.root, dirs_exist_ok=True)
     assert ear.hears(lambda: ear.inbox.waiting == 200)
+
+
+def test_a_note_wakes(tmp_path: Path) -> None:
+    """What commands have to say to the daemon is heard at once, and is no document."""
+    for name in ("inbox", "notes"):
+        (tmp_path / name).mkdir()
+    inbox = Inbox(tmp_path / "inbox", InboxSettings(settle=3.0, patience=300.0, rescan=60.0))
+    woken = threading.Event()
+    watcher = Watcher(inbox, woken.set, tmp_path / "notes")
+    watcher.start()
+    try:
+        (tmp_path / "notes" / "j1").touch()
+        assert woken.wait(PATIENCE)
+    finally:
+        watcher.stop()
+    assert inbox.scan(0.0, everything=False) == []
 
 
 # -- deafness is known ----------------------------------------------------------------------
