@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr, ValidationError
 
 from faxdrop import credentials
+from faxdrop.inbox import is_passed_over
 from faxdrop.job import ReasonCode
 from faxdrop.problems import (
     MISSING,
@@ -310,6 +311,8 @@ def _no_folder_name(name: str) -> str | None:
         return "a name without blanks at its ends and without control characters"
     if name.startswith((".", "~$")) or "/" in name:
         return "a name without / and without . or ~$ at its start, for it names a folder"
+    if is_passed_over(name):
+        return "another name: files and folders of such a name are temporary or the system's own"
     if len(name.encode()) > _LONGEST_NAME:
         return f"a name of at most {_LONGEST_NAME} bytes, for it names a folder"
     return None

@@ -10,7 +10,7 @@ import os
 import queue
 from collections.abc import Callable
 from concurrent.futures import Executor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +38,9 @@ log = structlog.stdlib.get_logger(__name__)
 STEPS, LOOKS = 12, 6  # threads; they wait for the disk more than for the processor
 PRESENCE = 5.0  # seconds between looks whether the root is there
 STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
-OWNED_FOR = timedelta(days=7)  # how long session ids of filed jobs are remembered
+OWNED = (
+    10_000  # session ids of filed jobs that are remembered: more than any lost answer's hours see
+)
 _TIDY_EVERY = 86400.0  # seconds
 _CONFIG = "The config"  # stands where a path does: the daemon is not told where its config lies
 _AFTER_A_FAULT = 1.0  # seconds before the loop goes on after a mistake of our own
@@ -87,6 +89,7 @@ class Daemon:
         parts = self._make_parts(config)
         self._dispatcher = Dispatcher(spool, parts, clock=clock, steps=self._steps, pool=steps)
         self._reception = self._make_reception(parts)
+        self._leaving: list[Reception] = []  # of older configs, with claims under way
 
     # -- from outside -----------------------------------------------------------------------
 
@@ -147,7 +150,8 @@ class Daemon:
     @property
     def is_idle(self) -> bool:
         """Whether no step is under way."""
-        return not (self._reception.under_way or self._dispatcher.under_way)
+        self._leaving = [one for one in self._leaving if one.under_way]
+        return not (self._leaving or self._reception.under_way or self._dispatcher.under_way)
 
     # -- config -----------------------------------------------------------------------------
 
@@ -184,6 +188,11 @@ class Daemon:
             watcher=lambda inbox: self._make_watcher(inbox, self.wake, self._spool.cancel_folder),
         )
 
+    def _renew_reception(self, parts: Parts) -> None:
+        self._reception.close()
+        self._leaving.append(self._reception)
+        self._reception = self._make_reception(parts)
+
     def _take_config(self, load: Callable[[], Config]) -> None:
         self._notifier.reloading()
         try:
@@ -202,8 +211,7 @@ class Daemon:
             self._sipgate = self._make_sipgate(config)
             parts = self._make_parts(config)
             self._dispatcher.reload(parts)
-            self._reception.close()
-            self._reception = self._make_reception(parts)
+            self._renew_reception(parts)
             if not self._is_away:
                 self._reception.open()
             log.info("config.reloaded")
@@ -233,6 +241,7 @@ class Daemon:
                 self._recover()
             except (OSError, SpoolError) as error:
                 log.warning("root.not_usable", why=str(error))
+                self._spool.close()  # so that the next turn does not take it for usable
                 return False
             self._come_back()
             return True
@@ -240,7 +249,7 @@ class Daemon:
 
     def _come_back(self) -> None:
         self._is_away, self._news = False, True
-        self._reception = self._make_reception(self._make_parts(self._config))
+        self._renew_reception(self._make_parts(self._config))
         self._reception.open()
         log.info("root.back", root=str(self._spool.root))
 
@@ -249,7 +258,7 @@ class Daemon:
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_EVERY
             with contextlib.suppress(OSError):
-                self._spool.forget_owned(self._clock.now() - OWNED_FOR)
+                self._spool.forget_owned(OWNED)
                 self._dispatcher.tidy(self._spool.owned())
 
     # -- saying so --------------------------------------------------------------------------
@@ -267,11 +276,14 @@ class Daemon:
         status = self._standing()
         if status == self._said:
             return
-        self._said = status
         self._notifier.status(self._summary())
         if not self._is_away:
-            with contextlib.suppress(OSError):
+            try:
                 self._spool.write_status(status)
+            except OSError:
+                self._news = True  # a full disk, or a root that goes away: said again in a moment
+                return
+        self._said = status
 
     def _standing(self) -> dict[str, object]:
         """Return what ``faxdrop status`` cannot see for itself."""

@@ -26,7 +26,7 @@ from faxdrop.lifecycle import (
 )
 from faxdrop.reconcile import matches, slack_of, window
 from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable
-from faxdrop.spool import Spool
+from faxdrop.spool import Spool, closed_at_last
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -34,9 +34,9 @@ _BY_ID_A_ROUND = 20  # entries asked for one by one in a round, so that no round
 
 
 class UnrecordedError(Exception):
-    """The disk did not take a record: ``job`` is what it would have said, ``error`` why."""
+    """A record was not written: ``job`` is what it would have said, ``error`` why."""
 
-    def __init__(self, job: Job, error: OSError) -> None:
+    def __init__(self, job: Job, error: Exception) -> None:
         super().__init__(str(error))
         self.job = job
         self.error = error
@@ -97,60 +97,63 @@ class Delivery:
         """Write a job down; raises UnrecordedError."""
         try:
             self._spool.record(job)
-        except OSError as error:
+        except Exception as error:
             raise UnrecordedError(job, error) from error
         return job
 
-    def submit(self, job: Job) -> Submitted:
+    def submit(self, job: Job, is_owned: Callable[[str], bool]) -> Submitted:
         """Submit a checked document: the intent on disk, the POST, its outcome on disk.
 
-        Raises UnrecordedError. If that is the intent, nothing was submitted.
+        ``is_owned`` tells whether a session id is another attempt's. Raises UnrecordedError. If
+        that is the intent, nothing was submitted; and so it is with every other error.
         """
         if job.document is None:
             raise ValueError(f"job {job.job_id} has not been checked")
-        fd = os.open(self._spool.document(job), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            size, sha256 = job.document.bytes, job.document.sha256
-            if job.document.changes:
-                original, fd = fd, self._spool.new_copy(job)
-                try:
-                    verdict = self._checker.prepare(original, fd)
-                finally:
-                    os.close(original)
-                if verdict.sha256 != sha256:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with closed_at_last(os.open(self._spool.document(job), flags)) as original:
+            if not job.document.changes:
+                size, sha256 = job.document.bytes, job.document.sha256
+                return self._submit(job, original, size, sha256, is_owned)
+            with closed_at_last(self._spool.new_copy(job)) as copy:
+                verdict = self._checker.prepare(original, copy)
+                if verdict.sha256 != job.document.sha256:
                     return Submitted(self.apply(job, Changed()), None)
                 if verdict.reason is not None:
                     return Submitted(self.apply(job, Refused(verdict.reason)), None)
                 if verdict.copy_sha256 is None:
                     return Submitted(self.apply(job, Changed()), None)
-                size, sha256 = os.fstat(fd).st_size, verdict.copy_sha256
-            return self._submit(job, fd, size, sha256)
-        finally:
-            os.close(fd)
+                size = os.fstat(copy).st_size
+                return self._submit(job, copy, size, verdict.copy_sha256, is_owned)
 
-    def _submit(self, job: Job, fd: int, size: int, sha256: str) -> Submitted:
+    def _submit(
+        self, job: Job, fd: int, size: int, sha256: str, is_owned: Callable[[str], bool]
+    ) -> Submitted:
+        os.lseek(fd, 0, os.SEEK_SET)
+        document = os.fdopen(fd, "rb", closefd=False)
         try:
             job = self.apply(job, Submitting(self._sipgate.clock_offset))
         except UnrecordedError as unrecorded:
             # Not submitted: in memory the job stays what it was, and so it may on disk.
             raise UnrecordedError(job, unrecorded.error) from unrecorded.error
-        with os.fdopen(os.dup(fd), "rb") as document:
-            document.seek(0)
-            try:
-                answer = self._sipgate.submit(
-                    faxline=job.faxline or "",
-                    recipient=job.number or "",
-                    filename=f"{job.job_id}.pdf",
-                    document=document,
-                    size=size,
-                    sha256=sha256,
-                )
-            except DocumentChanged:
-                log.warning("fax.document_changed", job=job.job_id, file=shown(job.name))
-                return Submitted(self.apply(job, Changed()), None)
-            except Exception:  # a mistake of ours: how far the request got, nobody knows
-                log.exception("fax.submission_failed", job=job.job_id)
-                answer = Answer(Outcome.UNKNOWN, None, None, "faxdrop made a mistake", None)
+        # From here on, the fax may have been sent whatever happens.
+        try:
+            answer = self._sipgate.submit(
+                faxline=job.faxline or "",
+                recipient=job.number or "",
+                filename=f"{job.job_id}.pdf",
+                document=document,
+                size=size,
+                sha256=sha256,
+            )
+        except DocumentChanged:
+            log.warning("fax.document_changed", job=job.job_id, file=shown(job.name))
+            return Submitted(self.apply(job, Changed()), None)
+        except Exception:  # a mistake of ours: how far the request got, nobody knows
+            log.exception("fax.submission_failed", job=job.job_id)
+            answer = Answer(Outcome.UNKNOWN, None, None, "faxdrop made a mistake", None)
+        if answer.session_id and is_owned(answer.session_id):
+            words = "sipgate answered with the session id of another fax"
+            answer = Answer(Outcome.UNKNOWN, None, answer.status, words, None)
         return Submitted(self.apply(job, _event_of(answer)), answer)
 
     def look(self, jobs: Sequence[Job], owned: frozenset[str]) -> dict[str, Sighting]:

@@ -163,7 +163,7 @@ def running(folder: Path) -> Iterator[Demo]:
         config = load(path, {}, simulate=True)
         with Simulator(pace=_PACE, ledger=service.ledger_of(config)) as simulator:
             config = service.with_simulator(config, simulator)
-            with service.daemon_of(config) as daemon:
+            with service.daemon_of(config, simulated=True) as daemon:
                 daemon.start()
                 thread = threading.Thread(target=daemon.run, name="daemon")
                 thread.start()

@@ -21,7 +21,18 @@ from faxdrop.delivery import Delivery, Sighting, Submitted, UnrecordedError
 from faxdrop.hold import Hold, Trouble
 from faxdrop.intake import Intake, NotYet
 from faxdrop.job import FINAL, Job, State, shown
-from faxdrop.lifecycle import Action, Cancelled, Checked, Looked, Refused, Restarted, action
+from faxdrop.lifecycle import (
+    Action,
+    AnswerLost,
+    Cancelled,
+    Changed,
+    Checked,
+    Looked,
+    Refused,
+    Restarted,
+    Submitting,
+    action,
+)
 from faxdrop.schedule import SLOW, Schedule
 from faxdrop.settings import Config
 from faxdrop.sipgate import Answer, Outcome, Unreachable
@@ -37,6 +48,15 @@ _WAITED_STEP = 600.0  # seconds of waiting after which it is worth a record
 _SLOW_LOOK = 60.0  # seconds between looks when all that is on its way has been so for long
 _UNKNOWN_IN_A_ROW = 3  # lost answers after which submitting pauses
 _UNKNOWN_PAUSE, _LONGEST_UNKNOWN_PAUSE = 30.0, 300.0  # seconds, doubled with each one more
+
+_OUR_MISTAKE = Answer(
+    Outcome.LATER,
+    None,
+    None,
+    "sipgate's history could not be understood",
+    None,
+    "See the log (step.failed), and report it, please: it is a mistake in faxdrop.",
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +90,7 @@ class Dispatcher:
         self._is_looking = False
         self._next_look: float | None = None
         self._looked_at: float | None = None  # when sipgate answered last
+        self._looked_for: set[tuple[str, int]] = set()  # the attempts that the last look was for
         self._is_known = False  # sipgate has answered since the start, or the last reload
         self._disk_trouble: Trouble | None = None
 
@@ -79,24 +100,40 @@ class Dispatcher:
         return len(self._schedule)
 
     def reload(self, parts: Parts) -> None:
-        """Go on by another config; what held may hold no longer, so everything is tried again."""
+        """Go on by another config; what held may hold no longer, so everything is tried again.
+
+        What was not submitted yet is checked again: its folder may mean another number now.
+        """
         self._parts = parts
         self._is_known = False
         self._submitting.release()
         self._following.release()
+        for job in list(self._schedule.jobs.values()):
+            if action(job) is Action.SUBMIT and not (
+                job.attempts or self._schedule.is_busy(job.job_id)
+            ):
+                self.put(parts.delivery.after(job, Changed()))
 
     def adopt(self, jobs: Iterable[Job], owned: set[str]) -> None:
-        """Take what the spool holds; jobs that are here already stay as they are known here.
+        """Take what the spool holds: the record is what counts, for others may have been at work.
 
-        ``owned``: the session ids of jobs that have left the spool.
+        Only a job whose record is still to be written stays as it is known here, unless the disk
+        knows of more attempts. ``owned``: the session ids of jobs that have left the spool.
         """
         self._owned |= owned
         on_disk = set()
         for job in jobs:
             on_disk.add(job.job_id)
             self._own(job)
-            if job.job_id not in self._schedule.jobs:
-                self.put(self._parts.delivery.after(job, Restarted()))
+            known = self._schedule.jobs.get(job.job_id)
+            if (
+                known
+                and job.job_id in self._unrecorded
+                and len(known.attempts) >= len(job.attempts)
+            ):
+                continue
+            self._unrecorded.pop(job.job_id, None)
+            self.put(self._parts.delivery.after(job, Restarted()))
         for job_id in self._schedule.jobs.keys() - on_disk:
             log.error("spool.job_gone", job=job_id)
             self._unrecorded.pop(job_id, None)
@@ -114,6 +151,8 @@ class Dispatcher:
         self._cancel()
         self._start_steps()
         self._look()
+        if self._submitting.trouble and not self._schedule.wants_submissions:
+            self._released(self._submitting, "submitting")  # there is nothing left that it holds
 
     def dues(self) -> list[float]:
         """Return the monotonic instants at which there is something to do."""
@@ -121,7 +160,7 @@ class Dispatcher:
         dues = list(self._unrecorded.values())
         if (timer := self._schedule.next_due()) is not None:
             dues.append(timer)
-        if self._schedule.has_submissions and not self._submissions:
+        if self._schedule.has_submissions and not self._submissions and self._knows_sipgate:
             dues.append(self._submitting.until)
         if not self._is_looking and self._wants_look():
             dues.append(max(self._next_look or now, self._following.until))
@@ -208,12 +247,21 @@ class Dispatcher:
                 break
             self._submissions += 1
             self._submitting.trying(now)
-            self._start(
-                self._on_submitted, submission, partial(self._parts.delivery.submit, submission)
-            )
+            submit = partial(self._parts.delivery.submit, submission, self._is_owned)
+            self._start(self._on_submitted, submission, submit)
+
+    def _is_owned(self, session_id: str) -> bool:
+        return session_id in self._owned
+
+    @property
+    def _knows_sipgate(self) -> bool:
+        """Whether sipgate has told its time, by which a lost answer is looked up, or is away."""
+        return self._is_known or self._following.trouble is not None
 
     def _may_submit(self, now: float) -> bool:
         if self._submissions >= SUBMISSIONS or not self._schedule.has_submissions:
+            return False
+        if not self._knows_sipgate:
             return False
         if self._following.trouble and not self._submitting.trouble:
             # What sipgate does not answer now, it would hardly take now.
@@ -267,6 +315,8 @@ class Dispatcher:
     def _on_submitted(self, ended: Ended) -> None:
         self._submissions -= 1
         if ended.error is not None:
+            if not isinstance(ended.error, UnrecordedError):
+                ended = replace(ended, of=self._as_recorded(ended.of))
             self._on_advanced(ended)
             return
         submitted: Submitted = ended.result
@@ -308,6 +358,14 @@ class Dispatcher:
             due_at = self._clock.now() + timedelta(seconds=max(0.0, self._submitting.until - now))
             return job.model_copy(update={"due_at": due_at})
         return job
+
+    def _as_recorded(self, job: Job) -> Job:
+        """Return a job as the disk knows it, for how far its submission got, only that can tell."""
+        after = self._parts.delivery.after
+        try:
+            return after(self._spool.read(job.job_id), Restarted())
+        except (OSError, ValueError):  # it may have been submitted
+            return after(after(job, Submitting()), AnswerLost())
 
     def _longest_delay(self) -> float:
         return max(*self._parts.config.sending.delays, _LONGEST_TOLD)
@@ -363,6 +421,7 @@ class Dispatcher:
             return
         if ended.error is not None:
             self.went_wrong(ended.error)
+            self._held(self._following, "following", _OUR_MISTAKE)
             return
         now = self._clock.monotonic()
         # Only time in which sipgate answers counts: the pause before an answer after an outage
@@ -376,20 +435,25 @@ class Dispatcher:
             self._submitting.until = now  # and so the queue may try at once
         sightings: dict[str, Sighting] = ended.result
         looked_for: list[Job] = ended.of
+        looked_before, self._looked_for = self._looked_for, {_attempt_of(job) for job in looked_for}
         for job in looked_for:
             sighting = sightings.get(job.job_id)
             if sighting is not None and self._schedule.jobs.get(job.job_id) is job:
-                self._seen(job, sighting, waited)
+                # Before its first look, an attempt was perhaps not even made.
+                self._seen(job, sighting, waited if _attempt_of(job) in looked_before else 0.0)
 
     def _seen(self, job: Job, sighting: Sighting, waited: float) -> None:
+        mine = job.attempts[-1].session_id
         event = Looked(
             waited,
             sighting.status,
-            sighting.matches,
+            # What became another's while this look was under way is not this one's.
+            tuple(one for one in sighting.matches if one == mine or one not in self._owned),
             is_complete=sighting.is_complete,
             is_certain=sighting.is_certain,
         )
         after = self._parts.delivery.after(job, event)
+        self._own(after)
         if _tells_nothing_new(job, after):
             self._schedule.update(after)
             return
@@ -420,6 +484,8 @@ class Dispatcher:
         for job_id in self._spool.cancellations():
             job = self._schedule.jobs.get(job_id)
             if self._schedule.is_busy(job_id):
+                continue
+            if job is None and self._spool.has_job(job_id):  # just claimed: soon it is known here
                 continue
             if job is None or job.cancelled or job.state in FINAL:  # done, and on disk
                 try:
@@ -453,6 +519,10 @@ def decided(delivery: Delivery, job: Job, event: Checked | Refused | None) -> Jo
 def _check(intake: Intake, delivery: Delivery, job: Job) -> Job | NotYet:
     event = intake.check(job)
     return event if isinstance(event, NotYet) else decided(delivery, job, event)
+
+
+def _attempt_of(job: Job) -> tuple[str, int]:
+    return job.job_id, len(job.attempts)
 
 
 def _tells_nothing_new(before: Job, after: Job) -> bool:

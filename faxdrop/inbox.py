@@ -5,7 +5,6 @@ stamps, since a share has a clock of its own: a file is at rest when two looks, 
 our own monotonic clock, found the same size, time stamp and inode.
 """
 
-import contextlib
 import fnmatch
 import heapq
 import os
@@ -241,6 +240,10 @@ class Inbox:
         candidates: list[tuple[int, Candidate]] = []
         unsettled: list[int] = []  # when they were written, by the share's clock
         for entry, status in entries:
+            if isinstance(status, OSError):
+                self.problems[entry.path] = f"cannot be looked at: {status.strerror}"
+                seen.add(Key(folder, entry.name))
+                continue
             if stat.S_ISDIR(status.st_mode):
                 if folder is not None:
                     self.problems[entry.path] = (
@@ -354,16 +357,24 @@ def _by_place(key: Key) -> tuple[str, str]:
     return key.folder or "", key.name
 
 
-def _entries(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    """Yield what lies in a folder and is not passed over; links are not followed."""
+def _entries(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result | OSError]]:
+    """Yield what lies in a folder and is not passed over; links are not followed.
+
+    One of which the file system tells nothing keeps nobody from the others.
+    """
     if folder.is_symlink():
         raise NotADirectoryError(folder)
     with os.scandir(folder) as entries:
         for entry in entries:
             if not is_passed_over(entry.name):
-                # Gone in between: the next scan tells.
-                with contextlib.suppress(FileNotFoundError):
-                    yield entry, entry.stat(follow_symlinks=False)
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # gone in between: the next scan tells
+                    continue
+                except OSError as error:
+                    yield entry, error
+                else:
+                    yield entry, status
 
 
 def is_passed_over(name: str) -> bool:

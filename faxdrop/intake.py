@@ -22,7 +22,7 @@ from faxdrop.inbox import Candidate, Rest, Signature
 from faxdrop.job import Facts, Job, Reason, ReasonCode, State
 from faxdrop.lifecycle import Checked, Refused
 from faxdrop.recipient import AddressBook, Recipient, RecipientError
-from faxdrop.spool import GoneError, Spool
+from faxdrop.spool import GoneError, Spool, closed_at_last
 from faxdrop.verdict import Verdict
 
 _HEAD = _TAIL = 1024  # bytes in which readers look for a PDF's header and its end
@@ -95,27 +95,29 @@ class Intake:
             folder=candidate.key.folder,
             claimed_at=claimed_at,
         )
-        try:
-            with _opened(candidate.path) as fd:
-                return self._take(candidate, job, fd)
-        except UnsafeError:
-            # A second name, or a missing right, may be mended in a moment; a link stays a link.
-            if candidate.is_regular and candidate.rest is not Rest.OVERDUE:
-                return NotYet()
-            self._spool.claim(candidate.path, None, job)
-            return Claimed(job, None)
+        with _opened_folder(candidate.path) as folder:
+            try:
+                with _opened(candidate.path, folder) as fd:
+                    return self._take(candidate, job, fd, folder)
+            except UnsafeError:
+                # A second name, or a missing right, may be mended in a moment; a link stays a link.
+                if candidate.is_regular and candidate.rest is not Rest.OVERDUE:
+                    return NotYet()
+                self._spool.claim(candidate.path, None, job, within=folder)
+                return Claimed(job, None)
 
     def check(self, job: Job) -> Checked | Refused | NotYet:
         """Check a document in the spool whose check is not known: after a crash, or a change."""
+        path = self._spool.document(job)
         try:
-            with _opened(self._spool.document(job)) as fd:
+            with _opened_folder(path) as folder, _opened(path, folder) as fd:
                 return self._check(job, fd)
         except UnsafeError as error:
             return Refused(error.reason)
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _take(self, candidate: Candidate, job: Job, fd: int) -> Claimed | NotYet:
+    def _take(self, candidate: Candidate, job: Job, fd: int, folder: int) -> Claimed | NotYet:
         before = os.fstat(fd)
         if Signature.of(before) != candidate.signature:
             return NotYet()
@@ -128,7 +130,7 @@ class Intake:
         flawless = verdict.clean or candidate.rest is not Rest.CLOSED
         if not overdue and not (verdict.whole and flawless):
             return NotYet()
-        self._spool.claim(candidate.path, fd, job)
+        self._spool.claim(candidate.path, fd, job, within=folder)
         # A writer's open file follows the rename, and the name may have become another file's:
         # only what is still the same goes by what was found before the claim.
         # Where the disk fails now, the document is claimed all the same, and its check comes later.
@@ -225,28 +227,35 @@ def sha256_of(fd: int) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """Open an ordinary file that has one name only; raises UnsafeError for everything else."""
-    fd = _open(path)
+def _opened_folder(path: Path) -> Iterator[int]:
+    """Open the folder that a file lies in; raises GoneError for a link in its place.
+
+    What is done through it is done in this very folder, whatever takes its name meanwhile.
+    """
     try:
+        fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        # A link in the folder's place leads elsewhere: nothing of ours lies behind it.
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise GoneError(path) from None
+        raise
+    with closed_at_last(fd):
+        yield fd
+
+
+@contextmanager
+def _opened(path: Path, folder: int) -> Iterator[int]:
+    """Open an ordinary file that has one name only; raises UnsafeError for everything else."""
+    with closed_at_last(_open(path, folder)) as fd:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise UnsafeError("This is no ordinary file, but a pipe, a device or a folder.")
         if status.st_nlink != 1:
             raise UnsafeError("The file has a second name elsewhere (a hard link).")
         yield fd
-    finally:
-        os.close(fd)
 
 
-def _open(path: Path) -> int:
-    try:
-        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        # A link in the folder's place leads elsewhere: nothing of ours lies behind it.
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            raise GoneError(path) from None
-        raise
+def _open(path: Path, folder: int) -> int:
     try:
         # Not blocking: a FIFO would keep us waiting for its writer.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -257,8 +266,6 @@ def _open(path: Path) -> int:
         if error.errno not in _UNREADABLE:
             raise
         raise UnsafeError(_UNREADABLE[error.errno]) from None
-    finally:
-        os.close(folder)
 
 
 def _job_id(claimed_at: datetime) -> str:

@@ -230,9 +230,9 @@ def _answer_lost(job: Job, _event: AnswerLost, now: datetime, _policy: Policy) -
     return _with_attempt(job, answered_at=now).model_copy(update={"state": State.UNKNOWN})
 
 
-def _interrupted(job: Job, _event: Restarted, _now: datetime, _policy: Policy) -> Job:
-    # When the lost answer came, or would have come, nobody knows: answered_at stays empty.
-    return job.model_copy(update={"state": State.UNKNOWN})
+def _interrupted(job: Job, _event: Restarted, now: datetime, _policy: Policy) -> Job:
+    # A request that ended with its process was taken before this start, if it was taken at all.
+    return _with_attempt(job, answered_at=now).model_copy(update={"state": State.UNKNOWN})
 
 
 def _stay(job: Job, _event: Event, _now: datetime, _policy: Policy) -> Job:
@@ -328,10 +328,22 @@ def _ambiguous(job: Job, now: datetime) -> Job:
 
 
 def _failed(job: Job, reason: Reason, now: datetime) -> Job:
+    # An attempt that was repeated although its answer was lost may have reached the recipient.
+    if reason.code is not ReasonCode.OUTCOME_UNKNOWN and _may_have_been_sent(job):
+        message = f"{reason.message} {_PERHAPS_EARLIER}"
+        advice = f"Ask the recipient whether the fax has arrived. If not: {reason.advice}"
+        reason = Reason(code=reason.code, message=message, advice=advice)
     return job.model_copy(
         update={"state": State.FAILED, "reason": reason, "finished_at": now, "due_at": None}
     )
 
+
+def _may_have_been_sent(job: Job) -> bool:
+    """Tell whether an attempt of a job may have reached the recipient, though nobody said so."""
+    return any(attempt.outcome == "unknown" for attempt in job.attempts)
+
+
+_PERHAPS_EARLIER = "An earlier attempt, whose answer was lost, may have been sent all the same."
 
 _CANCELLED = Reason(
     code=ReasonCode.CANCELLED,

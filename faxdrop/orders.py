@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
+from typing import Any
 
 from faxdrop.job import FINAL, Job, ReasonCode, State, shown
 from faxdrop.lifecycle import Cancelled, Policy, advance
@@ -52,16 +53,16 @@ def retry(spool: Spool, file: Path, *, even_if_sent: bool = False) -> Path:
     """Put a document from failed/ back into its inbox, and return its path there.
 
     ``file`` may also be its receipt. Raises OrderError, and PerhapsSentError unless
-    ``even_if_sent`` where the receipt does not rule out that the fax arrived.
+    ``even_if_sent`` where no receipt rules out that the fax arrived.
     """
     document = document_of(file)
-    code = _reason(document)
-    if code in _PERHAPS_SENT and not even_if_sent:
-        raise PerhapsSentError(
-            f"{shown(str(document))} may have been sent already ({code}). Ask the recipient, or "
-            "look into the sipgate account."
-        )
     try:
+        spool.place_in_inbox(document)
+        if not even_if_sent and (why := _perhaps_sent(document)):
+            raise PerhapsSentError(
+                f"{shown(str(document))} may have been sent already ({why}). Ask the recipient, "
+                "or look into the sipgate account."
+            )
         return spool.put_back(document)
     except SpoolError as error:
         raise OrderError(shown(str(error))) from None
@@ -80,13 +81,33 @@ def document_of(file: Path) -> Path:
     return file
 
 
-def _reason(document: Path) -> str | None:
-    """Return the reason code in the receipt beside a document, None if there is none to read."""
+def _receipt(document: Path) -> dict[str, Any]:
+    """Return the receipt beside a document, {} if there is none to read."""
     try:
         receipt = json.loads(document.with_name(document.name + RECEIPT_SUFFIX).read_bytes())
-        return str(receipt["reason"]["code"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return receipt if isinstance(receipt, dict) else {}
+
+
+def _reason(receipt: dict[str, Any]) -> str | None:
+    reason = receipt.get("reason")
+    return str(reason.get("code")) if isinstance(reason, dict) else None
+
+
+def _perhaps_sent(document: Path) -> str:
+    """Return why a document may have been sent, "" where its receipt rules that out."""
+    receipt = _receipt(document)
+    code = _reason(receipt)
+    if code is None:
+        return "no receipt says what became of it"
+    if code in _PERHAPS_SENT:
+        return code
+    attempts = receipt.get("attempts")
+    each = attempts if isinstance(attempts, list) else []
+    if any(isinstance(one, dict) and one.get("outcome") == "unknown" for one in each):
+        return "the answer to an earlier attempt was lost"
+    return ""
 
 
 def cancel(
@@ -131,7 +152,7 @@ def _known(spool: Spool, before: Job) -> Answered | None:
     if after is None:
         filed = spool.find_filed(before)
         failed = filed is not None and filed.is_relative_to(spool.failed)
-        cancelled = failed and filed is not None and _reason(filed) == ReasonCode.CANCELLED
+        cancelled = failed and filed is not None and _reason(_receipt(filed)) == "cancelled"
         return Answered(
             Cancellation.CANCELLED if cancelled else Cancellation.TOO_LATE, before, filed
         )

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ValidationError
 
 from faxdrop.inbox import Inbox
-from faxdrop.job import ON_ITS_WAY, Instant, Job, Record, State, shown
-from faxdrop.schedule import SLOW
+from faxdrop.job import Instant, Job, Record, State, shown
+from faxdrop.schedule import blocks_line
 from faxdrop.settings import InboxSettings
 from faxdrop.spool import Spool
 
@@ -102,6 +102,8 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
     running = spool.is_locked()
     words = last_words(spool) if running else LastWords()
     inbox = Inbox(spool.inbox, settings)
+    # The inbox first: what is claimed meanwhile is then shown twice rather than not at all.
+    waiting = list(_waiting(inbox, words.waiting, running=running))
     jobs = sorted(_jobs(spool), key=lambda job: (job.claimed_at, job.job_id))
     holds = {hold.what for hold in words.holds}
     lines = _on_the_lines(jobs)
@@ -110,7 +112,7 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
             of_job(job, now, running=running, holds=holds, ahead=lines.get(job.number or ""))
             for job in jobs
         ),
-        *_waiting(inbox, words.waiting, running=running),
+        *waiting,
     ]
     is_there = spool.inbox.is_dir()
     counts = Counter(document.state for document in documents)
@@ -218,7 +220,7 @@ def _on_the_lines(jobs: Iterable[Job]) -> dict[str, Job]:
     on_their_way = [
         (job.attempt.submitted_at, job.job_id, job)
         for job in jobs
-        if job.state in ON_ITS_WAY and job.attempt and job.attempt.waited < SLOW
+        if job.attempt and blocks_line(job)
     ]
     for _, _, job in sorted(on_their_way, key=lambda one: one[:2]):
         if job.number is not None:

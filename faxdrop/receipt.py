@@ -61,11 +61,11 @@ class Receipt(Record):
     attempts: tuple[ReceiptAttempt, ...]
     claimed_at: Instant
     finished_at: Instant
-    faxdrop: str = Field(description="Version that wrote the receipt")
+    faxdrop: str = Field(description="Version that wrote it; (simulated) where no fax was sent")
 
 
-def make_receipt(job: Job) -> Receipt:
-    """Return the receipt of a job in a final state."""
+def make_receipt(job: Job, *, simulated: bool = False) -> Receipt:
+    """Return the receipt of a job in a final state; one of a rehearsal says so."""
     if job.finished_at is None:
         raise ValueError(f"job {job.job_id} is {job.state}: not final, so it has no receipt")
     facts = job.document
@@ -88,7 +88,7 @@ def make_receipt(job: Job) -> Receipt:
         attempts=tuple(_receipt_attempt(attempt) for attempt in job.attempts),
         claimed_at=job.claimed_at,
         finished_at=job.finished_at,
-        faxdrop=__version__,
+        faxdrop=f"{__version__} (simulated)" if simulated else __version__,
     )
 
 

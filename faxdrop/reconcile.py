@@ -16,7 +16,9 @@ SLACK = timedelta(minutes=2)
 _LEAST_SLACK = timedelta(seconds=3)  # sipgate says its time, and when a fax came, to the second
 
 LONGEST_POST = timedelta(hours=1)
-"""How long after its start a POST may have been taken when nobody saw its end (a crash)."""
+"""How long after its start a POST may have been taken when no clock tells of its end."""
+
+_FARTHEST = 50 * 365 * 86400.0  # seconds that two clocks may be apart: farther, none is a clock
 
 
 def slack_of(reconcile_for: float) -> timedelta:
@@ -35,7 +37,8 @@ def window(job: Job, clock_offset: float, slack: timedelta = SLACK) -> tuple[dat
     """
     attempt = job.attempts[-1]
     known = attempt.clock_offset
-    offset = timedelta(seconds=clock_offset if known is None else known)
+    ahead = clock_offset if known is None else known
+    offset = timedelta(seconds=max(-_FARTHEST, min(ahead, _FARTHEST)))
     until = attempt.answered_at
     if until is None or until < attempt.submitted_at:  # not seen, or the clock was set back
         until = attempt.submitted_at + LONGEST_POST

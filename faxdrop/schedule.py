@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from faxdrop.job import ON_ITS_WAY, Job
+from faxdrop.job import ON_ITS_WAY, Job, State
 from faxdrop.lifecycle import Action, action
 
 SLOW = 1800.0  # seconds without a final status after which a fax no longer blocks its number
@@ -58,7 +58,7 @@ class Schedule:
         """Replace a job that is not busy by one in the same state."""
         self.jobs[job.job_id] = job
         lane = self._lanes.get(job.number or "")
-        if lane is not None and not _blocks(job) and job.job_id in lane.blocking:
+        if lane is not None and not blocks_line(job) and job.job_id in lane.blocking:
             lane.blocking.discard(job.job_id)
             self._wake_lane(job)
 
@@ -120,6 +120,11 @@ class Schedule:
         """Tell whether a job could be submitted now."""
         return bool(self._open)
 
+    @property
+    def wants_submissions(self) -> bool:
+        """Tell whether any job is still to be submitted, now or later."""
+        return any(job.state is State.QUEUED for job in self.jobs.values())
+
     def on_their_way(self) -> list[Job]:
         """Return the jobs that sipgate's history is to be asked about."""
         return [self.jobs[job_id] for job_id in self.watched]
@@ -138,7 +143,7 @@ class Schedule:
                 insort(self._lane(job.number or "").waiting, _place(job))
             case Action.WATCH:
                 self.watched[job.job_id] = None
-                if _blocks(job):
+                if blocks_line(job):
                     self._lane(job.number or "").blocking.add(job.job_id)
         self._wake_lane(job)
 
@@ -169,8 +174,13 @@ class Schedule:
             self._open.pop(number, None)
 
 
-def _blocks(job: Job) -> bool:
-    """Tell whether a job keeps others from its number."""
+def blocks_line(job: Job) -> bool:
+    """Tell whether a job keeps others from its number.
+
+    One whose answer was lost does so until it is found: the next one's fax could be taken for it.
+    """
+    if job.state is State.UNKNOWN:
+        return True
     return job.state in ON_ITS_WAY and job.attempts[-1].waited < SLOW
 
 

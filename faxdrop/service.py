@@ -44,10 +44,11 @@ def with_simulator(config: Config, simulator: Simulator) -> Config:
 
 
 @contextmanager
-def daemon_of(config: Config) -> Iterator[Daemon]:
+def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
     """Yield a daemon on the config's root that holds its lock; not started yet.
 
-    Raises SpoolError if the root is not there, not mounted, or another daemon's.
+    ``simulated``: the config's sipgate is a simulator. Raises SpoolError if the root is not there,
+    not mounted, another daemon's, or holds documents that are to be sent the other way.
     """
     missing = mounts.missing_mount(config.root)
     if missing is not None:
@@ -59,7 +60,7 @@ def daemon_of(config: Config) -> Iterator[Daemon]:
     # write; it would end the process. The lease is given back at once anyway.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     spool = Spool(config.root)
-    spool.open()
+    spool.open(simulated=simulated)
     try:
         with Checker(limits_of(config)) as checker:
             steps = ThreadPoolExecutor(STEPS, "step")
@@ -80,12 +81,12 @@ def daemon_of(config: Config) -> Iterator[Daemon]:
         spool.close()
 
 
-def run(config: Config, load: Callable[[], Config]) -> bool:
+def run(config: Config, load: Callable[[], Config], *, simulated: bool) -> bool:
     """Run the daemon until SIGTERM or SIGINT; SIGHUP takes the config that ``load`` returns.
 
     Returns whether everything that was under way has ended. Raises SpoolError.
     """
-    with daemon_of(config) as daemon:
+    with daemon_of(config, simulated=simulated) as daemon:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             daemon.stop()

@@ -2,6 +2,8 @@
 
 Below the root that people share:
 
+    .faxdrop/id                    what the root is known by when its share was away
+    .faxdrop/simulated             where there is such a file, a simulator takes the faxes
     .faxdrop/lock                  held while a daemon, or a command that writes, is at work
     .faxdrop/jobs/<job id>/        document.pdf (as dropped), job.json (the record),
                                    fax.pdf (the copy that is faxed, only where one is needed)
@@ -23,8 +25,10 @@ import errno
 import fcntl
 import json
 import os
+import time
+import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -40,10 +44,21 @@ _LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
 
 _LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
 
+_LOOKS_AT_LOCK, _LOOK_AT_LOCK = 5, 0.02  # times, seconds: a lock that is held so long is a daemon's
+
 _RENAME_NOREPLACE = 1  # renameat2(2)
 _AT_FDCWD = -100  # openat(2)
 _NO_RENAMEAT2 = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # shares, and old kernels
 _libc = ctypes.CDLL(None, use_errno=True)
+
+_NO_REHEARSAL = (
+    "Documents that wait to be faxed for good: {}, in {}. The simulator would only say that they "
+    "were sent. Rehearse with another root (`root` in a config of its own)."
+)
+_REHEARSED = (
+    "Documents of a rehearsal (run --simulate) that wait: {}, in {}. They would be faxed for good "
+    "now. Let the rehearsal end first, or cancel them (faxdrop cancel)."
+)
 
 
 class SpoolError(Exception):
@@ -91,17 +106,20 @@ class Disk:
         """rename(2) over our own file."""
         source.replace(target)
 
-    def move(self, source: Path, target: Path) -> None:
-        """Rename to a name that is free; raises FileExistsError when it is not."""
+    def move(self, source: Path, target: Path, *, within: int = _AT_FDCWD) -> None:
+        """Rename to a name that is free; raises FileExistsError when it is not.
+
+        ``within`` is the open folder that a ``source`` without one lies in.
+        """
         if _libc.renameat2(
-            _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
+            within, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
         ):
             code = ctypes.get_errno()
             if code not in _NO_RENAMEAT2:
                 raise OSError(code, os.strerror(code), str(source), None, str(target))
             if os.path.lexists(target):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-            source.rename(target)
+            os.rename(source, target, src_dir_fd=None if within == _AT_FDCWD else within)
 
     def remove(self, path: Path) -> None:
         """unlink(2)."""
@@ -128,13 +146,17 @@ class Spool:
         self._owned = self.home / "owned"
         self._disk = disk or Disk()
         self._lock_fd: int | None = None
+        self._is_simulated = False
+        self._identity: str | None = None  # what the root is known by again when it comes back
 
     # -- the root ---------------------------------------------------------------------------
 
-    def open(self) -> None:
+    def open(self, *, simulated: bool | None = None) -> None:
         """Make the folders where they are missing, and take the lock.
 
-        Raises SpoolError if the root is not there, or another daemon holds it.
+        ``simulated``: whether what is sent from now on goes to a simulator; None: as before. Raises
+        SpoolError if the root is not there, another daemon holds it, or if what waits in it would
+        be sent the other way.
         """
         if not self.root.is_dir():
             raise SpoolError(
@@ -147,6 +169,13 @@ class Spool:
         for folder in (self.inbox, self.sent, self.failed):
             self._ensure_folder(folder)
         self._take_lock()
+        with contextlib.suppress(OSError):  # a full disk: then it is the lock it is known by
+            self._identity = self._read_identity() or self._new_identity()
+        try:
+            self._rehearse(simulated)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give the lock back."""
@@ -164,11 +193,14 @@ class Spool:
             return False
 
     def reopen(self) -> bool:
-        """Take the lock of a root that came back, if it is one of ours; it is then read anew."""
-        if not os.path.isfile(self._lock_path):  # noqa: PTH113 - Path's raises where a mount died
-            return False
+        """Take the lock of the root that came back, if it is the one; it is then read anew.
+
+        Where nothing is mounted, another root may lie beneath: it is not taken for this one.
+        """
         self.close()
         try:
+            if self._read_identity() != self._identity:
+                return False
             self._take_lock()
         except (SpoolError, OSError):
             return False
@@ -194,11 +226,12 @@ class Spool:
 
     # -- a job's life -----------------------------------------------------------------------
 
-    def claim(self, source: Path, fd: int | None, job: Job) -> None:
+    def claim(self, source: Path, fd: int | None, job: Job, *, within: int | None = None) -> None:
         """Move a document into the spool, beside its first record.
 
-        ``fd`` is the document, open for reading; None for what is never opened. Raises GoneError
-        if the file is no longer there; after that, or an OSError, the file is where it was.
+        ``fd`` is the document, open for reading; None for what is never opened. ``within`` is its
+        folder, open: nobody can put another folder, or a link to one, in its place then. Raises
+        GoneError if the file is no longer there; after that, or an OSError, it is where it was.
         """
         folder = self._folder(job)
         if fd is not None:
@@ -206,13 +239,18 @@ class Spool:
         self._disk.make_folder(folder, 0o700)
         try:
             self._write_new(folder / RECORD, to_bytes(job))
-            self._disk.move(source, folder / DOCUMENT)
+            if within is None:
+                self._disk.move(source, folder / DOCUMENT)
+            else:
+                self._disk.move(Path(source.name), folder / DOCUMENT, within=within)
         except OSError as error:
             # A network share can report an error for what it has done all the same.
-            if not os.path.lexists(folder / DOCUMENT):
+            if _may_exist(folder / DOCUMENT):
+                (folder / DOCUMENT).lstat()  # raises where nobody can tell: the next start will
+            else:
                 with contextlib.suppress(OSError):  # the next start clears it away
                     self._remove_job(folder)
-                if isinstance(error, FileNotFoundError) and not os.path.lexists(source):
+                if isinstance(error, FileNotFoundError) and not _may_exist(source):
                     raise GoneError(source) from error
                 raise
         # Nothing rests on the move yet: after a power cut the file is here or there. The next
@@ -225,6 +263,14 @@ class Spool:
         folder = self._folder(job)
         self._replace(folder / RECORD, to_bytes(job))
         self._disk.sync_folder(folder)
+
+    def read(self, job_id: str) -> Job:
+        """Return a job as it stands on disk. Raises OSError, or ValueError for no record."""
+        return _read_record(self._jobs / job_id / RECORD)
+
+    def has_job(self, job_id: str) -> bool:
+        """Tell whether there is a folder of that name, known to the daemon or not yet."""
+        return os.path.lexists(self._jobs / job_id)
 
     def document(self, job: Job) -> Path:
         """Return where the document as dropped is."""
@@ -254,7 +300,7 @@ class Spool:
             self._ensure_folder(target)
         document = folder / DOCUMENT
         filed = self._filed(job, target)
-        if os.path.lexists(document):
+        if _may_exist(document):
             if filed is not None and os.path.lexists(filed):
                 # A stranger's file took the name that our receipt had reserved.
                 self._disk.remove(_receipt_of(filed))
@@ -269,8 +315,25 @@ class Spool:
     def put_back(self, filed: Path) -> Path:
         """Move a PDF from failed/ back to the inbox it came from; return its path there.
 
-        Raises SpoolError if it does not lie in failed/, or the name is taken in the inbox.
+        Raises SpoolError as ``place_in_inbox`` does, and if the name is taken in the inbox.
         """
+        target = self.place_in_inbox(filed)
+        self._ensure_folder(target.parent)
+        try:
+            self._disk.move(filed, target)
+        except FileExistsError:
+            raise SpoolError(
+                f"{target} is there already. Wait until it is faxed, or rename one of the two."
+            ) from None
+        self._disk.sync_folder(target.parent)
+        self._disk.sync_folder(filed.parent)
+        receipt = _receipt_of(filed)
+        if _job_id_of(receipt) is not None:
+            self._disk.remove(receipt)
+        return target
+
+    def place_in_inbox(self, filed: Path) -> Path:
+        """Return where a PDF in failed/ came from; SpoolError if it is no PDF in failed/."""
         try:
             # Where the name itself lies, not what a link of that name points to.
             within = (filed.parent.resolve() / filed.name).relative_to(self.failed.resolve())
@@ -283,20 +346,7 @@ class Spool:
             )
         if not filed.is_file():
             raise SpoolError(f"{filed} is not there, or is no ordinary file.")
-        target = self.inbox / within
-        self._ensure_folder(target.parent)
-        try:
-            self._disk.move(filed, target)
-        except FileExistsError:
-            raise SpoolError(
-                f"{target} is there already. Wait until it is faxed, or rename one of the two."
-            ) from None
-        self._disk.sync_folder(target.parent)
-        self._disk.sync_folder(filed.parent)
-        receipt = _receipt_of(filed)
-        if receipt.is_file():
-            self._disk.remove(receipt)
-        return target
+        return self.inbox / within
 
     def find_filed(self, job: Job) -> Path | None:
         """Return where a job's document is filed, None if it is not (or was taken away)."""
@@ -357,7 +407,7 @@ class Spool:
         for folder in folders:
             _refuse_foreign(folder / RECORD)
         for folder in folders:
-            has_document = os.path.lexists(folder / DOCUMENT)
+            has_document = _may_exist(folder / DOCUMENT)
             job = _readable(folder / RECORD)
             is_ours = job is not None and job.job_id == folder.name
             if job is not None and is_ours and (has_document or job.state in FINAL):
@@ -371,17 +421,22 @@ class Spool:
         return jobs, corrupt
 
     def owned(self) -> set[str]:
-        """Return the session ids of the jobs that were filed away in the last days.
+        """Return the session ids of the jobs that were filed away last.
 
         A fax whose answer was lost is looked up in sipgate's history: what belongs to another job
         must not be taken for it, also when that job is done and the daemon started anew since.
         """
         return {unquote(mark.name) for mark in self._owned.iterdir()}
 
-    def forget_owned(self, before: datetime) -> None:
-        """Keep the marks few: remove those that were made before that instant."""
-        for mark in list(self._owned.iterdir()):
-            if mark.lstat().st_mtime < before.timestamp():
+    def forget_owned(self, keep: int) -> None:
+        """Keep the marks few: remove all but the latest.
+
+        How old they are nobody can tell: a share has a clock of its own.
+        """
+        marks = list(self._owned.iterdir())
+        if len(marks) > keep:
+            marks.sort(key=lambda mark: mark.lstat().st_mtime_ns)
+            for mark in marks[:-keep]:
                 mark.unlink(missing_ok=True)
 
     def corrupt_count(self) -> int:
@@ -417,9 +472,17 @@ class Spool:
 
     def write_status(self, status: dict[str, object]) -> None:
         """Say what the daemon has to say; not durable, since it is worth nothing after a crash."""
+        text = json.dumps(status, indent=2) + "\n"
         temporary = self.home / "status.json.tmp"
-        temporary.write_text(json.dumps(status, indent=2) + "\n")
-        temporary.replace(self.home / "status.json")
+        try:
+            temporary.write_text(text)
+            temporary.replace(self.home / "status.json")
+        except OSError:  # a full disk has room where the last one stood
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            with (self.home / "status.json").open("r+") as file:
+                file.write(text)
+                file.truncate()
 
     def read_status(self) -> dict[str, object]:
         """Return what the daemon said last, {} if nothing."""
@@ -433,15 +496,45 @@ class Spool:
 
     def _take_lock(self) -> None:
         fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
+        for _ in range(_LOOKS_AT_LOCK):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # perhaps by `status`, which only looks, for an instant
+                time.sleep(_LOOK_AT_LOCK)
+            else:
+                self._lock_fd = fd
+                return
+        os.close(fd)
+        raise SpoolError(
+            f"Another faxdrop is already at work on {self.root}. Stop it first "
+            "(systemctl stop faxdrop)."
+        )
+
+    def _rehearse(self, simulated: bool | None) -> None:  # noqa: FBT001
+        mark = self.home / "simulated"
+        self._is_simulated = mark.exists()
+        if simulated is None or simulated == self._is_simulated:
+            return
+        if waiting := sum(1 for _ in _folders(self._jobs)):
             raise SpoolError(
-                f"Another faxdrop is already at work on {self.root}. Stop it first "
-                "(systemctl stop faxdrop)."
-            ) from None
-        self._lock_fd = fd
+                (_NO_REHEARSAL if simulated else _REHEARSED).format(waiting, self.root)
+            )
+        if simulated:
+            mark.touch()
+        else:
+            mark.unlink()
+        self._is_simulated = simulated
+
+    def _read_identity(self) -> str | None:
+        try:
+            return (self.home / "id").read_text()
+        except FileNotFoundError:
+            return None
+
+    def _new_identity(self) -> str:
+        identity = f"{uuid.uuid4()}\n"
+        (self.home / "id").write_text(identity)
+        return identity
 
     def _own(self, job: Job) -> None:
         """Mark the session ids of a job as its own, for ``owned``.
@@ -502,7 +595,7 @@ class Spool:
         folder = self._folder(job)
         draft = folder / RECEIPT
         draft.unlink(missing_ok=True)
-        self._write_new(draft, to_bytes(make_receipt(job)))
+        self._write_new(draft, to_bytes(make_receipt(job, simulated=self._is_simulated)))
         for name in _names(job.name, _longest_name(target)):
             filed = target / name
             if os.path.lexists(filed):
@@ -545,6 +638,27 @@ class Spool:
                 return target if os.path.lexists(target) else folder
             return target
         raise AssertionError("names never end")
+
+
+@contextmanager
+def closed_at_last(fd: int) -> Iterator[int]:
+    """Close an open file in the end, whatever a share may answer: what was done with it is done."""
+    try:
+        yield fd
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+def _may_exist(path: Path) -> bool:
+    """Tell whether there is something; a disk in trouble, which cannot tell, counts as yes."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _folders(path: Path) -> Iterator[Path]:

@@ -89,10 +89,10 @@ class CrashingDisk(Disk):
         self._steps.step(f"replace {target.name}")
         super().replace(source, target)
 
-    def move(self, source: Path, target: Path) -> None:
+    def move(self, source: Path, target: Path, **within: int) -> None:
         """rename(2), or a crash."""
         self._steps.step(f"move {source.name} to {target.name}")
-        super().move(source, target)
+        super().move(source, target, **within)
 
     def remove(self, path: Path) -> None:
         """unlink(2), or a crash."""
@@ -201,11 +201,11 @@ class FaultyDisk(Disk):
             if done:
                 super().replace(source, target)
 
-    def move(self, source: Path, target: Path) -> None:
+    def move(self, source: Path, target: Path, **within: int) -> None:
         """rename(2), or an error."""
         with self._step("move", target) as done:
             if done:
-                super().move(source, target)
+                super().move(source, target, **within)
 
     def remove(self, path: Path) -> None:
         """unlink(2), or an error."""

@@ -166,11 +166,11 @@ class Refusing(Disk):
         self.code = code
         self.names = names
 
-    def move(self, source: Path, target: Path) -> None:
+    def move(self, source: Path, target: Path, **within: int) -> None:
         """Refuse, or move."""
         if target.parent.name in self.names:
             raise OSError(self.code, os.strerror(self.code), str(source), None, str(target))
-        super().move(source, target)
+        super().move(source, target, **within)
 
 
 def test_two_mounts(config: Config) -> None:

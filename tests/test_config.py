@@ -237,6 +237,8 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ('recipients."a/b" = "+49 30 23125 001"', 'recipients."a/b"'),
         ('recipients.".." = "+49 30 23125 001"', 'recipients.".."'),
         ('recipients." a" = "+49 30 23125 001"', 'recipients." a"'),
+        ('recipients."a.part" = "+49 30 23125 001"', 'recipients."a.part"'),
+        ('recipients."lost+found" = "+49 30 23125 001"', 'recipients."lost+found"'),
         ('recipients."a\\u0000" = "+49 30 23125 001"', 'recipients."a\\u0000"'),
         (f'recipients."{"ü" * 128}" = "+49 30 23125 001"', f'recipients."{"ü" * 128}"'),
         ('recipients."+49 30 23125 001" = "+49 30 23125 002"', 'recipients."+49 30 23125 001"'),

@@ -252,6 +252,20 @@ def test_a_cancelled_fax_whose_answer_was_lost_is_not_called_cancelled() -> None
     assert after.reason.code is ReasonCode.OUTCOME_UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("state", "event"), [(QUEUED, Cancelled()), (SUBMITTING, Refused(REASON))], ids=str
+)
+def test_an_earlier_attempt_that_may_have_been_sent_is_told(state: State, event: Event) -> None:
+    """Where one was repeated though its answer was lost, no later end denies that it was sent."""
+    lost = Attempt(number=1, submitted_at=NOW, outcome="unknown")
+    one = job(state)
+    one = one.model_copy(update={"attempts": (lost, *one.attempts)})
+    after = advance(one, event, NOW, RULES)
+    assert after.reason is not None
+    assert "An earlier attempt, whose answer was lost, may have been sent" in after.reason.message
+    assert after.reason.advice.startswith("Ask the recipient whether the fax has arrived. If not: ")
+
+
 def test_a_cancelled_fax_that_failed_is_not_repeated() -> None:
     """Cancelled while on its way: sent is sent, but FAILED is the end."""
     one = advance(job(ACCEPTED), Cancelled(), NOW, RULES)

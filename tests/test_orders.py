@@ -67,12 +67,36 @@ def test_retry_of_everything_else(tmp_path: Path, reason: str) -> None:
     assert retry(Spool(tmp_path), failed(tmp_path, reason)).is_file()
 
 
-@pytest.mark.parametrize("receipt", [b"", b"[]", b'{"reason": null}', b"\xff"])
-def test_retry_without_a_receipt_to_read(tmp_path: Path, receipt: bytes) -> None:
-    """A receipt that somebody has spoilt keeps nobody from a new try."""
+def test_retry_of_what_an_earlier_attempt_may_have_sent(tmp_path: Path) -> None:
+    """A lost answer counts, whatever became of the attempts after it."""
     path = failed(tmp_path)
-    path.with_name("letter.pdf.json").write_bytes(receipt)
-    assert retry(Spool(tmp_path), path).is_file()
+    attempts = [{"outcome": "unknown"}, {"outcome": "rejected"}]
+    receipt = {"job_id": "j1", "reason": {"code": "rejected"}, "attempts": attempts}
+    path.with_name("letter.pdf.json").write_text(json.dumps(receipt))
+    with pytest.raises(PerhapsSentError, match="the answer to an earlier attempt was lost"):
+        retry(Spool(tmp_path), path)
+    assert retry(Spool(tmp_path), path, even_if_sent=True).is_file()
+
+
+@pytest.mark.parametrize("receipt", [None, b"", b"[]", b'{"reason": null}', b"\xff"])
+def test_retry_without_a_receipt_to_read(tmp_path: Path, receipt: bytes | None) -> None:
+    """Where no receipt says that it was not sent, somebody must want it to be faxed again."""
+    path = failed(tmp_path)
+    path.with_name("letter.pdf.json").unlink()
+    if receipt is not None:
+        path.with_name("letter.pdf.json").write_bytes(receipt)
+    with pytest.raises(PerhapsSentError, match="no receipt says what became of it"):
+        retry(Spool(tmp_path), path)
+    assert retry(Spool(tmp_path), path, even_if_sent=True).is_file()
+
+
+def test_retry_leaves_what_is_no_receipt(tmp_path: Path) -> None:
+    """A document that is named as a receipt would be stays where it was filed."""
+    path = failed(tmp_path)
+    other = path.with_name("letter.pdf.json")
+    other.write_text('{"important": true}')
+    retry(Spool(tmp_path), path, even_if_sent=True)
+    assert other.read_text() == '{"important": true}'
 
 
 def test_retry_never_overwrites(tmp_path: Path) -> None:

@@ -96,6 +96,13 @@ def test_the_window_is_on_sipgates_clock() -> None:
     assert unknown == (NOW + 500 * SECOND - SLACK, NOW + 510 * SECOND + SLACK)
 
 
+@pytest.mark.parametrize("offset", [1e300, -1e12, 2.5e11])
+def test_a_clock_that_is_none_does_not_end_the_looking(offset: float) -> None:
+    """Whatever a record says, there is a window."""
+    begin, end = window(_job(clock_offset=offset), 0.0)
+    assert end - begin == 10 * SECOND + 2 * SLACK
+
+
 @pytest.mark.parametrize("answered", [None, NOW - timedelta(days=400)])
 def test_a_post_whose_end_nobody_saw_may_have_been_taken_for_long(
     answered: datetime | None,

@@ -88,6 +88,17 @@ def test_a_fax_without_a_final_status_for_long_blocks_nobody() -> None:
     assert submissions(schedule) == [], "the second one blocks in its turn"
 
 
+def test_a_fax_whose_answer_was_lost_blocks_until_it_is_found() -> None:
+    """However long it is looked for: the next letter's fax could be taken for it."""
+    schedule = Schedule()
+    schedule.put(job(1, state=State.UNKNOWN), now=0.0)
+    schedule.put(job(2), now=0.0)
+    schedule.update(job(1, state=State.UNKNOWN, waited=2 * SLOW))
+    assert submissions(schedule) == []
+    schedule.put(job(1, state=State.FAILED), now=0.0)
+    assert submissions(schedule) == ["002"]
+
+
 def test_what_was_put_anew_is_due_only_once() -> None:
     """A timer of a job that was put again since does not go off."""
     schedule = Schedule()

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from faxdrop import __version__
 from faxdrop.job import Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen, shown
 from faxdrop.receipt import Receipt, to_bytes
 from faxdrop.spool import Disk, GoneError, Spool, SpoolError
@@ -180,7 +182,7 @@ def test_a_claim_that_the_disk_refuses_leaves_the_document_where_it_was(tmp_path
     """A rename to another mount fails: the document stays in the inbox, and no job is made."""
 
     class OtherMount(Disk):
-        def move(self, source: Path, target: Path) -> None:
+        def move(self, source: Path, target: Path, **_within: int) -> None:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
 
     spool = Spool(tmp_path, OtherMount())
@@ -198,8 +200,8 @@ def test_a_share_that_denies_what_it_did_has_claimed_all_the_same(tmp_path: Path
     """An error for a rename that took place is no reason to leave the document without a job."""
 
     class Denying(Disk):
-        def move(self, source: Path, target: Path) -> None:
-            super().move(source, target)
+        def move(self, source: Path, target: Path, **within: int) -> None:
+            super().move(source, target, **within)
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     spool = Spool(tmp_path, Denying())
@@ -332,10 +334,10 @@ def test_a_strangers_file_on_the_reserved_name_is_left_alone(tmp_path: Path) -> 
     """A file that takes the place between receipt and document stays, and ours goes elsewhere."""
 
     class Stranger(Disk):
-        def move(self, source: Path, target: Path) -> None:
+        def move(self, source: Path, target: Path, **within: int) -> None:
             if target.name == "letter.pdf" and target.parent.name == "Labor":
                 target.write_bytes(b"a stranger's")
-            super().move(source, target)
+            super().move(source, target, **within)
 
     spool = Spool(tmp_path, Stranger())
     spool.open()
@@ -563,8 +565,21 @@ def test_a_root_that_goes_and_comes_is_the_same_one(spool: Spool, tmp_path: Path
     root.mkdir()
     assert not spool.is_present()
     assert not spool.reopen(), "an empty folder where nothing is mounted"
-    root.rmdir()
+    spool_of_another = Spool(root)
+    spool_of_another.open()
+    spool_of_another.close()
+    assert not spool.reopen(), "another root, that lay beneath the mount"
+    shutil.rmtree(root)
     elsewhere.rename(root)
+    assert spool.reopen()
+    assert spool.is_present()
+
+
+def test_a_lock_that_somebody_removed_is_taken_anew(spool: Spool) -> None:
+    """A root is known by its id: without its lock it is away only until it is looked for."""
+    (spool.home / "lock").unlink()
+    assert not spool.is_present()
+    assert spool.reopen()
     assert spool.is_present()
 
 
@@ -572,14 +587,17 @@ def test_a_root_that_goes_and_comes_is_the_same_one(spool: Spool, tmp_path: Path
 
 
 def test_whose_faxes_are_whose_outlives_the_jobs(spool: Spool) -> None:
-    """The session ids of filed jobs are known for days, and then forgotten."""
+    """The session ids of filed jobs are known until thousands of others have come."""
     claim(spool, job())
     spool.file_away(sent(job()))
     assert spool.owned() == {"1772438401", "1772438402"}
-    spool.forget_owned(datetime.now(UTC) - timedelta(hours=1))
+    spool.forget_owned(2)
     assert len(spool.owned()) == 2
-    spool.forget_owned(datetime.now(UTC) + timedelta(hours=1))
-    assert spool.owned() == set()
+    [early, late] = sorted((spool.home / "owned").iterdir())
+    os.utime(early, (946684800, 946684800))  # a share whose clock says 2000: only the order counts
+    os.utime(late, (946684801, 946684801))
+    spool.forget_owned(1)
+    assert spool.owned() == {late.name}
 
 
 @pytest.mark.parametrize("session_id", ["a/b", "%2e", "x" * 100, "!~;:", "1"])
@@ -616,3 +634,45 @@ def test_put_back_never_overwrites(spool: Spool) -> None:
         spool.put_back(filed)
     assert filed.read_bytes() == CONTENT
     assert filed.with_name("letter.pdf.json").exists()
+
+
+# -- rehearsals --------------------------------------------------------------------------------
+
+
+def test_a_rehearsal_says_so_in_its_receipts(tmp_path: Path) -> None:
+    """Nobody can take a receipt of the simulator's for the proof of a fax."""
+    spool = Spool(tmp_path)
+    spool.open(simulated=True)
+    claim(spool, job())
+    filed = spool.file_away(sent(job()))
+    spool.close()
+    assert filed is not None
+    assert _version_in(filed) == f"{__version__} (simulated)"
+    spool.open(simulated=False)
+    claim(spool, job())
+    filed = spool.file_away(sent(job()))
+    spool.close()
+    assert filed is not None
+    assert _version_in(filed) == __version__
+
+
+def _version_in(filed: Path) -> str:
+    receipt = json.loads(filed.with_name(f"{filed.name}.json").read_bytes())
+    return str(receipt["faxdrop"])
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_what_waits_is_sent_as_it_was_meant(tmp_path: Path, *, simulated: bool) -> None:
+    """No rehearsal takes what is to be faxed for good, and nothing of a rehearsal is ever faxed."""
+    spool = Spool(tmp_path)
+    spool.open(simulated=simulated)
+    claim(spool, job())
+    spool.close()
+    with pytest.raises(SpoolError, match="for good"):
+        spool.open(simulated=not simulated)
+    assert not spool.is_locked()
+    spool.open(simulated=simulated)
+    spool.file_away(sent(job()))
+    spool.close()
+    spool.open(simulated=not simulated)
+    spool.close()

@@ -1,23 +1,36 @@
 """Lost answers: each is looked for in the history, ends as it must, and is never sent twice."""
 
+import json
 import os
 import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from faxdrop.recipient import Entry
 from faxdrop.settings import Config
 from faxdrop.simulator import Answer as SimulatedAnswer
 from faxdrop.simulator.behaviour import Fate
 from faxdrop.sipgate import Answer, Sipgate
 from tests import pdfs
-from tests.breaking import Stage, assert_all_answered, assert_kept, ends, seconds_of, stage
+from tests.breaking import (
+    Crash,
+    Stage,
+    Steps,
+    assert_all_answered,
+    assert_kept,
+    ends,
+    seconds_of,
+    sipgate_that_crashes,
+    stage,
+)
 from tests.seeds import seed_of, tell
 
-PLAIN, LOST_LATE = "+493023125130", "+493023125113"
+PLAIN, OTHER, LOST_LATE = "+493023125130", "+493023125131", "+493023125113"
 UNKNOWN, SENT = ("failed", "outcome_unknown"), ("sent", None)
 LOST = ["lose-before", "close-before", "500", "html", "redirect"]
 TAKEN = ["lose-after", "close-after", "500-taken", "garbage", "empty", "wrong-types", "302-taken"]
@@ -240,6 +253,173 @@ def test_a_mistake_of_our_own_sends_nothing_twice(tmp_path: Path) -> None:
         assert len(staged.simulator.taken) == 1
         assert ends(world) == [SENT]
         assert_all_answered(staged)
+
+
+def test_a_lost_answer_is_looked_for_more_than_once(tmp_path: Path) -> None:
+    """What sipgate answered before the submission is no time in which the fax could have shown."""
+    with stage(tmp_path, late=420.0, poll_interval=300.0, reconcile_for=600.0) as staged:
+        world = staged.world
+        world.start()
+        world.live(7200.0)
+        staged.drop(LOST_LATE, "letter.pdf", pdfs.good())
+        world.until_done(hours=2.0)
+        assert ends(world) == [SENT]
+        assert len(staged.simulator.taken) == 1
+        assert_all_answered(staged)
+
+
+class AtThePost(Steps):
+    """Crashes when a submission is about to go."""
+
+    def step(self, name: str, half_done: Callable[[], object] | None = None) -> None:
+        """Count a step, or crash."""
+        if name == "POST goes":
+            raise Crash(name)
+        super().step(name, half_done)
+
+
+def _crash_before_the_post(staged: Stage, name: str) -> None:
+    """Drop a document, and crash when its intent is on disk and nothing was submitted."""
+    world = staged.world
+    make_sipgate = world.make_sipgate
+    world.make_sipgate = sipgate_that_crashes(world, AtThePost())
+    world.start()
+    staged.drop(PLAIN, name, pdfs.good(1, name))
+    with pytest.raises(Crash):
+        world.until_done(hours=1.0)
+    world.crash()
+    world.make_sipgate = make_sipgate
+    world.start()
+
+
+def test_what_was_sent_after_the_restart_is_not_what_was_interrupted_before(
+    tmp_path: Path,
+) -> None:
+    """A fax by hand minutes after a crash is not taken for the one that the crash interrupted."""
+    with stage(tmp_path) as staged:
+        _crash_before_the_post(staged, "letter.pdf")
+        staged.world.live(300.0)
+        staged.simulator.enter_by_hand(PLAIN, pages=1)
+        staged.world.until_done(hours=2.0)
+        assert ends(staged.world) == [UNKNOWN]
+        assert_all_answered(staged)
+
+
+def test_two_lost_answers_share_no_fax(tmp_path: Path) -> None:
+    """Also where one is looked for during hours, the next letter's fax is not taken for it."""
+    with stage(tmp_path, reconcile_for=7200.0) as staged:
+        world = staged.world
+        _crash_before_the_post(staged, "first.pdf")
+        world.live(1900.0)
+        staged.simulator.script(["lose-after"])
+        staged.drop(PLAIN, "second.pdf", pdfs.good(1, "second"))
+        world.until_done(hours=10.0)
+        assert ends(world) == [UNKNOWN, SENT]
+        assert len(staged.simulator.taken) == 1
+        assert_all_answered(staged)
+
+
+def test_the_shares_clock_decides_nothing(tmp_path: Path) -> None:
+    """Marks that a share dates years back are not forgotten: the first fax is not the second."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        staged.drop(PLAIN, "one.pdf", pdfs.good(1, "one"))
+        world.until_done(hours=1.0)
+        for mark in (world.root / ".faxdrop" / "owned").iterdir():
+            os.utime(mark, (946684800, 946684800))
+        staged.simulator.script(["lose-before"])
+        staged.drop(PLAIN, "two.pdf", pdfs.good(1, "two"))
+        world.until(lambda: any(one["state"] == "unknown" for one in world.records()), hours=1.0)
+        world.crash()
+        world.start()
+        world.until_done(hours=3.0)
+        assert ends(world) == [SENT, UNKNOWN]
+        assert_all_answered(staged)
+
+
+def test_a_session_id_given_twice_is_no_answer(tmp_path: Path) -> None:
+    """One fax is not the proof of two documents."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        staged.drop(PLAIN, "one.pdf", pdfs.good(1, "one"))
+        world.until_done(hours=1.0)
+        [fax] = staged.simulator.taken
+        again = SimulatedAnswer(200, json.dumps({"sessionId": fax.session_id}).encode())
+        staged.simulator.script([again])
+        staged.drop(OTHER, "two.pdf", pdfs.good(1, "two"))
+        world.until_done(hours=2.0)
+        assert ends(world) == [SENT, UNKNOWN]
+        assert_all_answered(staged)
+
+
+@pytest.mark.parametrize("at", [253402300799.0, 1072915200.0, 0.0], ids=["9999", "2004", "1970"])
+def test_a_date_that_is_none_is_not_believed(at: float, tmp_path: Path) -> None:
+    """An answer of another age, as a portal gives it, changes nothing of where a fax is found."""
+    with stage(tmp_path, resend_if_absent=True) as staged:
+        world = staged.world
+        world.start()
+        staged.drift.seconds = at - staged.time.wall.timestamp()
+        world.turn()
+        staged.drift.seconds = 0.0
+        staged.simulator.script(["lose-after"])
+        staged.drop(PLAIN, "letter.pdf", pdfs.good())
+        staged.drop(OTHER, "other.pdf", pdfs.good())
+        world.until_done(hours=2.0)
+        assert ends(world) == [SENT, SENT]
+        assert len(staged.simulator.taken) == 2
+        assert_all_answered(staged)
+
+
+def test_a_look_that_fails_holds_and_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake of our own in a look at the history is no silence for ever."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        staged.drop(PLAIN, "letter.pdf", pdfs.good())
+        world.until(lambda: bool(staged.simulator.taken))
+        with monkeypatch.context() as broken:
+            broken.setattr("faxdrop.delivery.window", lambda *_: 1 // 0)
+            world.live(120.0)
+            status = json.loads((world.root / ".faxdrop" / "status.json").read_text())
+        assert [hold["what"] for hold in status["holds"]] == ["following"]
+        world.until_done(hours=1.0)
+        assert ends(world) == [SENT]
+
+
+def test_a_reload_asks_the_address_book_again(tmp_path: Path) -> None:
+    """A number that is corrected while a letter waits is the one that it is faxed to."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.config = world.config.model_copy(update={"recipients": {"Amt": Entry(number=PLAIN)}})
+        daemon = world.start()
+        staged.simulator.trouble = 402
+        staged.drop("Amt", "letter.pdf", pdfs.good())
+        world.until(lambda: staged.simulator.count("POST /sessions/fax") == 1)
+        better = world.config.model_copy(update={"recipients": {"Amt": Entry(number=OTHER)}})
+        staged.simulator.trouble = None
+        daemon.reload(lambda: better)
+        world.until_done(hours=1.0)
+        assert [fax.number for fax in staged.simulator.taken] == [OTHER]
+
+
+def test_a_hold_ends_with_what_it_held(tmp_path: Path) -> None:
+    """When the last fax that waited is cancelled, nothing is held any more."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        daemon = world.start()
+        staged.simulator.trouble = 402
+        staged.drop(PLAIN, "letter.pdf", pdfs.good())
+        world.until(lambda: staged.simulator.count("POST /sessions/fax") == 1)
+        world.turn()
+        assert daemon.is_idle
+        (world.root / ".faxdrop" / "cancel" / world.records()[0]["job_id"]).touch()
+        world.until_done(hours=1.0)
+        world.live(5.0)
+        assert json.loads((world.root / ".faxdrop" / "status.json").read_text())["holds"] == []
 
 
 @pytest.mark.parametrize("seconds", [-86400.0 * 400, -3600.0, 3600.0, 86400.0 * 400])

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from pydantic import (
     AfterValidator,
@@ -24,12 +25,14 @@ from pydantic import (
     WrapValidator,
 )
 
+_LONGEST_QUOTED = 200  # of a session id in an address, or in the name of a file
 LONGEST_WORDS = 200  # characters of sipgate's own words that people get to see
 
 
 def _session_id(value: str | int) -> str:
     text = str(value)
-    if not re.fullmatch(r"[!-~]{1,100}", text) or text in {".", ".."}:
+    is_plain = re.fullmatch(r"[!-~]{1,100}", text) and text not in {".", ".."}
+    if not is_plain or len(quote(text, safe="")) > _LONGEST_QUOTED:
         raise ValueError("not usable as a session id")
     return text
 
@@ -59,6 +62,7 @@ def _or(default: Any) -> WrapValidator:
 SessionId = Annotated[str | int, AfterValidator(_session_id)]
 Text = Annotated[str, Field(max_length=200), _or("")]
 Instant = Annotated[datetime, PlainValidator(_instant), _or(None)]
+Status = Annotated[str, Field(pattern=r"^[A-Za-z0-9_ -]{0,50}$"), _or("")]  # an open set
 Names = Annotated[list[Annotated[str, Field(max_length=50)]], _or([])]
 Flag = Annotated[bool, _or(None)]  # None: not said
 Count = Annotated[int, Field(ge=0, lt=2**31), _or(None)]
@@ -83,7 +87,7 @@ class HistoryEntry(_Shape):
     type: Text = ""
     direction: Text = ""
     target: Text = ""
-    status: Text = Field(default="", alias="faxStatusType")
+    status: Status = Field(default="", alias="faxStatusType")
     created: Instant | None = None
     pages: Count | None = Field(default=None, alias="pageCount")
     faxlines: Names = Field(default=[], alias="connectionIds")

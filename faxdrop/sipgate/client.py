@@ -9,6 +9,7 @@ leave a doubt, both answers are read.
 """
 
 import base64
+import re
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ SMALL = 1 << 20  # bytes of an answer that should be a few hundred
 LARGE = 16 << 20  # bytes of a list of 1000 entries, which are 1 to 2 kB each
 MOST_PAGES = 100  # requests for one look at the history, whatever the server says of its length
 LONGEST_DELAY = 3600.0  # seconds; a longer Retry-After is cut to it
+_EARLIEST, _LATEST = 1577836800.0, 4102444800.0  # 2020 and 2100: the dates that are believed
+# Addresses, that of a report with its key among them, and what was submitted, sent back.
+_NOT_FOR_PEOPLE = re.compile(r"https?://\S+|[A-Za-z0-9+/=_-]{60,}")
 
 _Shaped = TypeVar("_Shaped", bound=BaseModel)
 
@@ -178,7 +182,6 @@ class Sipgate:
         except NoAnswer as lost:
             came = Came(None, handed_over=lost.handed_over, misconfigured=lost.misconfigured)
             return Answer(decide(came), None, None, lost.words, None, lost.advice)
-        self._learn_time(reply)
         came = Came(
             reply.status,
             session_id=_session_id(reply),
@@ -186,6 +189,8 @@ class Sipgate:
             retry_after=self._retry_after(reply),
             handed_over=reply.handed_over,
         )
+        if came.session_id:
+            self._learn_time(reply)
         return self._answer(decide(came), reply, came.session_id)
 
     def history(
@@ -222,7 +227,9 @@ class Sipgate:
                 break
         else:
             more = True
-        found.complete = not more and len(ids) >= (offset if total is None else total)
+        # An entry that says no time or number may be any fax.
+        are_clear = all(entry.created is not None and entry.target for entry in found)
+        found.complete = not more and are_clear and len(ids) >= (offset if total is None else total)
         return found
 
     def entry(self, session_id: str) -> Entry | None:
@@ -271,7 +278,6 @@ class Sipgate:
             outcome = Outcome.HOLD if lost.misconfigured else Outcome.LATER
             answer = Answer(outcome, None, None, lost.words, None, lost.advice)
             raise Unreachable(answer) from lost
-        self._learn_time(reply)
         if reply.status == HTTPStatus.OK or reply.status in tolerate:
             return reply
         # A question takes nothing: what would hold a submission holds, the rest can be repeated.
@@ -283,6 +289,7 @@ class Sipgate:
         read = _shaped_json(shape, reply.body)
         if read is None:
             raise Unreachable(self._unreadable(reply))
+        self._learn_time(reply)
         return read
 
     def _unreadable(self, reply: Reply) -> Answer:
@@ -303,12 +310,13 @@ class Sipgate:
     def _redacted(self, text: str) -> str:
         for secret in filter(None, self._secrets):
             text = text.replace(secret, "[...]")
+        text = _NOT_FOR_PEOPLE.sub("[...]", text)
         return text if len(text) <= LONGEST_WORDS else text[:LONGEST_WORDS].rstrip() + "..."
 
     def _learn_time(self, reply: Reply) -> None:
-        # Only what comes with a good answer is surely sipgate's clock, not some proxy's.
+        # Only what comes with an answer that can be read is sipgate's clock, not some portal's.
         at = _date(reply.headers.get("Date"))
-        if reply.status == HTTPStatus.OK and at is not None:
+        if reply.status == HTTPStatus.OK and at is not None and _EARLIEST <= at < _LATEST:
             self._ahead = at - self._monotonic()
 
     def _retry_after(self, reply: Reply) -> float | None:
@@ -353,7 +361,7 @@ def _entry(one: HistoryEntry, *, archived: bool) -> Entry:
         target=one.target,
         status=one.status,
         created=one.created,
-        pages=one.pages,
+        pages=one.pages or None,  # 0: not counted yet
         faxlines=tuple(one.faxlines),
         archived=archived if one.archived is None else one.archived,
     )
