@@ -25,6 +25,7 @@ from faxdrop import init as init_
 from faxdrop import screens, service
 from faxdrop.check import Report
 from faxdrop.config import ConfigError, command, load
+from faxdrop.credentials import SIMULATED
 from faxdrop.demo import Demo, Row
 from faxdrop.ownership import acting_as_owner
 from faxdrop.recipient import RecipientError
@@ -369,8 +370,8 @@ def _where(simulator: Simulator, *, as_json: bool) -> str:
     where = {
         "base_url": simulator.base_url,
         "control_url": simulator.control_url,
-        "token_id": "token-SIMULAT",
-        "token": "simulated",
+        "token_id": SIMULATED["TOKEN_ID"],
+        "token": SIMULATED["TOKEN"],
         "faxline": "f0",
         "seed": simulator.seed,
     }

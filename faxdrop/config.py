@@ -64,7 +64,6 @@ __all__ = [
 
 DEFAULT_PATH = Path("/etc/faxdrop/config.toml")
 
-_SIMULATED = {"TOKEN_ID": "token-SIMULAT", "TOKEN": "simulated"}
 _SOON = 300.0  # seconds in which a fax that was taken may still be missing from the history
 _LINE = re.compile(r"\(at line (\d+)")
 _LONGEST_NAME = 255  # bytes, on every usual file system
@@ -100,7 +99,11 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     path = (path or DEFAULT_PATH).absolute()
     _there(path)
     dotenv = path.parent / ".env"
-    found = credentials.find(environ, dotenv) if not simulate else credentials.Found(_SIMULATED, ())
+    found = (
+        credentials.find(environ, dotenv)
+        if not simulate
+        else credentials.Found(credentials.SIMULATED, ())
+    )
     problems = list(found.problems)
     for name in ("TOKEN_ID", "TOKEN"):
         problems += found.missing(name, dotenv)
@@ -136,7 +139,7 @@ def load_what_is_right(path: Path | None) -> Mended:
     table = _read(path, problems)
     if table is None:
         table = _beginning(path)
-    simulated = credentials.Found(_SIMULATED, ())
+    simulated = credentials.Found(credentials.SIMULATED, ())
     wrong: set[Loc] = set()
     origin = _add_found(table, simulated, simulate=True)
     more: list[Problem] = []
@@ -145,7 +148,8 @@ def load_what_is_right(path: Path | None) -> Mended:
     found = tuple(presentable(problem, ()) for problem in problems)
     if "root" not in table or ("root",) in wrong:
         raise ConfigError(found)
-    secrets = Secrets(token_id=_SIMULATED["TOKEN_ID"], token=SecretStr(_SIMULATED["TOKEN"]))
+    known = credentials.SIMULATED
+    secrets = Secrets(token_id=known["TOKEN_ID"], token=SecretStr(known["TOKEN"]))
     return Mended(Config.model_validate({**dict(settings), "secrets": secrets}), found)
 
 

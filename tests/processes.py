@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Self
 
 import requests
 
+from faxdrop.credentials import SIMULATED
 from tests.nspawn import until
 
 PROJECT = Path(__file__).parent.parent
@@ -348,7 +349,7 @@ def kill(program: subprocess.Popen[bytes]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "TOKEN_ID": "token-SIMULAT", "TOKEN": "simulated", "LC_ALL": "C.UTF-8"}
+    return {**os.environ, **SIMULATED, "LC_ALL": "C.UTF-8"}
 
 
 def _toml(value: Any) -> str:

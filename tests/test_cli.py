@@ -20,6 +20,7 @@ from dotenv import dotenv_values
 
 from faxdrop import __version__, check, cli, overview, receipt
 from faxdrop.cli import main
+from faxdrop.credentials import SIMULATED
 from faxdrop.job import State
 from faxdrop.simulator import MAGIC, Simulator
 from faxdrop.spool import Spool
@@ -267,11 +268,11 @@ def test_check_says_no(config: Path) -> None:
     """Where it would not fax, the exit status is 1, in either form, and the reason stands there."""
     with Simulator() as simulator:
         simulator.trouble = 401
-        env = {"BASE_URL": simulator.base_url, "TOKEN_ID": "token-SIMULAT", "TOKEN": "simulated"}
+        env = {"BASE_URL": simulator.base_url, **SIMULATED}
         text = faxdrop(config, "check", code=1, env=env).output
         data = json.loads(faxdrop(config, "check", "--json", code=1, env=env).stdout)
     assert "This machine would not fax: 1 thing is wrong." in text
-    assert "simulated" not in text, "the token is shown"
+    assert SIMULATED["TOKEN"] not in text, "the token is shown"
     assert not data["would_fax"]
 
 

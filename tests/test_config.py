@@ -27,6 +27,7 @@ from faxdrop.config import (
     load,
     parse_duration,
 )
+from faxdrop.credentials import SIMULATED
 from faxdrop.settings import BYTES_LIMIT, Settings
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
@@ -479,7 +480,7 @@ def test_a_rehearsal_needs_no_secrets_and_takes_none(tmp_path: Path) -> None:
     path = write(tmp_path, 'root = "share"')
     write(tmp_path, "TOKEN=YOUR_SIPGATE_TOKEN\nFAXLINE_ID=oops\n", name=".env")
     loaded = load(path, ENVIRON, simulate=True)
-    assert credentials_of(loaded) == ("token-SIMULAT", "simulated")
+    assert credentials_of(loaded) == tuple(SIMULATED.values())
     assert loaded.sipgate.faxline == "f0"
     assert (
         load(write(tmp_path, MINIMAL.replace("f0", "f4")), {}, simulate=True).sipgate.faxline

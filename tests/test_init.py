@@ -14,6 +14,7 @@ from faxdrop import init
 from faxdrop.cli import main
 from faxdrop.config import load
 from faxdrop.simulator import Simulator
+from tests.world import TOKEN
 
 ACCOUNT = "https://app.sipgate.com"
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -49,10 +50,10 @@ class Place:
         assert result.exit_code == code, result.output
         return result
 
-    def told(self, *arguments: str, code: int = 0, token: str = "simulated") -> Result:  # noqa: S107
+    def told(self, *arguments: str, code: int = 0, token: str = TOKEN) -> Result:
         """Run init as a script does: everything is said, nothing is asked."""
         said = ["--root", str(self.root), "--recipient", "Dr. Müller", "--number", "0211 1234567"]
-        said += ["--faxline", "f1", "--token-id", "token-SIMULAT"]
+        said += ["--faxline", "f1", "--token-id", "token-FAXSIM"]
         said += ["--owner", "root"] if os.geteuid() == 0 else []
         return self.run(*said, *arguments, code=code, env={"TOKEN": token}, input="")
 
@@ -93,8 +94,8 @@ def test_for_scripts(place: Place) -> None:
     config = load(place.config, {})
     assert config.root == place.root
     assert config.recipients["Dr. Müller"].number == "0211 1234567"
-    assert (config.sipgate.faxline, config.secrets.token_id) == ("f1", "token-SIMULAT")
-    assert config.secrets.token.get_secret_value() == "simulated"
+    assert (config.sipgate.faxline, config.secrets.token_id) == ("f1", "token-FAXSIM")
+    assert config.secrets.token.get_secret_value() == TOKEN
     assert config.warnings == ()
     assert "This machine would fax" in result.output
     assert "This asks for" not in result.output
@@ -104,8 +105,8 @@ def test_for_scripts(place: Place) -> None:
 def test_the_dialogue(place: Place) -> None:
     """What is not said is asked for, wrong numbers again, and the fax lines there are are shown."""
     answers = [
-        "token-SIMULAT",
-        "simulated",
+        "token-FAXSIM",
+        TOKEN,
         str(place.root),
         "Amt",
         "110",
@@ -134,7 +135,7 @@ def test_the_fax_lines_cannot_be_listed(place: Place) -> None:
     """Where sipgate does not answer, the dialogue goes on, and the check at its end says so."""
     place.simulator.trouble = 401
     try:
-        answers = ["token-SIMULAT", "simulated", str(place.root), "Amt", "+493023125030", "f1"]
+        answers = ["token-FAXSIM", TOKEN, str(place.root), "Amt", "+493023125030", "f1"]
         result = place.run(input="\n".join(answers) + "\n", code=1)
     finally:
         place.simulator.trouble = None
@@ -145,22 +146,22 @@ def test_the_fax_lines_cannot_be_listed(place: Place) -> None:
 
 def test_a_dialogue_that_is_broken_off(place: Place) -> None:
     """Who breaks the dialogue off leaves nothing behind."""
-    result = place.run(input="token-SIMULAT\nsimulated\n", code=1)
+    result = place.run(input=f"token-FAXSIM\n{TOKEN}\n", code=1)
     assert "Aborted!" in result.output
     assert place.modes() == {}
 
 
 def test_the_token_from_a_file(place: Place, tmp_path: Path) -> None:
     """The token may come from a file, and stands in no argument."""
-    (tmp_path / "token").write_text("simulated\n")
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
     place.told("--token-file", str(tmp_path / "token"), token="wrong")  # noqa: S106 - a simulated one
-    assert load(place.config, {}).secrets.token.get_secret_value() == "simulated"
+    assert load(place.config, {}).secrets.token.get_secret_value() == TOKEN
 
 
 @pytest.mark.parametrize("token", ["plain-token_1", "a'b", 'a"b', "$HOME", "a\\b", "a#b", "a\\'b"])
 def test_tokens_survive_the_way_into_the_file(place: Place, token: str) -> None:
     """Whatever characters a token has, it is read as it was written."""
-    place.told(token=token, code=0 if token == "simulated" else 1)  # noqa: S105 - a simulated one
+    place.told(token=token, code=0 if token == TOKEN else 1)
     assert load(place.config, {}).secrets.token.get_secret_value() == token
 
 
@@ -211,16 +212,16 @@ def test_folders_that_are_there(place: Place) -> None:
 def test_a_token_that_is_stored(place: Place) -> None:
     """A .env that has the token already is used as it is, and the token is not asked for."""
     place.config.parent.mkdir()
-    text = "# mine\nTOKEN_ID=token-SIMULAT\nTOKEN='simulated'\nOTHER=1\n"
+    text = f"# mine\nTOKEN_ID=token-FAXSIM\nTOKEN='{TOKEN}'\nOTHER=1\n"
     place.dotenv.write_text(text)
     place.dotenv.chmod(0o600)
     result = place.told(token="another")  # noqa: S106 - a simulated one
     assert place.dotenv.read_text() == text
     assert str(place.dotenv) not in result.output
-    assert load(place.config, {}).secrets.token.get_secret_value() == "simulated"
+    assert load(place.config, {}).secrets.token.get_secret_value() == TOKEN
 
 
-@pytest.mark.parametrize("text", ["", "TOKEN_ID=token-SIMULAT\n"])
+@pytest.mark.parametrize("text", ["", "TOKEN_ID=token-FAXSIM\n"])
 def test_a_file_without_the_token(place: Place, text: str) -> None:
     """A .env without the token is not added to: a person decides."""
     place.config.parent.mkdir()
@@ -259,8 +260,8 @@ def test_for_the_service(place: Place, name: str, files: list[str]) -> None:
     result = place.told("--service")
     found = {path.name: path for path in place.config.parent.iterdir()}
     assert sorted(found) == sorted([*files, name])
-    assert found[files[0]].read_text() == "simulated\n"
-    assert found[files[1]].read_text() == "token-SIMULAT\n"
+    assert found[files[0]].read_text() == f"{TOKEN}\n"
+    assert found[files[1]].read_text() == "token-FAXSIM\n"
     assert {place.modes()[f"etc/{file}"] for file in files} == {"600"}
     assert "This machine would fax" in result.output
     if name == "config.toml":
@@ -299,9 +300,9 @@ def test_an_owner(place: Place, *, service: bool) -> None:
     # Nobody may not be let near this Python: what the check says is another test's.
     command = ["--config", str(place.config), "init", "--base-url", place.simulator.base_url]
     said = ["--root", str(place.root), "--recipient", "Amt", "--number", "+493023125030"]
-    said += ["--faxline", "f1", "--token-id", "token-SIMULAT", "--owner", "nobody"]
+    said += ["--faxline", "f1", "--token-id", "token-FAXSIM", "--owner", "nobody"]
     said += ["--service"] if service else []
-    CliRunner().invoke(main, [*command, *said], env={"TOKEN": "simulated"})
+    CliRunner().invoke(main, [*command, *said], env={"TOKEN": TOKEN})
     nobody = pwd.getpwnam("nobody")
     for path in (place.root, *place.root.rglob("*")):
         assert (path.stat().st_uid, path.stat().st_gid) == (nobody.pw_uid, nobody.pw_gid)

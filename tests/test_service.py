@@ -47,8 +47,8 @@ ENABLE = "sudo systemctl enable --now /opt/faxdrop/lib/systemd/system/faxdrop.se
 
 PYTHON = "3.11"  # Debian bookworm's
 PORT = 8025
-TOKEN_ID = "token-SIMULAT"  # noqa: S105 - what the simulator expects
-TOKEN = "simulated"  # noqa: S105 - likewise
+TOKEN_ID = "token-FAXSIM"  # noqa: S105 - what the simulator expects
+TOKEN = "5f0fa5ed-0000-4000-8000-000000000000"  # noqa: S105 - likewise
 UNIT = "faxdrop.service"
 SHARE = "/srv/fax"
 FIRST = "Dr. Müller"

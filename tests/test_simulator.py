@@ -21,12 +21,13 @@ import pytest
 import requests
 from reportlab.pdfgen.canvas import Canvas
 
+from faxdrop.credentials import SIMULATED
 from faxdrop.simulator import MAGIC, Answer, Magic, Simulator
 from faxdrop.simulator.behaviour import Hostility
 from faxdrop.simulator.upload import Upload
 
 API = json.loads((Path(__file__).parent / "data" / "sipgate-fax-api.json").read_text("utf-8"))
-TOKEN = ("token-SIMULAT", "simulated")
+TOKEN = SIMULATED["TOKEN_ID"], SIMULATED["TOKEN"]
 PLAIN = "+492111234567"
 SUBMIT = "POST /sessions/fax"
 NUMBERS = {magic.name: magic.number for magic in MAGIC}
@@ -259,7 +260,7 @@ def test_wrong_token_endpoint_method_and_content_type(client: Client) -> None:
     assert client.get("/sessions/fax").status_code == 405
     assert client.get("/sessions/letter").status_code == 404
     assert client.get("/history/1").status_code == 404
-    client.http.auth = ("token-SIMULAT", "wrong")
+    client.http.auth = ("token-FAXSIM", "wrong")
     answer = client.post()
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Basic")

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from faxdrop.simulator import Simulator
 from faxdrop.simulator.behaviour import BEHAVIOURS, MAGIC
 from faxdrop.sipgate import Answer, Outcome, Sipgate, Unreachable
+from tests.world import TOKEN, TOKEN_ID
 
 TAKEN = {Outcome.ACCEPTED, Outcome.UNKNOWN}  # what may be said of a fax that was taken
 NOT_TAKEN = set(Outcome) - {Outcome.ACCEPTED}  # and of one that was not
@@ -17,8 +18,7 @@ NOT_TAKEN = set(Outcome) - {Outcome.ACCEPTED}  # and of one that was not
 
 def client_of(simulator: Simulator, timeout: float = 0.5) -> Sipgate:
     """Return a client that has the simulator's token."""
-    token = SecretStr("simulated")
-    return Sipgate(simulator.base_url, "token-SIMULAT", token, timeout)
+    return Sipgate(simulator.base_url, TOKEN_ID, SecretStr(TOKEN), timeout)
 
 
 def submit(client: Sipgate, number: str = "+493023125000", size: int = 1000) -> Answer:

@@ -23,6 +23,7 @@ from faxdrop.simulator import Simulator
 from tests import pdfs
 from tests.nspawn import until
 from tests.processes import PATIENCE, Office, Simulated, User
+from tests.world import TOKEN, TOKEN_ID
 
 NOBODY = User(65534, 65534)  # Debian's nobody and nogroup
 RESCAN = 8.0  # seconds
@@ -269,7 +270,7 @@ def test_a_daemon_whose_watcher_died_finds_documents_within_one_rescan(
             sipgate=SipgateSettings(base_url=simulator.base_url, faxline="f0", timeout=10.0),
             inbox=InboxSettings(settle=0.2, patience=10.0, rescan=1.0),
             sending=SendingSettings(poll_interval=0.1),
-            secrets=Secrets(token_id="token-SIMULAT", token=SecretStr("simulated")),  # noqa: S106
+            secrets=Secrets(token_id=TOKEN_ID, token=SecretStr(TOKEN)),
         )
         folder = tmp_path / "inbox" / NUMBER
         with daemon_of(config) as daemon:

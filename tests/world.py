@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from faxdrop.checker import Checker
 from faxdrop.clock import Clock
+from faxdrop.credentials import SIMULATED
 from faxdrop.daemon import Daemon
 from faxdrop.inbox import Watcher
 from faxdrop.notify import Notifier
@@ -29,7 +30,7 @@ from faxdrop.spool import Disk, Spool
 P = ParamSpec("P")
 T = TypeVar("T")
 
-TOKEN_ID, TOKEN = "token-SIMULAT", "simulated"  # what the simulator takes
+TOKEN_ID, TOKEN = SIMULATED["TOKEN_ID"], SIMULATED["TOKEN"]  # what the simulator takes
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 

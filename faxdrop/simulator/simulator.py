@@ -53,6 +53,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from faxdrop.credentials import SIMULATED
 from faxdrop.simulator.account import Account, Fax, Taken
 from faxdrop.simulator.answers import Temper, error, good
 from faxdrop.simulator.api import SUBMIT, Api, route
@@ -88,8 +89,8 @@ class Simulator:
         port: int = 0,
         *,
         host: str = "127.0.0.1",
-        token_id: str = "token-SIMULAT",  # noqa: S107 - opens nothing
-        token: str = "simulated",  # noqa: S107 - opens nothing
+        token_id: str = SIMULATED["TOKEN_ID"],
+        token: str = SIMULATED["TOKEN"],
         faxlines: Iterable[str] = ("f0",),
         hostile: int | None = None,
         severity: float = 1.0,
