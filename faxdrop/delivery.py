@@ -135,7 +135,8 @@ class Delivery:
         except UnrecordedError as unrecorded:
             # Not submitted: in memory the job stays what it was, and so it may on disk.
             raise UnrecordedError(job, unrecorded.error) from unrecorded.error
-        # From here on, the fax may have been sent whatever happens.
+        # From here on, the fax may have been sent whatever happens: nothing may be raised but that
+        # its outcome is not recorded.
         try:
             answer = self._sipgate.submit(
                 faxline=job.faxline or "",

@@ -23,14 +23,12 @@ from faxdrop.intake import Intake, NotYet
 from faxdrop.job import FINAL, Job, State, shown
 from faxdrop.lifecycle import (
     Action,
-    AnswerLost,
     Cancelled,
     Changed,
     Checked,
     Looked,
     Refused,
     Restarted,
-    Submitting,
     action,
 )
 from faxdrop.schedule import SLOW, Schedule
@@ -105,7 +103,7 @@ class Dispatcher:
         What was not submitted yet is checked again: its folder may mean another number now.
         """
         self._parts = parts
-        self._is_known = False
+        self._is_known, self._next_look = False, None
         self._submitting.release()
         self._following.release()
         for job in list(self._schedule.jobs.values()):
@@ -315,8 +313,6 @@ class Dispatcher:
     def _on_submitted(self, ended: Ended) -> None:
         self._submissions -= 1
         if ended.error is not None:
-            if not isinstance(ended.error, UnrecordedError):
-                ended = replace(ended, of=self._as_recorded(ended.of))
             self._on_advanced(ended)
             return
         submitted: Submitted = ended.result
@@ -358,14 +354,6 @@ class Dispatcher:
             due_at = self._clock.now() + timedelta(seconds=max(0.0, self._submitting.until - now))
             return job.model_copy(update={"due_at": due_at})
         return job
-
-    def _as_recorded(self, job: Job) -> Job:
-        """Return a job as the disk knows it, for how far its submission got, only that can tell."""
-        after = self._parts.delivery.after
-        try:
-            return after(self._spool.read(job.job_id), Restarted())
-        except (OSError, ValueError):  # it may have been submitted
-            return after(after(job, Submitting()), AnswerLost())
 
     def _longest_delay(self) -> float:
         return max(*self._parts.config.sending.delays, _LONGEST_TOLD)

@@ -197,10 +197,10 @@ class Spool:
 
         Where nothing is mounted, another root may lie beneath: it is not taken for this one.
         """
-        self.close()
         try:
             if self._read_identity() != self._identity:
                 return False
+            self.close()
             self._take_lock()
         except (SpoolError, OSError):
             return False
@@ -263,10 +263,6 @@ class Spool:
         folder = self._folder(job)
         self._replace(folder / RECORD, to_bytes(job))
         self._disk.sync_folder(folder)
-
-    def read(self, job_id: str) -> Job:
-        """Return a job as it stands on disk. Raises OSError, or ValueError for no record."""
-        return _read_record(self._jobs / job_id / RECORD)
 
     def has_job(self, job_id: str) -> bool:
         """Tell whether there is a folder of that name, known to the daemon or not yet."""
@@ -515,7 +511,7 @@ class Spool:
         self._is_simulated = mark.exists()
         if simulated is None or simulated == self._is_simulated:
             return
-        if waiting := sum(1 for _ in _folders(self._jobs)):
+        if waiting := sum(1 for _ in self.jobs()):
             raise SpoolError(
                 (_NO_REHEARSAL if simulated else _REHEARSED).format(waiting, self.root)
             )
