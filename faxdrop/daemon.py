@@ -38,9 +38,7 @@ log = structlog.stdlib.get_logger(__name__)
 STEPS, LOOKS = 12, 6  # threads; they wait for the disk more than for the processor
 PRESENCE = 5.0  # seconds between looks whether the root is there
 STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
-OWNED = (
-    10_000  # session ids of filed jobs that are remembered: more than any lost answer's hours see
-)
+OWNED = 10_000  # session ids of filed jobs that are remembered: more than a lost answer's hours see
 _TIDY_EVERY = 86400.0  # seconds
 _CONFIG = "The config"  # stands where a path does: the daemon is not told where its config lies
 _AFTER_A_FAULT = 1.0  # seconds before the loop goes on after a mistake of our own
@@ -150,8 +148,8 @@ class Daemon:
     @property
     def is_idle(self) -> bool:
         """Whether no step is under way."""
-        self._leaving = [one for one in self._leaving if one.under_way]
-        return not (self._leaving or self._reception.under_way or self._dispatcher.under_way)
+        receptions = (self._reception, *self._leaving)
+        return not (self._dispatcher.under_way or any(one.under_way for one in receptions))
 
     # -- config -----------------------------------------------------------------------------
 
@@ -190,7 +188,7 @@ class Daemon:
 
     def _renew_reception(self, parts: Parts) -> None:
         self._reception.close()
-        self._leaving.append(self._reception)
+        self._leaving = [one for one in (*self._leaving, self._reception) if one.under_way]
         self._reception = self._make_reception(parts)
 
     def _take_config(self, load: Callable[[], Config]) -> None:
