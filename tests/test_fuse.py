@@ -1,5 +1,7 @@
 """Network file systems, as FUSE: no events of what others write, and mounts that go away."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -33,18 +35,20 @@ pytestmark = [
     pytest.mark.long,
     pytest.mark.root,
     pytest.mark.skipif(
-        bool(missing("bindfs", "fusermount")), reason=f"not installed: {missing('bindfs')}"
+        bool(missing("bindfs", "sshfs", "fusermount")), reason="not installed: bindfs, sshfs"
     ),
 ]
 
 SEED = 6
+BINDFS = ("bindfs", "-f", "{}")
 SLACK = 5.0  # seconds that a busy machine may take
 
 
-class Bindfs:
-    """A folder that is mounted elsewhere through FUSE. A context manager."""
+class Mounted:
+    """A folder that is mounted elsewhere through FUSE, by a command. A context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *command: str) -> None:
+        self._command = command
         self.beneath = folder / "beneath"
         self.point = folder / "point"
         for path in (self.beneath, self.point):
@@ -53,9 +57,11 @@ class Bindfs:
 
     def mount(self) -> None:
         """Mount it, and wait until it is there."""
-        command = ["bindfs", "-f", str(self.beneath), str(self.point)]
-        self._server = subprocess.Popen(command, start_new_session=True)
-        until(lambda: mounts.kind_of(self.point) == "fuse", PATIENCE, "bindfs")
+        command = [each.format(self.beneath) for each in self._command]
+        self._server = subprocess.Popen([*command, str(self.point)], start_new_session=True)
+        until(
+            lambda: mounts.kind_of(self.point).startswith("fuse"), PATIENCE, f"{command[0]} mounted"
+        )
 
     def die(self) -> None:
         """Let the file system's server die: the mount stays, and answers nothing."""
@@ -78,7 +84,7 @@ class Bindfs:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if mounts.kind_of(self.point) == "fuse":
+        if mounts.kind_of(self.point).startswith("fuse"):
             self.unmount()
 
 
@@ -92,7 +98,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def delivery(folder: Path) -> Delivery:
     """Go all ways in the folder beneath a FUSE mount, as other machines do on their share."""
     with (
-        Bindfs(folder) as bindfs,
+        Mounted(folder, *BINDFS) as bindfs,
         Simulated("--pace", "0") as simulated,
         Office(folder, simulated.base_url, recipients(), SETTINGS, root=bindfs.point) as office,
     ):
@@ -121,14 +127,14 @@ class TestFuse(Carried):
 
 
 @pytest.fixture
-def bindfs(tmp_path: Path) -> Iterator[Bindfs]:
+def bindfs(tmp_path: Path) -> Iterator[Mounted]:
     """Mount a folder through FUSE."""
-    with Bindfs(tmp_path) as mounted:
+    with Mounted(tmp_path, *BINDFS) as mounted:
         yield mounted
 
 
 @pytest.fixture
-def office(tmp_path: Path, bindfs: Bindfs) -> Iterator[Office]:
+def office(tmp_path: Path, bindfs: Mounted) -> Iterator[Office]:
     """Start a daemon on the mount, and let it fax a first document."""
     with (
         Simulated("--pace", "0") as simulated,
@@ -142,7 +148,7 @@ def office(tmp_path: Path, bindfs: Bindfs) -> Iterator[Office]:
 
 @pytest.mark.parametrize("is_dead_first", [False, True], ids=["unmounted", "died"])
 def test_a_mount_that_goes_away_and_comes_back(
-    bindfs: Bindfs, office: Office, *, is_dead_first: bool
+    bindfs: Mounted, office: Office, *, is_dead_first: bool
 ) -> None:
     """While the mount is away nothing is written to its place; all goes on when it is back."""
     assert office.program is not None
@@ -175,3 +181,29 @@ def test_a_mount_that_goes_away_and_comes_back(
 
 def _has_woken(daemon: psutil.Process, slept: int) -> bool:
     return daemon.num_ctx_switches().voluntary > slept + 1
+
+
+SFTP_SERVER = Path("/usr/lib/openssh/sftp-server")
+SLOW = "+493023125014"  # taken at once, answered seconds later
+
+
+@pytest.mark.skipif(not SFTP_SERVER.exists(), reason="not installed: openssh-sftp-server")
+def test_a_connection_that_breaks_while_a_fax_is_taken(tmp_path: Path) -> None:
+    """An sshfs connects anew, and answers an error for what was open before: it is faxed once."""
+    ssh, pid = tmp_path / "ssh", tmp_path / "pid"
+    ssh.write_text(f"#!/bin/sh\necho $$ > {pid}\nexec {SFTP_SERVER}\n")
+    ssh.chmod(0o755)
+    sshfs = ("sshfs", "-f", "-o", f"ssh_command={ssh},reconnect", "server:{}")
+    with (
+        Mounted(tmp_path, *sshfs) as mounted,
+        Simulated("--pace", "0") as simulated,
+        Office(tmp_path, simulated.base_url, {"Slow": SLOW}, root=mounted.point) as office,
+    ):
+        office.start()
+        office.drop("Slow", "letter.pdf", pdfs.good())
+        office.until(lambda: len(simulated.taken) == 1, "taken, and not answered yet")
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+        office.await_filed(1)
+        [filed] = office.filed("sent")
+        assert len(filed.receipt["attempts"]) == 1
+        assert len(simulated.taken) == 1
