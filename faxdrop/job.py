@@ -112,13 +112,17 @@ class Reason(Record):
     advice: str  # what to do now
 
 
+Change = Literal["decrypted", "flattened", "repaired", "rasterized"]
+"""What was done to the copy that is faxed; ``rasterized``: a page became a picture of itself."""
+
+
 class Facts(Record):
     """What the document check found; ``changes`` says what was done to the copy that is faxed."""
 
     sha256: str  # of the document as dropped, hexadecimal
     bytes: int
     pages: int | None  # None: it cannot be read as a PDF
-    changes: tuple[Literal["decrypted", "flattened", "repaired"], ...] = ()
+    changes: tuple[Change, ...] = ()
 
 
 class StatusSeen(Record):

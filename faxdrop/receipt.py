@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from faxdrop import __version__
-from faxdrop.job import Attempt, Instant, Job, Reason, Record, State, StatusSeen, shown
+from faxdrop.job import Attempt, Change, Instant, Job, Reason, Record, State, StatusSeen, shown
 
 RECEIPT_FORMAT: Final = "faxdrop-receipt/1"
 
@@ -21,7 +21,7 @@ class ReceiptDocument(Record):
     sha256: str | None = Field(description="Of the file's bytes; null if it could not be read")
     bytes: int | None = Field(description="Size of the file")
     pages: int | None = Field(description="Null if the file could not be read as a PDF")
-    changes: tuple[Literal["decrypted", "flattened", "repaired"], ...] = Field(
+    changes: tuple[Change, ...] = Field(
         description="What was done to the copy that was faxed; the file itself is untouched"
     )
 

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import BinaryIO, get_args
 
 import pikepdf
 from pikepdf import Dictionary, Name, Pdf
 from pikepdf.sanitize import Sanitizer
 
-from faxdrop.job import Facts, Reason, ReasonCode
+from faxdrop.job import Change, Facts, Reason, ReasonCode
 from faxdrop.pdf import forms, wholeness
 from faxdrop.pdf.graph import page_list
 from faxdrop.pdf.soundness import Condition, DamageError, inspect
@@ -26,8 +26,7 @@ from faxdrop.verdict import DAMAGED_ADVICE, Limits, Verdict
 
 __all__ = ["Limits", "Verdict", "examine", "prepare"]
 
-Change = Literal["decrypted", "flattened", "repaired"]
-CHANGES: tuple[Change, ...] = ("decrypted", "flattened", "repaired")
+CHANGES: tuple[Change, ...] = get_args(Change)
 _CHUNK = 1 << 20
 _MEGABYTE = 1_000_000
 _PRINT_IT = "Open it in the program in which it was filled in, print it to a new PDF and drop that."
@@ -136,6 +135,7 @@ def _verdict(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdic
             "decrypted": pdf.is_encrypted,
             "flattened": kind.has_drawing,
             "repaired": untidy,
+            "rasterized": False,
         }
         facts = Facts(
             sha256=loaded.sha256,
