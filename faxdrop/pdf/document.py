@@ -21,6 +21,7 @@ from pikepdf.sanitize import Sanitizer
 from faxdrop.job import Change, Facts, Reason, ReasonCode
 from faxdrop.pdf import forms, wholeness
 from faxdrop.pdf.graph import page_list
+from faxdrop.pdf.placeholder import is_placeholder
 from faxdrop.pdf.soundness import Condition, DamageError, inspect
 from faxdrop.verdict import DAMAGED_ADVICE, Limits, Verdict
 
@@ -108,7 +109,7 @@ def _load(file: BinaryIO, limits: Limits, announce: Announce | None) -> _Loaded:
             sha256, size, tail = "", end, file.read(_CHUNK)
     if announce is not None:
         announce(sha256, size)
-    return _Loaded(sha256, size, kept, wholeness.has_end(tail))
+    return _Loaded(sha256, size, kept, wholeness.end_of(tail) is not None)
 
 
 def _judge(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdict:
@@ -127,10 +128,11 @@ def _judge(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdict:
 def _verdict(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdict:
     data = _promising(loaded, limits)
     copy: bytes | None = None
-    with _opened(data) as pdf:
-        condition = inspect(pdf, data, _pages(pdf, limits))
+    core = wholeness.trimmed(data)
+    with _opened(core) as pdf:
+        condition = inspect(pdf, core, _pages(pdf, limits))
         untidy = condition is Condition.MENDED or wholeness.is_wrapped(data)
-        kind = _suitable(pdf, limits)
+        kind = _suitable(pdf, core, limits)
         needed = {
             "decrypted": pdf.is_encrypted,
             "flattened": kind.has_drawing,
@@ -178,8 +180,6 @@ def _promising(loaded: _Loaded, limits: Limits) -> bytes:
         raise _not_a_pdf("The file is not a PDF.")
     if not loaded.ends:
         raise _damaged("The PDF is not complete: its end is missing.")
-    if wholeness.is_cut_linearized(data):
-        raise _damaged("The PDF is not complete: it is shorter than it says.")
     return data
 
 
@@ -234,9 +234,9 @@ def _pages(pdf: Pdf, limits: Limits) -> list[Dictionary]:
     return found.pages
 
 
-def _suitable(pdf: Pdf, limits: Limits) -> forms.FormKind:
+def _suitable(pdf: Pdf, data: bytes, limits: Limits) -> forms.FormKind:
     kind = forms.kind_of(pdf)
-    if kind.is_screen_only:
+    if is_placeholder(pdf, data):
         raise _RejectedError(
             ReasonCode.NOT_A_PDF,
             "The PDF is a form or a portfolio that only Adobe's programs show; its pages hold "

@@ -17,9 +17,14 @@ _MAX_OBJECTS = 200_000  # that are looked at for all pages together
 _ELSEWHERE = frozenset(
     {
         "/Parent", "/P", "/Popup", "/IRT", "/Dest", "/A", "/AA", "/B", "/StructParent",
-        "/StructParents", "/Metadata", "/PieceInfo", "/Thumb", "/FS", "/Kids",
+        "/StructParents", "/Metadata", "/PieceInfo", "/Thumb", "/FS", "/Kids", "/ToUnicode", "/AF",
+        "/3DD", "/RichMediaContent", "/RichMediaSettings", "/Sound", "/Movie",
     }
 )  # fmt: skip
+"""What leads away from a page, or is nothing that is drawn: viewers show the page without it."""
+
+ObjectId = tuple[int, int]
+"""Number and generation of an object."""
 
 
 class DamageError(Exception):
@@ -49,8 +54,8 @@ def page_list(pdf: Pdf, most: int) -> PageList:
     path: list[tuple[Object, Iterator[Object]]] = []
     _enter(root, path)
     while path:
-        node = next(path[-1][1], None)
-        if node is None:
+        node = next(path[-1][1], _NO_MORE)
+        if node is _NO_MORE:
             path.pop()
             continue
         nodes += 1
@@ -65,6 +70,9 @@ def page_list(pdf: Pdf, most: int) -> PageList:
         if count <= most:
             pages.append(node)
     return PageList(pages, count, more=False)
+
+
+_NO_MORE = Name("/NoMore")  # a missing page is None
 
 
 def _enter(node: Object | None, path: list[tuple[Object, Iterator[Object]]]) -> None:
@@ -86,6 +94,7 @@ class Drawn:
 
     streams: list[Stream] = field(default_factory=list)
     contents: ObjectSet = field(default_factory=ObjectSet)  # those that are a page's own
+    ids: set[ObjectId] = field(default_factory=set)  # of all objects that were reached
 
     def is_operators(self, stream: Stream) -> bool:
         """Tell whether a stream consists of drawing operators."""
@@ -110,14 +119,22 @@ def drawn_by(pages: list[Dictionary]) -> Drawn:
     while waiting and budget > 0:
         node = waiting.pop()
         budget -= 1
-        if isinstance(node, Array):
-            if seen.add(node):
-                waiting += list(node)[:budget]
-        elif isinstance(node, Dictionary | Stream) and seen.add(node):
-            if isinstance(node, Stream):
-                drawn.streams.append(node)
-            waiting += _children(node)
+        if not isinstance(node, Array | Dictionary | Stream) or not seen.add(node):
+            continue
+        if node.is_indirect:
+            drawn.ids.add(node.objgen)
+        if isinstance(node, Stream):
+            drawn.streams.append(node)
+        waiting += list(_entries(node) if isinstance(node, Array) else _children(node))[:budget]
     return drawn
+
+
+def _entries(node: Array) -> Iterator[Object]:
+    entries = iter(node)
+    first = next(entries, None)
+    # A colour profile is not needed: viewers know the number of colours without it.
+    if first != Name.ICCBased:
+        yield from (each for each in (first, *entries) if each is not None)
 
 
 def _children(node: Object) -> Iterator[Object]:

@@ -1,44 +1,29 @@
 """Whether all of a PDF is there that its pages need.
 
-A repair counts as one only where nothing of a page is lost. What qpdf reports while it mends a file
-without loss is listed here; anything else that it reports means damage.
+A reader (qpdf) that complains of nothing is believed. Where it had to mend something, the PDF is
+whole if a second reader (pdfium) finds the same pages, nothing is missing that they refer to, and
+all that they draw can be unpacked. What the readers say in words decides nothing.
 """
 
+import io
 import re
-from collections import Counter
 from enum import Enum, auto
 
-from pikepdf import Dictionary, Name, Pdf, Stream
+import pikepdf
+from pikepdf import Dictionary, Name, Pdf
 
-from faxdrop.pdf import wholeness
-from faxdrop.pdf.fields import filters_of
-from faxdrop.pdf.graph import DamageError, Drawn, drawn_by
-from faxdrop.pdf.wholeness import Fault
+from faxdrop.pdf import holes, second_reader, streams, wholeness
+from faxdrop.pdf.graph import DamageError, Drawn, ObjectId, drawn_by, page_list
+from faxdrop.pdf.streams import Context, State
 
 __all__ = ["Condition", "DamageError", "inspect"]
 
 _MAX_DRAWING = 256 << 20  # bytes of unpacked drawing operators in a whole document
 _MAX_PICTURES = 256 << 20  # bytes of pictures that are unpacked; what lies beyond is trusted
-_MAX_OBJECTS = 200_000  # that are searched for NULs of their own
-
-_HARMLESS = re.compile(
-    r"""file\ is\ damaged$
-    | Attempting\ to\ reconstruct\ cross-reference\ table
-    | can't\ find\ startxref | xref\ not\ found | xref\ syntax\ invalid | invalid\ xref\ entry
-    | whitespace\ seen\ before\ xref | expected\ trailer\ dictionary | expected\ n\ n\ obj
-    | xref\ stream\ not\ found | reported\ number\ of\ objects | [Cc]ross-reference\ stream\ data
-    | loop\ detected\ following\ xref\ tables | expected\ endobj | expected\ endstream
-    | attempting\ to\ recover\ stream\ length | recovered\ stream\ length:
-    | stream\ dictionary\ lacks\ /Length | /Length\ key\ in\ stream\ dictionary\ is\ not
-    | stream\ keyword\ (?:not\ )?followed\ by | dictionary\ has\ duplicated\ key
-    | [Cc]atalog\ /Type | Resources\ is\ missing\ or\ invalid;
-    | unable\ to\ find\ /Root | parsed\ version\ number | invalid\ header | \(hint\ stream
-    | name\ with\ stray\ \# | appears\ more\ than\ once\ in\ the\ pages\ tree;
-    """,
-    re.VERBOSE,
-)
-_BROKEN = (Fault.CORRUPT, Fault.CUT)
-_LENGTH_LOST = re.compile(r"recover(?:ed|) stream length")
+_MAX_OBJECTS = 200_000  # that are looked for
+_MAX_NUMBER = 1 << 22  # of an object; pdfium shows none that has a larger one
+_REFERENCE = re.compile(rb"(?<!\d)(\d{1,10})\s{1,8}(\d{1,5})\s{1,8}R")
+_NOTHING = re.compile(rb"(?<!\d)(\d{1,10})\s{1,8}(\d{1,5})\s{1,8}obj\s{0,8}null")
 
 
 class Condition(Enum):
@@ -52,81 +37,114 @@ class Condition(Enum):
 def inspect(pdf: Pdf, data: bytes, pages: list[Dictionary]) -> Condition:
     """Reach all that the pages need; raise DamageError where something is missing.
 
-    ``data`` is the file that ``pdf`` was opened from.
+    ``data`` is the file that ``pdf`` was opened from. Streams in which something small is wrong are
+    put right in ``pdf``.
     """
     drawn = drawn_by(pages)
+    claimed = pdf.Root.Pages.get_int(Name.Count, -1)
     if len(pdf.pages) != len(pages):
         raise DamageError("Pages of the PDF are missing.")
-    warnings = pdf.get_warnings()
-    if not all(map(_HARMLESS.search, warnings)):
-        raise DamageError("Parts of the PDF are missing or damaged.")
-    mended = bool(warnings)
-    rebuilt = any("reconstruct" in warning for warning in warnings)
-    if rebuilt and not all(Name.Contents in page or Name.Annots in page for page in pages):
-        raise DamageError("What was on a page of the PDF is missing.")
-    if wholeness.is_mixed(data):
+    if wholeness.has_rest_of_another(data):
         raise DamageError("Two PDFs are mixed up in the file.")
-    _check_streams(drawn, mended=mended, guessed=any(map(_LENGTH_LOST.search, warnings)))
-    holes = wholeness.nul_runs(data.rstrip(b"\0"))  # the end mark has been found
-    if holes - _own_nuls(pdf, drawn, holes):
-        raise DamageError("The PDF is not complete: there are holes in it.")
+    runs = holes.unsure(pdf, data)
+    mended = bool(pdf.get_warnings())
+    sane = not mended or _is_sane(data, drawn, len(pages), encrypted=pdf.is_encrypted)
+    if not sane and (claimed > len(pages) or _lacks_objects(data, len(pages))):
+        raise DamageError("Something that the pages of the PDF need is missing.")
+    context = Context(mended=mended, sane=sane, encrypted=pdf.is_encrypted)
+    packed_anew = _check_streams(drawn, context)
     if mended:
+        _ask_second_reader(pdf, data, len(pages), claimed)
+    if (
+        mended
+        or packed_anew
+        or claimed != len(pages)
+        or pdf.trailer.get_int(Name.Size, 0) > _MAX_NUMBER
+    ):
         return Condition.MENDED
-    return Condition.UNSURE if holes else Condition.PERFECT
+    return Condition.UNSURE if runs else Condition.PERFECT
 
 
-def _check_streams(drawn: Drawn, *, mended: bool, guessed: bool) -> None:
-    """Look whether what the pages draw is all there.
-
-    A PDF that needed no repair gets the benefit of the doubt, and what every viewer forgives is
-    forgiven. But two who write to one file at once leave a mixture of which only the packed
-    pictures tell. In a repaired one everything must be right that can be told to be right, and
-    nothing may be left that cannot.
-    """
+def _check_streams(drawn: Drawn, context: Context) -> bool:
+    """Look whether what the pages draw is all there; return whether any of it was mended."""
     budget = {True: _MAX_DRAWING, False: _MAX_PICTURES}
+    mended = False
     for stream in drawn.streams:
         operators = drawn.is_operators(stream)
-        raw = stream.read_raw_bytes()
-        filters = filters_of(stream)
-        if filters in (["/FlateDecode"], ["/Fl"]):
-            size, fault, _ = wholeness.inflate(raw, budget[operators])
-            budget[operators] -= min(size, budget[operators])
-            if fault is Fault.TOO_LARGE and operators:
-                raise DamageError(
-                    f"A page of the PDF unpacks to more than {_MAX_DRAWING >> 20} MB.", whole=True
-                )
-            if (
-                fault in _BROKEN
-                or (fault is Fault.CHECKSUM and (mended or not operators))
-                or (fault is Fault.UNCHECKED and mended)
-            ):
-                raise DamageError("What is on a page of the PDF is damaged.")
-        elif mended and filters[-1:] == ["/DCTDecode"] and not wholeness.is_whole_jpeg(raw):
-            raise DamageError("A picture in the PDF is damaged.")
-        elif guessed and filters and not raw.isascii():
-            # Its end was guessed, and there is no telling whether it is right.
-            raise DamageError("A part of the PDF is damaged.")
+        state, size = streams.examined(stream, budget[operators], context)
+        budget[operators] -= min(size, budget[operators])
+        if state is State.LARGE and operators:
+            raise DamageError(
+                f"A page of the PDF unpacks to more than {_MAX_DRAWING >> 20} MB.", whole=True
+            )
+        if state is State.DAMAGED:
+            raise DamageError("What is on a page of the PDF is damaged.")
+        mended = mended or state is State.MENDED
+    return mended
 
 
-def _own_nuls(pdf: Pdf, drawn: Drawn, holes: Counter[int]) -> Counter[int]:
-    """Return the long runs of NULs that rightly belong to pictures and other data."""
-    own: Counter[int] = Counter()
-    if not holes or pdf.is_encrypted:
-        return own
-    budget = _MAX_DRAWING
-    for _, each in zip(range(_MAX_OBJECTS), pdf.objects, strict=False):
-        if not isinstance(each, Stream) or drawn.is_operators(each):
-            continue
-        raw = each.read_raw_bytes()
-        match filters_of(each):
-            case []:
-                own += wholeness.nul_runs(raw)
-            case ["/FlateDecode"]:
-                # Even and uniform data becomes NULs when it is packed.
-                size, fault, _ = wholeness.inflate(raw, budget)
-                budget -= min(size, budget)
-                if fault in (None, Fault.TOO_LARGE):
-                    own += wholeness.nul_runs(raw)
-            case ["/DCTDecode"]:
-                own += wholeness.nul_runs(raw[: wholeness.jpeg_scan_start(raw)])
-    return own
+def _is_sane(data: bytes, drawn: Drawn, pages: int, *, encrypted: bool) -> bool:
+    """Tell whether all that pages use is where the file says, whatever had to be mended.
+
+    Then nothing was cut out or left out: what it does not list, it never had. A stream whose length
+    is wrong is not found this way, and is looked at by itself.
+    """
+    slips = {
+        each.objgen
+        for each in drawn.streams
+        if streams.is_guessed(each, each.read_raw_bytes(), encrypted=encrypted)
+    }
+    try:
+        with _reopened(data, recover=False) as pdf:
+            found = drawn_by(page_list(pdf, pages).pages).ids
+            unread = sum(each is None for each in pdf.objects)
+    except Exception:  # noqa: BLE001 - whatever is wrong, the file is not as it says
+        return False
+    return drawn.ids - slips <= found and unread <= len(slips) + len(_NOTHING.findall(data))
+
+
+def _lacks_objects(data: bytes, pages: int) -> bool:
+    """Tell whether pages refer to objects that are not in the file.
+
+    To a reader such a reference is none at all. So here, each object that is not there is made one
+    before the pages are read.
+    """
+    with _reopened(data) as pdf:
+        there = {each.objgen for each in pdf.objects if each is not None}
+    named = {(int(number), int(again)) for number, again in _REFERENCE.findall(data)}
+    empty = {(int(number), int(again)) for number, again in _NOTHING.findall(data)}
+    highest = min(max((number for number, _ in named | there), default=0), _MAX_OBJECTS)
+    # References may also be packed, and so out of sight; only first generations are.
+    named |= {(number, 0) for number in range(1, highest + 1)}
+    missing: set[ObjectId] = set(sorted(named - there - empty)[:_MAX_OBJECTS])
+    with _reopened(data) as pdf:
+        for one in missing:
+            pdf._replace_object(one, Dictionary())  # noqa: SLF001 - as pikepdf's own documents do
+        return not drawn_by(page_list(pdf, pages).pages).ids.isdisjoint(missing)
+
+
+def _reopened(data: bytes, *, recover: bool = True) -> Pdf:
+    return pikepdf.open(
+        io.BytesIO(data),
+        attempt_recovery=recover,
+        suppress_warnings=True,
+        inherit_page_attributes=False,
+        conversion_mode="explicit",
+    )
+
+
+def _ask_second_reader(pdf: Pdf, data: bytes, pages: int, claimed: int) -> None:
+    """Raise DamageError unless another reader finds the same pages in the file."""
+    copy = io.BytesIO()
+    pdf.save(copy, encryption=False, stream_decode_level=pikepdf.StreamDecodeLevel.none)
+    found = second_reader.sizes(data, pages + 1)
+    known = second_reader.sizes(copy.getvalue(), pages + 1)
+    # It believes what a file claims to have of pages.
+    if (
+        not found
+        or not known
+        or len(known) != pages
+        or (len(found) != pages and min(claimed, pages + 1) != len(found))
+        or not second_reader.are_alike(found, known)
+    ):
+        raise DamageError("The PDF is damaged: two readers do not find the same pages in it.")

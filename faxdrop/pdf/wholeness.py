@@ -6,18 +6,22 @@ by the budget where it unpacks.
 
 import re
 import zlib
-from collections import Counter
 from enum import Enum, auto
 from typing import NamedTuple
 
 _WINDOW = 1024  # bytes; viewers look for head and tail this far from the ends of a file
-_SECTOR = 512  # bytes; what is preallocated and not yet written is at least a sector of NULs
+_MARGIN = 512  # bytes behind the end mark that every reader looks past
+_SECTOR = 512  # bytes; files are written in whole sectors
 _CHUNK = 1 << 18
-_END = re.compile(rb"startxref\s{1,8}(\d{1,12})\s{1,8}%%EOF")
-_BEFORE = re.compile(rb"/(?:Prev|XRefStm)\s{0,8}(\d{1,12})")
-_SECTION = re.compile(rb"\s{0,8}(?:xref|\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj)")
-_JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-_JPEG_SCAN = 0xDA
+_MARK = b"%%EOF"
+_PADDING = b"\0\t\n\f\r \x1a"
+# What stands behind an end mark when another part of the PDF was to follow.
+_UNFINISHED = re.compile(rb"endstream|endobj|(?<!\d)[1-9]\d{0,9}\s{1,8}\d{1,5}\s{1,8}obj")
+_BEGUN = re.compile(rb"xref|trailer|[1-9]\d{0,9}\s{1,8}\d")
+_MARKUP = re.compile(rb"<[!/?a-zA-Z].*>", re.DOTALL)
+# What an update begins with, and what can only be the rest of something.
+_NEXT_PART = re.compile(rb"(?<!\d)\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj|(?<!start)xref|%PDF-")
+_REST = re.compile(rb"endstream|endobj|trailer|startxref")
 
 
 def header_offset(data: bytes) -> int | None:
@@ -26,78 +30,94 @@ def header_offset(data: bytes) -> int | None:
     return at if at >= 0 else None
 
 
-def has_end(tail: bytes) -> bool:
-    """Tell whether the end mark of a PDF is near the end of these bytes."""
-    return b"%%EOF" in tail[-_WINDOW:]
+def end_of(data: bytes) -> int | None:
+    """Return where a PDF ends, behind its last end mark; None where the end is missing.
+
+    Padding of any length may follow, and a little of anything else or a web server's markup, as
+    viewers forgive it: but not the beginning of an update, or the rest of an object.
+    """
+    mark = data.rfind(_MARK)
+    if mark < 0:
+        return None
+    end = mark + len(_MARK)
+    after = data[end:].strip(_PADDING)
+    if _BEGUN.match(after) or _UNFINISHED.search(after):
+        return None
+    if len(after) > _WINDOW and not _MARKUP.fullmatch(after):
+        return None
+    return end
+
+
+def trimmed(data: bytes) -> bytes:
+    """Return a PDF that has an end without what follows that, where this is more than usual."""
+    end = end_of(data)
+    return data[:end] + b"\n" if end is not None and len(data) - end > _MARGIN else data
 
 
 def is_wrapped(data: bytes) -> bool:
-    """Tell whether anything but white space and padding stands before or after the PDF."""
-    after = data[data.rfind(b"%%EOF") + 5 :].strip(b"\0\t\n\f\r ")
-    return header_offset(data) != 0 or bool(after)
+    """Tell whether a PDF begins or ends with something else, or with much padding."""
+    after = data[data.rfind(_MARK) + len(_MARK) :]
+    return header_offset(data) != 0 or len(after) > _MARGIN or bool(after.strip(_PADDING))
 
 
-def is_cut_linearized(data: bytes) -> bool:
-    """Tell whether a linearized PDF is shorter than it says it is.
+def has_rest_of_another(data: bytes) -> bool:
+    """Tell whether the rest of a longer PDF is left behind this one, which was written over it.
 
-    Such a file has an end mark near its beginning, too, so it can be cut and still seem to end.
+    Behind an end mark that is not the last one, an update begins. What begins in the middle of
+    something belongs to another PDF that somebody wrote to the same file. An end mark may also be
+    the last that is seen of an attached PDF.
     """
-    head = data[: 2 * _WINDOW]
-    length = re.search(rb"/L\s+(\d{1,12})\b", head) if b"/Linearized" in head else None
-    return length is not None and int(length[1]) > len(data)
+    mark = data.find(_MARK)
+    while (following := data.find(_MARK, mark + 1)) >= 0:
+        start = mark + len(_MARK)
+        rest = _REST.search(data, start, following)
+        # The rest of an end mark's own comment is none.
+        if rest and data[start : rest.start()].strip(_PADDING):
+            begun = _NEXT_PART.search(data, start, rest.end())
+            if begun is None:
+                return True
+        mark = following
+    return False
 
 
-def is_mixed(data: bytes) -> bool:
-    """Tell whether parts of another PDF are left in this one, written over at its beginning.
+class Run(NamedTuple):
+    """A long run of NULs in a file."""
 
-    Each update of a PDF refers to the cross-reference before it. One that stands where its own end
-    mark says, and that nothing refers to, belongs to a PDF that somebody wrote to the same file.
-    """
-    ends = [int(number) for number in _END.findall(data)]
-    known = {int(number) for number in _BEFORE.findall(data)}
-    return any(at not in known and _SECTION.match(data, at) for at in ends[:-1] if at)
+    start: int
+    stop: int
+
+    @property
+    def is_of_sectors(self) -> bool:
+        """Whether it begins and ends where sectors do, as what was not written does."""
+        return self.start % _SECTOR == 0 and self.stop % _SECTOR == 0
 
 
-def nul_runs(data: bytes) -> Counter[int]:
-    """Return the lengths, in bytes, of all long runs of NULs.
+def nul_runs(data: bytes, start: int = 0, end: int | None = None) -> list[Run]:
+    """Return all runs of NULs that cover at least one whole sector of the file.
 
     A file that is preallocated and then written in pieces has such runs where pieces are missing.
     """
-    runs: Counter[int] = Counter()
-    end = len(data)
-    gap = b"\0" * _SECTOR
-    start = data.find(gap, 0, end)
-    while start >= 0:
+    runs: list[Run] = []
+    end = len(data) if end is None else end
+    gap = bytes(_SECTOR)
+    at = data.find(gap, start, end)
+    while at >= 0:
         # The shortest way past the run that Python offers without a copy of the rest.
-        after = re.compile(rb"[^\0]").search(data, start, end)
-        stop = after.start() if after else end
-        runs[stop - start] += 1
-        start = data.find(gap, stop, end)
+        after = re.compile(rb"[^\0]").search(data, at, end)
+        run = Run(at, after.start() if after else end)
+        if -(-run.start // _SECTOR) < run.stop // _SECTOR:
+            runs.append(run)
+        at = data.find(gap, run.stop, end)
     return runs
-
-
-def jpeg_scan_start(data: bytes) -> int:
-    """Return where the picture of a JPEG begins: metadata before it may hold NULs, it may not."""
-    at = 2
-    while data[:2] == b"\xff\xd8" and at + 4 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - a marker's first byte
-        marker = data[at + 1]
-        if marker == _JPEG_SCAN:
-            return at
-        length = int.from_bytes(data[at + 2 : at + 4])
-        at += 2 if marker in _JPEG_WITHOUT_LENGTH else 2 + length
-    return 0
-
-
-def is_whole_jpeg(data: bytes) -> bool:
-    """Tell whether this begins and ends as a JPEG does."""
-    return data[:2] == b"\xff\xd8" and b"\xff\xd9" in data[-64:]
 
 
 class Fault(Enum):
     """What can be wrong with packed data."""
 
     CUT = auto()  # it ends too early
+    FLUSHED = auto()  # it ends where its writer could have gone on
     CHECKSUM = auto()  # all there, but the checksum does not agree
+    SLIP = auto()  # all there, and the checksum is one that never was right
     UNCHECKED = auto()  # all there, but the checksum
     CORRUPT = auto()
     TOO_LARGE = auto()  # it unpacks to more than the budget
@@ -133,11 +153,22 @@ def inflate(raw: bytes, budget: int, keep: int = 0) -> Inflated:
             if size > budget:
                 return Inflated(size, Fault.TOO_LARGE, bytes(kept))
             if not piece and not rest and not unpacker.eof:
-                return Inflated(size, Fault.CUT, bytes(kept))
+                flushed = raw.rstrip(b"\r\n").endswith(b"\0\0\xff\xff")
+                return Inflated(size, Fault.FLUSHED if flushed else Fault.CUT, bytes(kept))
     except zlib.error:
         return Inflated(size, Fault.CORRUPT, bytes(kept))
-    right, found = checksum.to_bytes(4), unpacker.unused_data[:4]
-    fault = None if found == right else Fault.CHECKSUM
+    return Inflated(size, _checked(checksum.to_bytes(4), unpacker.unused_data[:4]), bytes(kept))
+
+
+def _checked(right: bytes, found: bytes) -> Fault | None:
+    if found == right:
+        return None
     if len(found) < len(right):
-        fault = Fault.UNCHECKED
-    return Inflated(size, fault, bytes(kept))
+        return Fault.UNCHECKED
+    # Wrong data change all of a checksum (two sums of all bytes). A single wrong byte, the wrong
+    # order, or a sum that was never taken are the fault of whoever wrote the checksum.
+    same = sum(one == other for one, other in zip(right, found, strict=True))
+    untaken = found in (bytes(4), b"\0\0\0\1", b"\xff" * 4)
+    return (
+        Fault.SLIP if same == len(right) - 1 or found == right[::-1] or untaken else Fault.CHECKSUM
+    )
