@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pikepdf import Array, Dictionary, Name, Pdf, Stream
 
 from faxdrop.pdf import fields
+from faxdrop.pdf.areas import Area, Flattened
 from faxdrop.pdf.drawing import Painter
 from faxdrop.pdf.fields import Field, name_of, name_text, stream_start
 from faxdrop.pdf.lettering import UnwritableError
@@ -95,16 +96,20 @@ def is_seen(annotation: Dictionary) -> bool:
     return is_field and not Field(annotation).flags & fields.PUSH_BUTTON
 
 
-def flatten(pdf: Pdf) -> None:
+def flatten(pdf: Pdf) -> Flattened:
     """Make all that is to be seen part of the pages, and remove the form.
 
-    Raises UndrawableError where something was filled in that cannot be shown.
+    Returns where looks were drawn here. Raises UndrawableError where something was filled in that
+    cannot be shown.
     """
     form = acroform(pdf)
     painter = Painter(pdf)
-    pages = [page.obj for page in pdf.pages if Name.Annots in page.obj]
-    for page in pages:
-        page[Name.Annots] = Array(_prepared(page, form, painter))
+    areas: list[tuple[Area, bool]] = []
+    pages = []
+    for at, page in enumerate(page.obj for page in pdf.pages):
+        if Name.Annots in page:
+            pages.append(page)
+            page[Name.Annots] = Array(_prepared(page, form, painter, at, areas))
     if form is not None:
         # Otherwise qpdf leaves the fields alone: their appearances are right from here on.
         form[Name.NeedAppearances] = False
@@ -116,9 +121,19 @@ def flatten(pdf: Pdf) -> None:
     if Name.AcroForm in pdf.Root:
         del pdf.Root[Name.AcroForm]
     pdf.acroform.invalidate_cache()
+    return Flattened(
+        replaced=tuple(area for area, had_look in areas if had_look),
+        drawn=tuple(area for area, had_look in areas if not had_look),
+    )
 
 
-def _prepared(page: Dictionary, form: Dictionary | None, painter: Painter) -> Iterator[Dictionary]:
+def _prepared(
+    page: Dictionary,
+    form: Dictionary | None,
+    painter: Painter,
+    at: int,
+    areas: list[tuple[Area, bool]],
+) -> Iterator[Dictionary]:
     for annotation in annotations(page):
         kind = _subtype(annotation)
         if kind in _LEFT_ALONE:
@@ -127,6 +142,7 @@ def _prepared(page: Dictionary, form: Dictionary | None, painter: Painter) -> It
         if kind in _NOT_FOR_PAPER or not is_seen(annotation):
             continue
         field = Field(annotation, form)
+        before = appearance(annotation)
         try:
             if kind == "/Widget":
                 _show_field(field, painter)
@@ -139,6 +155,10 @@ def _prepared(page: Dictionary, form: Dictionary | None, painter: Painter) -> It
             ) from error
         annotation[Name.F] = _PRINT
         shown = appearance(annotation)
+        if shown is not None and (before is None or not before.is_same_object_as(shown)):
+            left, bottom, right, top = (side.as_float(0.0) for side in annotation[Name.Rect])
+            corners = (min(left, right), min(bottom, top), max(left, right), max(bottom, top))
+            areas.append((Area(at, *corners), before is not None))
         if shown is not None:
             _complete(shown, annotation, form)
         yield annotation

@@ -1,0 +1,22 @@
+"""Where a copy shows something else than its original: plain data for who compares the two."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Area(NamedTuple):
+    """A rectangle on a page, in points of the page's own coordinates (default user space)."""
+
+    page: int  # counted from 0
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+
+@dataclass(frozen=True)
+class Flattened:
+    """What flattening drew itself, beyond the looks that the PDF brings."""
+
+    replaced: tuple[Area, ...] = ()  # a look was there and is no longer: its ink is not lost
+    drawn: tuple[Area, ...] = ()  # no look was there: viewers may show nothing
