@@ -890,11 +890,18 @@ def test_drawn_annotations(kind: str) -> None:
     assert ink(copied(pdfs.annotated(kind, appearance=SQUARE), "flattened"), SPOT) > 9000
 
 
-@pytest.mark.parametrize("flags", [0, pdfs.HIDDEN | pdfs.PRINT])
-def test_unprinted_annotations(flags: int) -> None:
-    """An annotation that is not for paper is not a reason for a copy."""
+@pytest.mark.parametrize("flags", [pdfs.HIDDEN, pdfs.HIDDEN | pdfs.PRINT, pdfs.NO_VIEW])
+def test_hidden_annotations(flags: int) -> None:
+    """An annotation that nobody sees is not a reason for a copy."""
     assert examine(pdfs.annotated("Stamp", appearance=SQUARE, flags=flags)).facts is not None
     assert prepare(pdfs.annotated("Stamp", appearance=SQUARE, flags=flags))[1] == b""
+
+
+@pytest.mark.parametrize("flags", [0, pdfs.PRINT | pdfs.NO_VIEW])
+def test_annotations_on_screen_or_paper(flags: int) -> None:
+    """A mark that is seen on the screen or on paper is faxed, with its print flag or without."""
+    data = pdfs.annotated("Stamp", appearance=SQUARE, flags=flags)
+    assert ink(copied(data, "flattened"), SPOT) > 9000
 
 
 @pytest.mark.parametrize("kind", ["Text", "Popup", "FileAttachment", "RichMedia"])

@@ -20,3 +20,4 @@ class Flattened:
 
     replaced: tuple[Area, ...] = ()  # a look was there and is no longer: its ink is not lost
     drawn: tuple[Area, ...] = ()  # no look was there: viewers may show nothing
+    left_out: tuple[Area, ...] = ()  # symbols of notes and the like, which are not for paper

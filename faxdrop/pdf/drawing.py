@@ -1,15 +1,31 @@
-"""Drawing the appearance of form fields that bring none of their own."""
+"""Drawing the looks of form fields and of text on pages that bring none of their own."""
 
+import copy
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from pikepdf import Array, Dictionary, Name, Object, Pdf, Stream
 
 from faxdrop.pdf import fields
-from faxdrop.pdf.fields import Field
-from faxdrop.pdf.lettering import EXTRA_GLYPHS, FIRST_CODE, Box, Lines, runs, written
+from faxdrop.pdf.fields import Field, name_text, numbers_of, text_of
+from faxdrop.pdf.lettering import (
+    EXTRA_GLYPHS,
+    FIRST_CODE,
+    Box,
+    Lines,
+    runs,
+    symbol_codes,
+    written,
+)
+from faxdrop.pdf.marks import Sketch, colour, line_width, opacity_of
+from faxdrop.pdf.placing import Box as Rect
+from faxdrop.pdf.placing import corners_of
 
-_WINDOWS, _EXTRA = Name("/FdA"), Name("/FdB")  # the fonts, in the resources of each appearance
+# The fonts of each look: Windows' character set, accents, dingbats; and that of /DA, for symbols.
+_FONTS = (Name("/FdA"), Name("/FdB"), Name("/FdC"))
+_SYMBOLS = Name("/FdS")
+_SYMBOL_WIDTH = 800  # thousandths, where the font does not say
 _MAX_SIDE = 20_000.0  # points; the largest page of PDF 1.7 has 14,400
 _MAX_CELLS = 1000
 
@@ -44,41 +60,75 @@ class _Frame(NamedTuple):
     surround: bytes  # operators for background and border
 
 
+def text_on(mark: Dictionary) -> str:
+    """Return what somebody wrote or stamped onto the page."""
+    if name_text(mark.get_raw(Name.Subtype)) == "/Stamp":
+        words = re.sub("([a-z])([A-Z])", r"\1 \2", text_of(mark.get_raw(Name.Name)) or "Draft")
+        return words.upper()
+    return text_of(mark.get_raw(Name.Contents))
+
+
 class Painter:
-    """Draws appearances for one PDF."""
+    """Draws looks for one PDF. Raises UnwritableError for characters that no font here has."""
 
     def __init__(self, pdf: Pdf) -> None:
         self._pdf = pdf
         self._fonts: Dictionary | None = None
 
-    def text_field(self, field: Field) -> None:
-        """Draw a text field or a choice field with its value."""
+    def text_field(self, field: Field) -> Stream | None:
+        """Draw a text field or a choice field with its value; None: it has no place."""
         frame = _frame(field.widget)
         if frame is None:
-            return
+            return None
         style = field.style
         box = Box(frame.width, frame.height, max(2 * frame.border, 2.0), field.align, style.size)
+        symbols = field.symbols
+        if field.kind == "/Tx" and symbols is not None:
+            return self._look(frame, _in_symbols(field.value, symbols, box, style.colour), symbols)
         if field.kind == "/Ch":
             lines, chosen = self._choice(field, box)
         else:
             lines, chosen = self._text(field, box), b""
-        self._show(field, frame, chosen + self._lettered(lines, style.colour, frame))
+        return self._look(frame, chosen + self._lettered(lines, style.colour, frame))
 
-    def free_text(self, field: Field) -> None:
-        """Draw text that somebody put on the page as an annotation."""
-        frame = _frame(field.widget)
-        if frame is None:
-            return
+    def text_mark(self, field: Field) -> Stream | None:
+        """Draw text, or a stamp with its name, that somebody put on the page."""
+        mark = field.widget
+        rect = corners_of(mark.get_raw(Name.Rect))
+        frame = _frame(mark)
+        if frame is None or rect is None:
+            return None
         style = field.style
-        text = written(fields.text_of(field.widget.get_raw(Name.Contents)))
-        box = Box(frame.width, frame.height, max(2 * frame.border, 2.0), field.align, style.size)
-        self._show(field, frame, self._lettered(box.many_lines(text), style.colour, frame))
+        text = written(text_on(mark))
+        is_stamp = name_text(mark.get_raw(Name.Subtype)) == "/Stamp"
+        ink = colour(mark.get_raw(Name.C), b"0 g", stroke=False) if is_stamp else style.colour
+        edge = min(line_width(mark, 2.0 if is_stamp else 0.0), frame.width / 4, frame.height / 4)
+        ground = b"" if is_stamp else colour(mark.get_raw(Name.C), stroke=False)
+        surround = b""
+        if ground:
+            surround += b"%s 0 0 %s re f " % (ground, _numbers((frame.width, frame.height)))
+        if edge and ink:
+            inset = (edge / 2, edge / 2, frame.width - edge, frame.height - edge)
+            surround += b"%s %s w %s re S " % (_stroking(ink), _numbers((edge,)), _numbers(inset))
+        frame = frame._replace(border=edge, surround=b"q %sQ " % surround)
+        size = frame.height * 0.6 if is_stamp else style.size
+        box = Box(
+            frame.width, frame.height, max(2 * edge, 2.0), 1 if is_stamp else field.align, size
+        )
+        lines = box.one_line(text) if is_stamp else box.many_lines(text)
+        return self._look(
+            frame, self._lettered(lines, ink or b"0 g", frame), opacity=opacity_of(mark)
+        )
 
-    def button(self, field: Field, *, on: bool) -> None:
+    def sketch(self, drawn: Sketch) -> Stream:
+        """Return the look of a mark, in the page's own coordinates."""
+        return self._stream(drawn.content, drawn.box, opacity=drawn.opacity)
+
+    def button(self, field: Field, *, on: bool) -> Stream | None:
         """Draw a check box or a radio button, with its mark where it is on."""
         frame = _frame(field.widget)
         if frame is None:
-            return
+            return None
         mark = b""
         if on:
             settings = field.widget.get_raw(Name.MK)
@@ -86,11 +136,10 @@ class Painter:
             usual = _CIRCLE if field.flags & fields.RADIO else _CHECK
             side = min(frame.width, frame.height)
             place = (side, 0, 0, side, (frame.width - side) / 2, (frame.height - side) / 2)
-            colour = field.style.colour
-            stroke = {b"g": b"G", b"rg": b"RG", b"k": b"K"}[colour.split()[-1]]
-            both = colour + b" " + colour.rsplit(None, 1)[0] + b" " + stroke
+            ink = field.style.colour
+            both = ink + b" " + _stroking(ink)
             mark = b"q %s %s cm %s Q " % (both, _numbers(place), _MARKS.get(wanted, usual))
-        self._show(field, frame, mark)
+        return self._look(frame, mark)
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -136,39 +185,54 @@ class Painter:
         )
         return b"/Tx BMC q %s re W n BT %s %sET Q EMC" % (_numbers(inside), colour, shown)
 
-    def _show(self, field: Field, frame: _Frame, content: bytes) -> None:
-        stream = Stream(self._pdf, frame.surround + content)
-        stream[Name.Type] = Name.XObject
-        stream[Name.Subtype] = Name.Form
-        stream[Name.BBox] = Array([0, 0, _rounded(frame.width), _rounded(frame.height)])
-        stream[Name.Matrix] = Array([_rounded(number) for number in frame.matrix])
-        stream[Name.Resources] = Dictionary(Font=self._fonts or self._made_fonts())
-        field.widget[Name.AP] = Dictionary(N=stream)
+    def _look(
+        self, frame: _Frame, content: bytes, symbols: Object | None = None, opacity: float = 1.0
+    ) -> Stream:
+        look = self._stream(
+            frame.surround + content, (0, 0, frame.width, frame.height), opacity=opacity
+        )
+        look[Name.Matrix] = Array([_rounded(number) for number in frame.matrix])
+        fonts = self._fonts or self._made_fonts()
+        if symbols is not None:
+            fonts = copy.copy(fonts)
+            fonts[_SYMBOLS] = symbols
+        look[Name.Resources][Name.Font] = fonts
+        return look
+
+    def _stream(self, content: bytes, box: Rect, *, opacity: float) -> Stream:
+        resources = Dictionary()
+        if opacity < 1:
+            state = Dictionary(Type=Name.ExtGState, CA=opacity, ca=opacity)
+            resources[Name.ExtGState] = Dictionary(Opacity=state)
+            content = b"/Opacity gs " + content
+        look = Stream(self._pdf, content)
+        look[Name.Type] = Name.XObject
+        look[Name.Subtype] = Name.Form
+        look[Name.BBox] = Array([_rounded(side) for side in box])
+        look[Name.Resources] = resources
+        return look
 
     def _made_fonts(self) -> Dictionary:
-        fonts = Dictionary()
-        fonts[_WINDOWS] = self._font(Name.WinAnsiEncoding)
         names = (Name("/" + glyph) for glyph in EXTRA_GLYPHS)
-        fonts[_EXTRA] = self._font(
-            Dictionary(Type=Name.Encoding, Differences=Array([FIRST_CODE, *names]))
+        accents = Dictionary(Type=Name.Encoding, Differences=Array([FIRST_CODE, *names]))
+        kinds = (
+            Dictionary(BaseFont=Name.Helvetica, Encoding=Name.WinAnsiEncoding),
+            Dictionary(BaseFont=Name.Helvetica, Encoding=accents),
+            Dictionary(BaseFont=Name.ZapfDingbats),
         )
-        self._fonts = fonts
-        return fonts
-
-    def _font(self, encoding: Object) -> Object:
-        return self._pdf.make_indirect(
-            Dictionary(
-                Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.Helvetica, Encoding=encoding
-            )
-        )
+        self._fonts = Dictionary()
+        for name, font in zip(_FONTS, kinds, strict=True):
+            font[Name.Type], font[Name.Subtype] = Name.Font, Name.Type1
+            self._fonts[name] = self._pdf.make_indirect(font)
+        return self._fonts
 
 
 def _shown(text: str, size: float) -> bytes:
-    """Return the operators that show text in the two fonts."""
+    """Return the operators that show text in these fonts."""
     return b"".join(
         b"%s %s Tf %s Ts [%s <%s> %s] TJ "
         % (
-            str(_EXTRA if run.extra else _WINDOWS).encode(),
+            str(_FONTS[run.font]).encode(),
             _numbers((size,)),
             _numbers((run.rise * size / 1000,)),
             _numbers((run.before,)),
@@ -179,6 +243,27 @@ def _shown(text: str, size: float) -> bytes:
     )
 
 
+def _in_symbols(text: str, font: Dictionary, box: Box, ink: bytes) -> bytes:
+    """Return the operators that show a text whose characters are codes in a font of symbols."""
+    codes = b"".join(map(symbol_codes, text))
+    first = font.get_int(Name.FirstChar, 0)
+    widths = numbers_of(font.get_raw(Name.Widths))
+    listed = (widths[code - first : code - first + 1] for code in codes if code >= first)
+    natural = sum(each[0] if each else _SYMBOL_WIDTH for each in listed) or _SYMBOL_WIDTH
+    size = box.size or min(12.0, box.height * 0.8)
+    size = min(size, 1000 * box.room / natural)
+    x = box.padding + (box.room - natural * size / 1000) * (0.0, 0.5, 1.0)[box.align]
+    y = box.height / 2 - 0.35 * size
+    at = _numbers((size,)), _numbers((x, y)), codes.hex().encode()
+    return b"q BT %s %s %s Tf %s Td <%s> Tj ET Q" % (ink, str(_SYMBOLS).encode(), *at)
+
+
+def _stroking(ink: bytes) -> bytes:
+    """Return the operator that gives lines the colour of surfaces."""
+    *numbers, operator = ink.split()
+    return b" ".join((*numbers, operator.upper()))
+
+
 def _rounded(number: float) -> float:
     return round(number, 3)
 
@@ -187,21 +272,12 @@ def _numbers(values: Iterable[float]) -> bytes:
     return " ".join(f"{value:.3f}" for value in values).encode()
 
 
-def rectangle(annotation: Dictionary) -> tuple[float, float] | None:
-    """Return width and height of an annotation; None where it has none that can be drawn in."""
-    corners = annotation.get_list(Name.Rect)
-    if corners is None or len(corners) != 4:  # noqa: PLR2004 - two corners
-        return None
-    left, bottom, right, top = (corner.as_float(0.0) for corner in corners)
-    width, height = abs(right - left), abs(top - bottom)
-    if not (0 < width < _MAX_SIDE and 0 < height < _MAX_SIDE):
-        return None
-    return width, height
-
-
 def _frame(widget: Dictionary) -> _Frame | None:
-    sides = rectangle(widget)
-    if sides is None:
+    rect = corners_of(widget.get_raw(Name.Rect))
+    if rect is None:
+        return None
+    sides = rect[2] - rect[0], rect[3] - rect[1]
+    if not (0 < sides[0] < _MAX_SIDE and 0 < sides[1] < _MAX_SIDE):
         return None
     settings = widget.get_raw(Name.MK)
     settings = settings if isinstance(settings, Dictionary) else Dictionary()
@@ -209,8 +285,8 @@ def _frame(widget: Dictionary) -> _Frame | None:
     a, b, c, d, e, f = _TURNS.get(turn, (1, 0, 0, 1, 0, 0))
     matrix = (a, b, c, d, e * sides[0], f * sides[1])
     width, height = sides if turn in (0, 180) else sides[::-1]
-    background = _colour(settings.get_raw(Name.BG), stroke=False)
-    line = _colour(settings.get_raw(Name.BC), stroke=True)
+    background = colour(settings.get_raw(Name.BG), stroke=False)
+    line = colour(settings.get_raw(Name.BC), stroke=True)
     border = 0.0
     surround = b""
     if background:
@@ -222,12 +298,3 @@ def _frame(widget: Dictionary) -> _Frame | None:
         inset = (border / 2, border / 2, width - border, height - border)
         surround += b"q %s %s w %s re S Q " % (line, _numbers((border,)), _numbers(inset))
     return _Frame(width, height, matrix, border, surround)
-
-
-def _colour(value: Object | None, *, stroke: bool) -> bytes:
-    operators = {1: b"g", 3: b"rg", 4: b"k"}
-    if not isinstance(value, Array) or len(value) not in operators:
-        return b""
-    operator = operators[len(value)]
-    parts = (part.as_float(0.0) for part in value)
-    return _numbers(parts) + b" " + (operator.upper() if stroke else operator)

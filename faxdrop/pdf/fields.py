@@ -7,14 +7,18 @@ asked for: in a hostile PDF any value may have any type.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pikepdf import Array, Dictionary, Name, Object, Stream, String
 
 from faxdrop.pdf.wholeness import inflate
 
 _MAX_PARENTS = 50
+_MAX_NUMBER = 1e7  # no distance on a page comes near it
 _MAX_VALUE = 1 << 20  # bytes; the text of one field
+
+_SYMBOL_FONTS = ("ZapfDingbats", "Symbol", "Wingdings", "Webdings")
+_SYMBOLIC = 4  # a bit of a font's /Flags
 
 # Bits of /Ff: ISO 32000-1, tables 221, 226, 228 and 230.
 MULTILINE, PASSWORD, COMB = 1 << 12, 1 << 13, 1 << 24
@@ -34,6 +38,7 @@ class Style(NamedTuple):
 
     size: float  # in points; 0: whatever fits
     colour: bytes  # an operator with its operands
+    font: str = ""  # the name of a resource
 
 
 def name_text(value: Object | None) -> str:
@@ -41,10 +46,10 @@ def name_text(value: Object | None) -> str:
     return bytes(value).decode(errors="surrogateescape") if isinstance(value, Name) else ""
 
 
-def name_of(text: str) -> Object:
+def name_of(text: str) -> Name:
     """Return a name, given without its slash; the reverse of ``name_text``."""
     escaped = (b"#%02x" % byte for byte in text.encode(errors="surrogateescape"))
-    return Object.parse(b"/" + b"".join(escaped))
+    return cast("Name", Object.parse(b"/" + b"".join(escaped)))
 
 
 def text_of(value: Object | None) -> str:
@@ -58,6 +63,14 @@ def text_of(value: Object | None) -> str:
             return str(String(stream_start(value, _MAX_VALUE)))
         case _:
             return ""
+
+
+def numbers_of(value: Object | None, most: int = 100_000) -> list[float]:
+    """Return the numbers of an array, 0 for what is none there; [] for anything else."""
+    if not isinstance(value, Array):
+        return []
+    numbers = (each.as_float(0.0) for each in list(value)[:most])
+    return [each if abs(each) < _MAX_NUMBER else 0.0 for each in numbers]
 
 
 def filters_of(stream: Stream) -> list[str]:
@@ -134,6 +147,28 @@ class Field:
         return [text_of(value)] if value is not None else []
 
     @property
+    def texts(self) -> list[str]:
+        """What the field may show for its value; nothing where it has none.
+
+        One text for each way to show it: a choice has a value and a word for it.
+        """
+        if self.inherited(Name.V) is None:
+            return []
+        if self.kind != "/Ch":
+            return [self.value]
+        words = {option.value: option.shown for option in reversed(self.options)}
+        return [
+            " ".join(words.get(value, value) for value in self.values),
+            " ".join(self.values),
+        ]
+
+    @property
+    def has_format(self) -> bool:
+        """Whether a script of the field says how its value is shown."""
+        actions = self.inherited(Name.AA)
+        return isinstance(actions, Dictionary) and actions.get_raw(Name.F) is not None
+
+    @property
     def options(self) -> list[Option]:
         """The choices of a choice field, or the meanings of a button's states."""
         value = self.inherited(Name.Opt)
@@ -160,6 +195,19 @@ class Field:
             value = self.form.get_raw(Name.DA)
         return style_of(bytes(value) if isinstance(value, String) else b"")
 
+    @property
+    def symbols(self) -> Dictionary | None:
+        """The font of its text, where that is one of symbols: a "4" in it is a tick."""
+        common = self.form.get_raw(Name.DR) if self.form is not None else None
+        fonts = common.get_raw(Name.Font) if isinstance(common, Dictionary) else None
+        name = self.style.font
+        font = fonts.get_raw(name_of(name)) if isinstance(fonts, Dictionary) and name else None
+        if isinstance(font, Dictionary):
+            return font if _is_symbolic(font) else None
+        if name == "ZaDb":  # by convention, also where nobody says so
+            return Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.ZapfDingbats)
+        return None
+
     # -- check boxes and radio buttons -------------------------------------------------------
 
     @property
@@ -177,6 +225,18 @@ class Field:
     def shown_state(self) -> str:
         """The state that the widget shows now (/AS); "" where it does not say."""
         return text_of(self.widget.get_raw(Name.AS))
+
+    def look_of(self, state: str) -> Stream | None:
+        """Return the look that the button has for a state."""
+        looks = self.widget.get_raw(Name.AP)
+        normal = looks.get_raw(Name.N) if isinstance(looks, Dictionary) else None
+        if isinstance(normal, Dictionary) and not isinstance(normal, Stream):
+            normal = normal.get_raw(name_of(state))
+        return normal if isinstance(normal, Stream) else None
+
+    def is_state_of_another(self, state: str) -> bool:
+        """Tell whether a state is the one in which another button of the group is on."""
+        return any(state in Field(each).states for each in self._siblings())
 
     def state(self) -> str | None:
         """Return the state that the value asks for: "Off", or a name; None: it cannot be told."""
@@ -205,6 +265,17 @@ class Field:
         return [kid for kid in kids if isinstance(kid, Dictionary)]
 
 
+def _is_symbolic(font: Dictionary) -> bool:
+    if font.get_raw(Name.Subtype) == Name.Type0:
+        return False
+    name = name_text(font.get_raw(Name.BaseFont)).rpartition("+")[2].lstrip("/")
+    if name.startswith(_SYMBOL_FONTS):
+        return True
+    about = font.get_raw(Name.FontDescriptor)
+    flags = about.get_int(Name.Flags, 0) if isinstance(about, Dictionary) else 0
+    return bool(flags & _SYMBOLIC) and font.get_raw(Name.Encoding) is None
+
+
 def style_of(appearance: bytes) -> Style:
     """Read a default appearance string. What is not understood is black and of any size."""
     number = rb"[-+]?\d*\.?\d+"
@@ -220,4 +291,6 @@ def style_of(appearance: bytes) -> Style:
         appearance[:4096],
     )
     size = min(abs(float(sizes[-1])), 300.0) if sizes else 0.0
-    return Style(size, colours[-1] if colours else b"0 g")
+    fonts = re.findall(rb"/([^\s/<>()\[\]{}%]+)\s+" + number + rb"\s+Tf\b", appearance[:4096])
+    font = fonts[-1].decode(errors="surrogateescape") if fonts else ""
+    return Style(size, colours[-1] if colours else b"0 g", font)

@@ -1,29 +1,36 @@
 """Flattening: what a person sees of form fields and annotations becomes part of the page.
 
-sipgate takes PDFs with form fields and then fails them. The appearances that a PDF brings are used
-as they are. Where there are none, or the PDF says they are out of date, they are drawn here: qpdf's
-own generator writes one line of ASCII without alignment, and draws no check marks.
+sipgate takes PDFs with form fields and then fails them. A look that the PDF brings is used as it
+is. Where there is none, or it certainly shows something else than the value, one is drawn here.
 """
 
-import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pikepdf import Array, Dictionary, Name, Pdf, Stream
+from pikepdf import Array, Dictionary, Name, Object, Pdf, Stream
 
-from faxdrop.pdf import fields
+from faxdrop.pdf import fields, looks, marks, placing
 from faxdrop.pdf.areas import Area, Flattened
-from faxdrop.pdf.drawing import Painter
-from faxdrop.pdf.fields import Field, name_of, name_text, stream_start
+from faxdrop.pdf.drawing import Painter, text_on
+from faxdrop.pdf.fields import Field, name_text
 from faxdrop.pdf.lettering import UnwritableError
+from faxdrop.pdf.placing import Box, Piece, corners_of
 
-_MAX_APPEARANCE = 1 << 20  # bytes of an appearance that are searched for text
-_HIDDEN, _PRINT, _NO_VIEW = 2, 4, 32  # bits of /F: ISO 32000-1, table 165
+# Bits of /F: ISO 32000-1, table 165.
+_INVISIBLE, _HIDDEN, _PRINT, _NO_ROTATE, _NO_VIEW = 1, 2, 4, 16, 32
 
 _LEFT_ALONE = frozenset({"/Link"})
 # Symbols that open something on a screen; on paper they would only cover the page.
 _NOT_FOR_PAPER = frozenset(
     {"/Popup", "/Text", "/FileAttachment", "/Sound", "/Movie", "/Screen", "/RichMedia", "/3D"}
+)
+_TEXT_MARKS = frozenset({"/FreeText", "/Stamp"})
+_KNOWN = frozenset(
+    {"/Widget", "/Ink", "/Line", "/PolyLine", "/Polygon", "/Square", "/Circle", "/Highlight"}
+    | {"/Underline", "/StrikeOut", "/Squiggly", "/Redact", "/Caret", "/Watermark"}
+    | {"/PrinterMark", "/TrapNet", "/Projection"}
+    | _TEXT_MARKS
 )
 
 
@@ -53,12 +60,11 @@ def kind_of(pdf: Pdf) -> FormKind:
     form = acroform(pdf)
     found = [each for page in pdf.pages for each in annotations(page.obj)]
     widgets = any(_subtype(each) == "/Widget" for each in found)
-    seen = {_subtype(each) for each in found if is_seen(each)}
     listed = form is not None and bool(form.get_list(Name.Fields))
     xfa = form is not None and form.get_raw(Name.XFA) is not None
     return FormKind(
         has_fields=widgets or listed or xfa,
-        has_drawing=form is not None or widgets or bool(seen - _LEFT_ALONE - _NOT_FOR_PAPER),
+        has_drawing=form is not None or widgets or any(map(_is_drawn, found)),
         is_screen_only=_is_portfolio(pdf)
         or (xfa and (not widgets or pdf.Root.get_bool(Name.NeedsRendering) is True)),
     )
@@ -81,19 +87,45 @@ def _subtype(annotation: Dictionary) -> str:
     return name_text(annotation.get_raw(Name.Subtype))
 
 
-def is_seen(annotation: Dictionary) -> bool:
-    """Tell whether a person expects an annotation on paper.
+def _is_drawn(mark: Dictionary) -> bool:
+    """Tell whether an annotation that is no field is to be made part of the page."""
+    kind = _subtype(mark)
+    if kind in _LEFT_ALONE or kind in _NOT_FOR_PAPER or not is_seen(mark):
+        return False
+    if appearance(mark) is not None or marks.sketch(mark) is not None:
+        return True
+    return kind in _TEXT_MARKS and bool(text_on(mark).strip())
 
-    Strictly, only what carries the print flag is printed; but many programs write fields without
-    it, and what was filled in must not be lost.
+
+def is_seen(annotation: Dictionary) -> bool:
+    """Tell whether a person sees an annotation, on the screen or on paper.
+
+    The print flag alone decides nothing: many programs forget it, and what was filled in or drawn
+    must not be lost. Only buttons to press are for the screen where they lack it.
     """
     flags = annotation.get_int(Name.F, 0)
     if flags & _HIDDEN:
         return False
     if flags & _PRINT:
         return True
-    is_field = _subtype(annotation) == "/Widget" and not flags & _NO_VIEW
-    return is_field and not Field(annotation).flags & fields.PUSH_BUTTON
+    kind = _subtype(annotation)
+    if flags & _NO_VIEW or (flags & _INVISIBLE and kind not in _KNOWN):
+        return False
+    return kind != "/Widget" or not Field(annotation).flags & fields.PUSH_BUTTON
+
+
+def appearance(annotation: Dictionary) -> Stream | None:
+    """Return the look that is shown now, if there is one."""
+    normal = _normal(annotation)
+    if isinstance(normal, Dictionary) and not isinstance(normal, Stream):
+        state = annotation.get_raw(Name.AS)
+        normal = normal.get_raw(state) if isinstance(state, Name) else None
+    return normal if isinstance(normal, Stream) else None
+
+
+def _normal(annotation: Dictionary) -> Object | None:
+    of_all = annotation.get_raw(Name.AP)
+    return of_all.get_raw(Name.N) if isinstance(of_all, Dictionary) else None
 
 
 def flatten(pdf: Pdf) -> Flattened:
@@ -103,116 +135,134 @@ def flatten(pdf: Pdf) -> Flattened:
     cannot be shown.
     """
     form = acroform(pdf)
-    painter = Painter(pdf)
-    areas: list[tuple[Area, bool]] = []
-    pages = []
-    for at, page in enumerate(page.obj for page in pdf.pages):
-        if Name.Annots in page:
-            pages.append(page)
-            page[Name.Annots] = Array(_prepared(page, form, painter, at, areas))
-    if form is not None:
-        # Otherwise qpdf leaves the fields alone: their appearances are right from here on.
-        form[Name.NeedAppearances] = False
-    pdf.acroform.invalidate_cache()
-    pdf.flatten_annotations("all")
-    for page in pages:
-        left = [each for each in annotations(page) if _subtype(each) != "/Widget"]
-        page[Name.Annots] = Array(left)
+    flattening = _Flattening(pdf, form, Painter(pdf))
+    for at, page in enumerate(pdf.pages):
+        if Name.Annots in page.obj:
+            flattening.page(at, page.obj)
     if Name.AcroForm in pdf.Root:
         del pdf.Root[Name.AcroForm]
     pdf.acroform.invalidate_cache()
     return Flattened(
-        replaced=tuple(area for area, had_look in areas if had_look),
-        drawn=tuple(area for area, had_look in areas if not had_look),
+        replaced=tuple(flattening.replaced),
+        drawn=tuple(flattening.drawn),
+        left_out=tuple(flattening.left_out),
     )
 
 
-def _prepared(
-    page: Dictionary,
-    form: Dictionary | None,
-    painter: Painter,
-    at: int,
-    areas: list[tuple[Area, bool]],
-) -> Iterator[Dictionary]:
-    for annotation in annotations(page):
+@dataclass
+class _Flattening:
+    """One document on its way, and where it got looks that it did not bring."""
+
+    pdf: Pdf
+    form: Dictionary | None
+    painter: Painter
+    replaced: list[Area] = field(default_factory=list)
+    drawn: list[Area] = field(default_factory=list)
+    left_out: list[Area] = field(default_factory=list)
+
+    def page(self, at: int, page: Dictionary) -> None:
+        """Draw a page's annotations on it, and leave none but links."""
+        turn = placing.turn_of(page)
+        pieces = []
+        links = []
+        for annotation in annotations(page):
+            if _subtype(annotation) in _LEFT_ALONE:
+                links.append(annotation)
+                continue
+            upright = bool(annotation.get_int(Name.F, 0) & _NO_ROTATE)
+            rect = corners_of(annotation.get_raw(Name.Rect))
+            if rect is None:
+                continue
+            area = Area(at, *placing.area_of(rect, turn, upright=upright))
+            if _subtype(annotation) in _NOT_FOR_PAPER or not is_seen(annotation):
+                self.left_out.append(area)
+                continue
+            piece = self._piece(annotation, rect, area)
+            if piece is not None:
+                layer = annotation.get_raw(Name.OC)
+                pieces.append(piece._replace(upright=upright, layer=layer))
+        if links:
+            page[Name.Annots] = Array(links)
+        else:
+            del page[Name.Annots]
+        common = self.form.get_raw(Name.DR) if self.form is not None else None
+        placing.place(self.pdf, page, pieces, common if isinstance(common, Dictionary) else None)
+
+    def _piece(self, annotation: Dictionary, rect: Box, area: Area) -> Piece | None:
         kind = _subtype(annotation)
-        if kind in _LEFT_ALONE:
-            yield annotation
-            continue
-        if kind in _NOT_FOR_PAPER or not is_seen(annotation):
-            continue
-        field = Field(annotation, form)
-        before = appearance(annotation)
         try:
             if kind == "/Widget":
-                _show_field(field, painter)
-            elif kind == "/FreeText" and appearance(annotation) is None:
-                painter.free_text(field)
+                before, look = self._field(Field(annotation, self.form), rect)
+            else:
+                before = appearance(annotation)
+                look = before
+                if before is None:
+                    return self._mark(annotation, rect, area)
         except UnwritableError as error:
             raise UndrawableError(
-                "A form field holds characters other than Latin letters and common signs, which "
-                "the program that filled it in left to others to draw."
+                "A form field or a note on a page holds characters other than Latin letters and "
+                "common signs, which the program that wrote it left to others to draw."
             ) from error
-        annotation[Name.F] = _PRINT
-        shown = appearance(annotation)
-        if shown is not None and (before is None or not before.is_same_object_as(shown)):
-            left, bottom, right, top = (side.as_float(0.0) for side in annotation[Name.Rect])
-            corners = (min(left, right), min(bottom, top), max(left, right), max(bottom, top))
-            areas.append((Area(at, *corners), before is not None))
-        if shown is not None:
-            _complete(shown, annotation, form)
-        yield annotation
+        if look is None:
+            return None
+        if before is None:
+            self.drawn.append(area)
+        elif look is not before:
+            self.replaced.append(area)
+        return Piece(look, rect, multiplied=kind == "/Highlight")
 
+    def _mark(self, mark: Dictionary, rect: Box, area: Area) -> Piece | None:
+        """Draw what a person put on the page and no look shows."""
+        sketch = marks.sketch(mark)
+        if sketch is not None:
+            self.drawn.append(Area(area.page, *sketch.box))
+            return Piece(self.painter.sketch(sketch), sketch.box, multiplied=sketch.multiplied)
+        if _subtype(mark) not in _TEXT_MARKS or not text_on(mark).strip():
+            return None
+        look = self.painter.text_mark(Field(mark, self.form))
+        if look is None:
+            return None
+        self.drawn.append(area)
+        return Piece(look, rect)
 
-def _complete(shown: Stream, annotation: Dictionary, form: Dictionary | None) -> None:
-    """Carry over what an appearance takes from its surroundings."""
-    if not isinstance(shown.get_raw(Name.Resources), Dictionary):
-        common = form.get_raw(Name.DR) if form is not None else None
-        shown[Name.Resources] = common if isinstance(common, Dictionary) else Dictionary()
-    layer = annotation.get_raw(Name.OC)
-    if layer is not None and Name.OC not in shown:
-        shown[Name.OC] = layer
+    def _field(self, shown: Field, rect: Box) -> tuple[Stream | None, Stream | None]:
+        """Return the look that a field brings, and the one to draw."""
+        if shown.kind == "/Btn" and not shown.flags & fields.PUSH_BUTTON:
+            return self._button(shown)
+        brought = appearance(shown.widget)
+        if shown.kind not in ("/Tx", "/Ch"):
+            return brought, brought
+        if brought is not None and not self._is_outdated(shown, brought, rect):
+            return brought, brought
+        return brought, self.painter.text_field(shown)
 
+    def _is_outdated(self, shown: Field, look: Stream, rect: Box) -> bool:
+        """Tell whether a look certainly does not show what is in the field."""
+        needed = self.form is not None and self.form.get_bool(Name.NeedAppearances) is True
+        texts = shown.texts
+        filled = any(text.strip() for text in texts)
+        if filled and looks.is_blank(look, rect):
+            return True
+        if not needed or not texts or (shown.kind == "/Tx" and shown.flags & fields.PASSWORD):
+            return False
+        if shown.kind == "/Ch" and not shown.flags & fields.COMBO:
+            return filled  # all its choices are shown; which are marked cannot be read
+        formatted = shown.has_format
+        return all(looks.is_stale(look, rect, text, formatted=formatted) for text in texts)
 
-def appearance(annotation: Dictionary) -> Stream | None:
-    """Return the appearance that is shown now, if there is one."""
-    looks = annotation.get_raw(Name.AP)
-    normal = looks.get_raw(Name.N) if isinstance(looks, Dictionary) else None
-    if isinstance(normal, Dictionary) and not isinstance(normal, Stream):
-        state = annotation.get_raw(Name.AS)
-        normal = normal.get_raw(state) if isinstance(state, Name) else None
-    return normal if isinstance(normal, Stream) else None
-
-
-def _show_field(field: Field, painter: Painter) -> None:
-    stale = field.form is not None and field.form.get_bool(Name.NeedAppearances) is True
-    if field.kind in ("/Tx", "/Ch"):
-        filled = field.value if field.kind == "/Tx" else "".join(field.values)
-        if stale or not _shows(appearance(field.widget), filled):
-            painter.text_field(field)
-    elif field.kind == "/Btn" and not field.flags & fields.PUSH_BUTTON:
-        _show_button(field, painter, stale=stale)
-
-
-def _shows(shown: Stream | None, filled: str) -> bool:
-    """Tell whether an appearance shows anything, where something is to be shown."""
-    if shown is None:
-        return False
-    return not filled.strip() or bool(
-        re.search(rb"(?:T[jJ]|['\"]|\bDo|\bEI)(?=[\s\[(<]|$)", stream_start(shown, _MAX_APPEARANCE))
-    )
-
-
-def _show_button(field: Field, painter: Painter, *, stale: bool) -> None:
-    current = field.shown_state
-    if current and field.states and not stale:
-        state: str | None = current
-    else:
-        state = field.state()
-        if state is None and current:
-            state = current
-    if state is None:
-        raise UndrawableError("The form does not say which of its radio buttons is the chosen one.")
-    field.widget[Name.AS] = name_of(state)
-    if appearance(field.widget) is None:
-        painter.button(field, on=state != "Off")
+    def _button(self, button: Field) -> tuple[Stream | None, Stream | None]:
+        """Return the look of a check box or a radio button: /AS says its state, if it names one."""
+        state = button.shown_state or button.state()
+        if state is None:
+            raise UndrawableError(
+                "The form does not say which of its radio buttons is the chosen one."
+            )
+        look = button.look_of(state)
+        if look is not None:
+            return look, look
+        on = state != "Off"
+        if on and button.is_state_of_another(state):
+            return None, None
+        if not on and button.states:
+            return None, None  # it says that it shows nothing then
+        return None, self.painter.button(button, on=on)

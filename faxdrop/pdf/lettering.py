@@ -37,6 +37,13 @@ _OWN_GLYPHS = {"ł": "lslash", "Ł": "Lslash", "ı": "dotlessi"}
 EXTRA_GLYPHS = (*sorted(set(_ACCENTS.values())), *_OWN_GLYPHS.values())
 """The glyphs of the second font, whose codes count from ``FIRST_CODE``."""
 FIRST_CODE = 33
+# ZapfDingbats has Unicode's block of that name in order, but for some; these stand in their places.
+_DINGBATS = {
+    "☎": b"%", "★": b"H", "●": b"l", "■": b"n", "▲": b"s", "▼": b"t", "◆": b"u",
+    "✅": b"4", "❌": b"8", "❎": b"8",
+}  # fmt: skip
+_DINGBAT_BLOCK = range(0x2701, 0x275F)
+_MISSING_DINGBATS = frozenset("\u270a\u270b\u2728\u2753\u2754\u2755\u2757")
 _RAISED = 195  # thousandths: from the height of small letters to that of capitals
 _PLAIN = str.maketrans(
     {
@@ -68,7 +75,7 @@ class Run(NamedTuple):
     """Bytes to show in one font; distances in thousandths of the size."""
 
     codes: bytes
-    extra: bool = False  # in the font of ``EXTRA_GLYPHS``, not in that of Windows' character set
+    font: int = 0  # 0: Windows' character set; 1: ``EXTRA_GLYPHS``; 2: ZapfDingbats
     before: float = 0  # to the left, before it is shown
     after: float = 0  # to the left, after it
     rise: int = 0
@@ -90,7 +97,7 @@ class Lines(NamedTuple):
 
 
 def _width_of(character: str) -> int:
-    known = WIDTHS.get(character)
+    known = WIDTHS.get(character) or (800 if _dingbat(character) else None)
     return known or WIDTHS.get(unicodedata.normalize("NFD", character)[0], 1000)
 
 
@@ -140,8 +147,10 @@ def _runs(character: str) -> tuple[Run, ...]:
             return (Run(character.encode("cp1252")),)
     except UnicodeEncodeError:
         pass
+    if symbol := _dingbat(character):
+        return (Run(symbol, font=2),)
     if character in _OWN_GLYPHS:
-        return (Run(_extra(_OWN_GLYPHS[character]), extra=True),)
+        return (Run(_extra(_OWN_GLYPHS[character]), font=1),)
     parts = unicodedata.normalize("NFD", "d\u0304" if character == "đ" else character)
     base, mark = parts[0], _ACCENTS.get(parts[1:])
     if mark is None or not (base.isascii() and base.isalpha()):
@@ -150,12 +159,31 @@ def _runs(character: str) -> tuple[Run, ...]:
     wide, narrow = _width_of(base), 333
     accent = Run(
         _extra(mark),
-        extra=True,
+        font=1,
         before=(wide + narrow) / 2,
         after=(narrow - wide) / 2,
         rise=_RAISED if base in _TALL and character != "đ" and mark not in _BELOW else 0,
     )
     return (*letter, accent)
+
+
+def symbol_codes(character: str) -> bytes:
+    """Return the code in a font of symbols for which a character of a value stands."""
+    code = ord(character)
+    if code <= 0xFF:  # noqa: PLR2004 - a character is its code
+        return bytes([code])
+    if symbol := _dingbat(character):
+        return symbol
+    raise UnwritableError(character)
+
+
+def _dingbat(character: str) -> bytes:
+    """Return the code of a tick, a cross or the like in ZapfDingbats; b"" for other characters."""
+    if character in _DINGBATS:
+        return _DINGBATS[character]
+    if ord(character) not in _DINGBAT_BLOCK or character in _MISSING_DINGBATS:
+        return b""
+    return bytes([0x21 + _DINGBAT_BLOCK.index(ord(character))])
 
 
 def _extra(glyph: str) -> bytes:
