@@ -102,7 +102,7 @@ class Painter:
         text = written(text_on(mark))
         is_stamp = name_text(mark.get_raw(Name.Subtype)) == "/Stamp"
         ink = colour(mark.get_raw(Name.C), b"0 g", stroke=False) if is_stamp else style.colour
-        edge = min(line_width(mark, 2.0 if is_stamp else 0.0), frame.width / 4, frame.height / 4)
+        edge = min(line_width(mark, 2.0 if is_stamp else 1.0), frame.width / 4, frame.height / 4)
         ground = b"" if is_stamp else colour(mark.get_raw(Name.C), stroke=False)
         surround = b""
         if ground:
