@@ -8,9 +8,10 @@ one for each would cost more than all the rest of the check. The daemon itself n
 reader, and takes nothing but JSON from it.
 
 A request is one datagram, the limits as JSON, with two or three open files: the document, the pipe
-for the answer, and where a copy is wanted the file for it. The answer is one or two lines of JSON:
+for the answer, and where a copy is wanted the file for it. The answer is some lines of JSON:
 the verdict if the child should never be heard of again, as soon as the document's SHA-256 is known;
-then the true one, or ``{"errno": n}`` where a file could not be read or written.
+another such, where there is a copy that has yet to be judged; then the true one, or
+``{"errno": n}`` where a file could not be read or written.
 """
 
 import contextlib
@@ -33,7 +34,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
-from faxdrop.verdict import Limits, Verdict, crashed, too_slow
+from faxdrop.verdict import Announce, Limits, Verdict, too_slow
 
 __all__ = ["Checker", "CheckerError", "Limits", "Verdict"]
 
@@ -133,6 +134,10 @@ class Checker:
                 continue
             verdict = _final(ending.lines)
             if verdict is not None:
+                if verdict.provisional and again and ending.seconds < self.limits.seconds:
+                    again -= 1
+                    _rewound(fds)
+                    continue
                 return verdict
             fallback = Verdict.model_validate_json(ending.lines[0])
             if ending.seconds >= self.limits.seconds:
@@ -240,7 +245,6 @@ def _rewound(fds: tuple[int, ...]) -> None:
 
 # -- the server ------------------------------------------------------------------------------
 
-Announce = Callable[[str, int], None]
 Read = Callable[[BinaryIO, BinaryIO | None, Limits, Announce], Verdict]
 
 
@@ -302,8 +306,8 @@ def _answer(request: bytes, fds: list[int], read: Read, baseline: int) -> bool:
     _confine(limits, baseline, max(fds))
     document, answer, *output = fds
 
-    def announce(sha256: str, size: int) -> None:
-        _say(answer, crashed(sha256, size).model_dump_json())
+    def announce(verdict: Verdict) -> None:
+        _say(answer, verdict.model_dump_json())
 
     flawless = False
     with contextlib.ExitStack() as files:

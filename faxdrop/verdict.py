@@ -3,6 +3,7 @@
 The daemon imports this; the reader itself lives in a process of its own (see ``checker``).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,11 +36,18 @@ class Verdict(Record):
     facts: Facts | None = None  # it can be faxed; ``changes`` says what its copy needs or has had
     reason: Reason | None = None  # it cannot be faxed as it stands
     copy_sha256: str | None = None  # of the copy that ``prepare`` wrote; None: it wrote none
+    copy_bytes: int | None = None  # its size
+    unjudged: int = 0  # pages of the copy that could not be compared with the original
+    provisional: bool = False  # holds if the reader breaks down while it judges the copy
 
 
 DAMAGED_ADVICE = (
     "Open it in a PDF viewer; if it looks right there, print it to a new PDF and drop that."
 )
+
+
+Announce = Callable[[Verdict], None]
+"""Told what holds should the reader break down from here on; the last one told counts."""
 
 
 def crashed(sha256: str, size: int) -> Verdict:

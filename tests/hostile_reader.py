@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from faxdrop.checker import Announce, Limits, run
-from faxdrop.verdict import Verdict
+from faxdrop.checker import run
+from faxdrop.verdict import Announce, Limits, Verdict, crashed
 
 
 def _die() -> NoReturn:
@@ -85,7 +85,7 @@ def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Anno
     if way in _AT_ONCE:
         _AT_ONCE[way]()
     sha256 = hashlib.sha256(data).hexdigest()
-    announce(sha256, len(data))
+    announce(crashed(sha256, len(data)))
     if output is not None:
         output.write(b"copy")
         output.flush()
@@ -94,7 +94,7 @@ def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Anno
     if way == "crash-once" and first:
         _die()
     while way == "flood":
-        announce("x" * 1000, 0)
+        announce(crashed("x" * 1000, 0))
     return Verdict(sha256=sha256, bytes=len(data), whole=True, **_answers(way, limits))
 
 

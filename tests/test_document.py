@@ -131,9 +131,10 @@ def test_position_of_the_file_does_not_matter() -> None:
 
 def test_announcement() -> None:
     """Hash and size are told before anything is parsed, so that they survive a crash."""
-    told: list[tuple[str, int]] = []
-    document.examine(io.BytesIO(b"junk"), LIMITS, lambda *known: told.append(known))
-    assert told == [(hashlib.sha256(b"junk").hexdigest(), 4)]
+    told: list[Verdict] = []
+    document.examine(io.BytesIO(b"junk"), LIMITS, told.append)
+    (first,) = told
+    assert (first.sha256, first.bytes) == (hashlib.sha256(b"junk").hexdigest(), 4)
 
 
 def test_page_limit() -> None:

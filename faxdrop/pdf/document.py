@@ -9,21 +9,20 @@ import hashlib
 import io
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, get_args
 
 import pikepdf
-from pikepdf import Dictionary, Name, Pdf
-from pikepdf.sanitize import Sanitizer
+from pikepdf import Dictionary, Pdf
 
 from faxdrop.job import Change, Facts, Reason, ReasonCode
-from faxdrop.pdf import forms, wholeness
+from faxdrop.pdf import copying, forms, wholeness
 from faxdrop.pdf.graph import page_list
 from faxdrop.pdf.placeholder import is_placeholder
 from faxdrop.pdf.soundness import Condition, DamageError, inspect
-from faxdrop.verdict import DAMAGED_ADVICE, Limits, Verdict
+from faxdrop.verdict import DAMAGED_ADVICE, Announce, Limits, Verdict, crashed
 
 __all__ = ["Limits", "Verdict", "examine", "prepare"]
 
@@ -65,13 +64,11 @@ class _Loaded:
     ends: bool  # its end mark is there
 
 
-Announce = Callable[[str, int], None]
-
-
 def examine(file: BinaryIO, limits: Limits, announce: Announce | None = None) -> Verdict:
     """Read a PDF and say whether it can be faxed.
 
-    ``announce`` is told the SHA-256 and the size once these are known, before anything is parsed.
+    ``announce`` is told a verdict with SHA-256 and size once these are known, before anything is
+    parsed.
     Raises OSError if the file cannot be read. Moves the file's position.
     """
     return _judge(_load(file, limits, announce), limits, None)
@@ -108,7 +105,7 @@ def _load(file: BinaryIO, limits: Limits, announce: Announce | None) -> _Loaded:
             file.seek(max(0, end - _CHUNK))
             sha256, size, tail = "", end, file.read(_CHUNK)
     if announce is not None:
-        announce(sha256, size)
+        announce(crashed(sha256, size))
     return _Loaded(sha256, size, kept, wholeness.end_of(tail) is not None)
 
 
@@ -146,7 +143,7 @@ def _verdict(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdic
             changes=tuple(change for change in CHANGES if needed[change]),
         )
         if output is not None and facts.changes:
-            copy = _copied(pdf, limits)
+            copy = copying.copied(pdf, limits)
     if output is not None and copy is not None:
         output.write(copy)
         output.flush()
@@ -158,6 +155,7 @@ def _verdict(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdic
         pages=facts.pages,
         facts=facts,
         copy_sha256=hashlib.sha256(copy).hexdigest() if copy is not None else None,
+        copy_bytes=len(copy) if copy is not None else None,
     )
 
 
@@ -205,6 +203,16 @@ def _opened(data: bytes) -> Iterator[Pdf]:
         raise _damaged("Reading the PDF takes more memory than is allowed.") from None
     except DamageError as error:
         raise _damaged(str(error), whole=error.whole) from None
+    except copying.TooLargeError as error:
+        raise _RejectedError(
+            ReasonCode.TOO_LARGE,
+            f"Made ready for faxing, the PDF has {error.size / _MEGABYTE:.1f} MB; at most "
+            f"{error.allowed / _MEGABYTE:.1f} MB can be faxed.",
+            "Make it smaller, or divide it.",
+            pages=error.pages,
+        ) from None
+    except copying.UntidyError:
+        raise _damaged("The PDF cannot be repaired.", whole=True) from None
     except forms.UndrawableError as error:
         raise _RejectedError(ReasonCode.REJECTED, str(error), _PRINT_IT) from None
     except Exception as error:  # noqa: BLE001 - a hostile PDF can make the reader raise anything
@@ -252,33 +260,3 @@ def _suitable(pdf: Pdf, data: bytes, limits: Limits) -> forms.FormKind:
             pages=len(pdf.pages),
         )
     return kind
-
-
-def _copied(pdf: Pdf, limits: Limits) -> bytes:
-    """Return the copy: decrypted, in order, without form, scripts and attachments."""
-    pages = len(pdf.pages)
-    forms.flatten(pdf)
-    Sanitizer().remove_javascript().remove_attachments().apply(pdf)
-    copy = io.BytesIO()
-    pdf.save(
-        copy,
-        encryption=False,
-        stream_decode_level=pikepdf.StreamDecodeLevel.none,
-        deterministic_id=True,
-        preserve_pdfa=False,
-        fix_metadata_version=False,
-    )
-    data = copy.getvalue()
-    if len(data) > limits.max_bytes:
-        raise _RejectedError(
-            ReasonCode.TOO_LARGE,
-            f"Made ready for faxing, the PDF has {len(data) / _MEGABYTE:.1f} MB; at most "
-            f"{limits.max_bytes / _MEGABYTE:.1f} MB can be faxed.",
-            "Make it smaller, or divide it.",
-            pages=pages,
-        )
-    with pikepdf.open(io.BytesIO(data), inherit_page_attributes=False) as again:
-        tidy = not again.is_encrypted and Name.AcroForm not in again.Root
-        if not tidy or len(again.pages) != pages or again.get_warnings():
-            raise _damaged("The PDF cannot be repaired.", whole=True)
-    return data
