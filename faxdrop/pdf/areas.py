@@ -21,3 +21,8 @@ class Flattened:
     replaced: tuple[Area, ...] = ()  # a look was there and is no longer: its ink is not lost
     drawn: tuple[Area, ...] = ()  # no look was there: viewers may show nothing
     left_out: tuple[Area, ...] = ()  # symbols of notes and the like, which are not for paper
+
+    @property
+    def on_the_copy(self) -> tuple[Area, ...]:
+        """What the copy shows in place of what the original shows, if that shows anything."""
+        return (*self.replaced, *self.drawn)

@@ -1,13 +1,25 @@
-"""Makes the copy that is faxed in place of a document that cannot be faxed as it is."""
+"""Makes the copy that is faxed in place of a document that cannot be faxed as it is.
+
+What a viewer shows is what is faxed: the copy is judged, and where it lacks something of a page,
+the page becomes a picture of itself.
+"""
 
 import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pikepdf
 from pikepdf import Name, Pdf
 from pikepdf.sanitize import Sanitizer
 
-from faxdrop.pdf import forms
+from faxdrop.pdf import forms, judge, pictures
+from faxdrop.pdf.areas import Flattened
+from faxdrop.pdf.judge import Judgement, Loss
+from faxdrop.pdf.render import Page, Rendered, RenderError
 from faxdrop.verdict import Limits
+
+_MARGIN = 4  # pixels around what the copy alone shows
+_LARGEST_UNIT = 200.0  # points: a page of 14,400 units is then 1 km long
 
 
 class TooLargeError(Exception):
@@ -24,28 +36,119 @@ class UntidyError(Exception):
     """The copy is not in order itself."""
 
 
-def copied(pdf: Pdf, limits: Limits) -> bytes:
+class LossError(Exception):
+    """A page shows something that its copy lacks, and no picture of the page can be made."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy, and in what it differs from its original on purpose."""
+
+    data: bytes
+    flattened: Flattened
+    units: tuple[float, ...]  # for each page, the points in one of its units
+
+
+def copied(pdf: Pdf, limits: Limits) -> Copy:
     """Return the copy: decrypted, in order, without form, scripts and attachments.
 
     Raises TooLargeError, UntidyError, and UndrawableError where a field cannot be shown.
     """
     pages = len(pdf.pages)
-    forms.flatten(pdf)
+    flattened = forms.flatten(pdf)
     Sanitizer().remove_javascript().remove_attachments().apply(pdf)
-    copy = io.BytesIO()
+    data = _saved(pdf, limits)
+    with pikepdf.open(io.BytesIO(data), inherit_page_attributes=False) as again:
+        tidy = not again.is_encrypted and Name.AcroForm not in again.Root
+        if not tidy or len(again.pages) != pages or again.get_warnings():
+            raise UntidyError
+        return Copy(data, flattened, tuple(_unit(page) for page in again.pages))
+
+
+def judged(original: bytes, copy: Copy, is_late: Callable[[], bool]) -> Judgement:
+    """Compare a copy with its original; see ``judge``."""
+    return judge.judge(original, copy.data, copy.flattened, copy.units, is_late)
+
+
+def rasterized(
+    original: bytes,
+    copy: Copy,
+    lost: Mapping[int, Loss],
+    limits: Limits,
+    is_late: Callable[[], bool],
+) -> bytes:
+    """Return the copy with pictures in place of the pages that lack something.
+
+    A picture shows what the original shows, and what only the copy does. Raises LossError if they
+    cannot be made in time, and TooLargeError.
+    """
+    try:
+        with (
+            pikepdf.open(io.BytesIO(copy.data)) as pdf,
+            Rendered(original) as one,
+            Rendered(copy.data) as other,
+        ):
+            for number, loss in lost.items():
+                if is_late():
+                    raise LossError
+                with one.page(number) as page, other.page(number) as flat:
+                    size = page.pixels(pictures.FINE, copy.units[number])
+                    boxes = [
+                        page.place(area, *size, _MARGIN)
+                        for area in copy.flattened.areas
+                        if area.page == number
+                    ]
+                    shown = pictures.united(page.drawn(*size), flat.drawn(*size), loss, boxes)
+                    _show(pdf, number, page, shown)
+            return _saved(pdf, limits)
+    except (RenderError, MemoryError, pikepdf.PdfError):
+        raise LossError from None
+
+
+def pictured(original: bytes, pages: int, limits: Limits, is_late: Callable[[], bool]) -> bytes:
+    """Return a PDF that has pictures for all pages of a document of which no copy can be made.
+
+    Raises LossError if pdfium cannot draw all of them in time, and TooLargeError.
+    """
+    try:
+        with Pdf.new() as pdf, Rendered(original) as rendered:
+            if len(rendered) != pages:
+                raise LossError
+            for number in range(pages):
+                if is_late():
+                    raise LossError
+                pdf.add_blank_page()
+                with rendered.page(number) as page:
+                    _show(pdf, number, page, page.drawn(*page.pixels(pictures.FINE)))
+            return _saved(pdf, limits)
+    except (RenderError, MemoryError, pikepdf.PdfError):
+        raise LossError from None
+
+
+def _show(pdf: Pdf, number: int, page: Page, shown: pictures.Picture) -> None:
+    picture = pictures.bilevel(pictures.shades(shown))
+    pictures.show_instead(pdf, pdf.pages[number].obj, picture, page.box, page.rotation)
+
+
+def _saved(pdf: Pdf, limits: Limits) -> bytes:
+    file = io.BytesIO()
     pdf.save(
-        copy,
+        file,
         encryption=False,
         stream_decode_level=pikepdf.StreamDecodeLevel.none,
         deterministic_id=True,
         preserve_pdfa=False,
         fix_metadata_version=False,
     )
-    data = copy.getvalue()
+    data = file.getvalue()
     if len(data) > limits.max_bytes:
-        raise TooLargeError(len(data), limits.max_bytes, pages)
-    with pikepdf.open(io.BytesIO(data), inherit_page_attributes=False) as again:
-        tidy = not again.is_encrypted and Name.AcroForm not in again.Root
-        if not tidy or len(again.pages) != pages or again.get_warnings():
-            raise UntidyError
+        raise TooLargeError(len(data), limits.max_bytes, len(pdf.pages))
     return data
+
+
+def _unit(page: pikepdf.Page) -> float:
+    try:
+        unit = float(page.obj.get(Name.UserUnit, 1))
+    except (TypeError, ValueError):
+        return 1.0
+    return unit if 0 < unit <= _LARGEST_UNIT else 1.0

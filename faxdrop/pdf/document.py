@@ -5,6 +5,7 @@ the daemon never calls this itself, but asks the ``checker``. Nothing here decod
 scripts or opens other files.
 """
 
+import contextlib
 import hashlib
 import io
 import re
@@ -18,9 +19,11 @@ import pikepdf
 from pikepdf import Dictionary, Pdf
 
 from faxdrop.job import Change, Facts, Reason, ReasonCode
-from faxdrop.pdf import copying, forms, wholeness
+from faxdrop.pdf import copying, forms, preparing, wholeness
+from faxdrop.pdf.copying import Copy
 from faxdrop.pdf.graph import page_list
 from faxdrop.pdf.placeholder import is_placeholder
+from faxdrop.pdf.preparing import Target
 from faxdrop.pdf.soundness import Condition, DamageError, inspect
 from faxdrop.verdict import DAMAGED_ADVICE, Announce, Limits, Verdict, crashed
 
@@ -82,7 +85,13 @@ def prepare(
     Nothing is written where ``facts.changes`` is empty, or where there is a ``reason``: only now
     may a form turn out to be impossible to draw. Raises OSError if reading or writing fails.
     """
-    return _judge(_load(file, limits, announce), limits, output)
+    started = time.monotonic()
+    loaded = _load(file, limits, announce)
+
+    def used() -> float:
+        return (time.monotonic() - started) / limits.seconds
+
+    return _judge(loaded, limits, Target(output, announce, used))
 
 
 def _load(file: BinaryIO, limits: Limits, announce: Announce | None) -> _Loaded:
@@ -109,9 +118,9 @@ def _load(file: BinaryIO, limits: Limits, announce: Announce | None) -> _Loaded:
     return _Loaded(sha256, size, kept, wholeness.end_of(tail) is not None)
 
 
-def _judge(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdict:
+def _judge(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
     try:
-        return _verdict(loaded, limits, output)
+        return _verdict(loaded, limits, target)
     except _RejectedError as rejected:
         return Verdict(
             sha256=loaded.sha256,
@@ -122,9 +131,9 @@ def _judge(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdict:
         )
 
 
-def _verdict(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdict:
+def _verdict(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
     data = _promising(loaded, limits)
-    copy: bytes | None = None
+    copy: Copy | None = None
     core = wholeness.trimmed(data)
     with _opened(core) as pdf:
         condition = inspect(pdf, core, _pages(pdf, limits))
@@ -142,21 +151,43 @@ def _verdict(loaded: _Loaded, limits: Limits, output: BinaryIO | None) -> Verdic
             pages=len(pdf.pages),
             changes=tuple(change for change in CHANGES if needed[change]),
         )
-        if output is not None and facts.changes:
-            copy = copying.copied(pdf, limits)
-    if output is not None and copy is not None:
-        output.write(copy)
-        output.flush()
-    return Verdict(
+        if target is not None and facts.changes:
+            with contextlib.suppress(copying.UntidyError):
+                copy = copying.copied(pdf, limits)
+    verdict = Verdict(
         sha256=loaded.sha256,
         bytes=loaded.size,
         whole=True,
         clean=condition is Condition.PERFECT and not untidy,
         pages=facts.pages,
         facts=facts,
-        copy_sha256=hashlib.sha256(copy).hexdigest() if copy is not None else None,
-        copy_bytes=len(copy) if copy is not None else None,
     )
+    if target is None or not facts.changes:
+        return verdict
+    return _prepared(verdict, core, copy, target, limits)
+
+
+def _prepared(
+    examined: Verdict, data: bytes, copy: Copy | None, target: Target, limits: Limits
+) -> Verdict:
+    """Write the copy, or pictures of all pages where there is none."""
+    lossy = _RejectedError(
+        ReasonCode.REJECTED,
+        "A page of the PDF shows something that would be missing from the fax, and it cannot be "
+        "made a picture.",
+        _PRINT_IT,
+        pages=examined.pages,
+    )
+    try:
+        if copy is None:
+            return preparing.pictured(examined, data, target, limits)
+        return preparing.written(examined, data, copy, target, limits, lossy.reason)
+    except copying.TooLargeError as error:
+        raise _too_large(error) from None
+    except copying.LossError:
+        if copy is None:
+            raise _damaged("The PDF cannot be repaired.", whole=True) from None
+        raise lossy from None
 
 
 def _promising(loaded: _Loaded, limits: Limits) -> bytes:
@@ -204,21 +235,23 @@ def _opened(data: bytes) -> Iterator[Pdf]:
     except DamageError as error:
         raise _damaged(str(error), whole=error.whole) from None
     except copying.TooLargeError as error:
-        raise _RejectedError(
-            ReasonCode.TOO_LARGE,
-            f"Made ready for faxing, the PDF has {error.size / _MEGABYTE:.1f} MB; at most "
-            f"{error.allowed / _MEGABYTE:.1f} MB can be faxed.",
-            "Make it smaller, or divide it.",
-            pages=error.pages,
-        ) from None
-    except copying.UntidyError:
-        raise _damaged("The PDF cannot be repaired.", whole=True) from None
+        raise _too_large(error) from None
     except forms.UndrawableError as error:
         raise _RejectedError(ReasonCode.REJECTED, str(error), _PRINT_IT) from None
     except Exception as error:  # noqa: BLE001 - a hostile PDF can make the reader raise anything
         if isinstance(error, pikepdf.PdfError) and re.search("encrypt|crypt filter", str(error)):
             raise _encrypted("The PDF is encrypted in a way that cannot be undone here.") from None
         raise _damaged(f"The PDF is damaged ({type(error).__name__}).") from None
+
+
+def _too_large(error: copying.TooLargeError) -> _RejectedError:
+    return _RejectedError(
+        ReasonCode.TOO_LARGE,
+        f"Made ready for faxing, the PDF has {error.size / _MEGABYTE:.1f} MB; at most "
+        f"{error.allowed / _MEGABYTE:.1f} MB can be faxed.",
+        "Make it smaller, or divide it.",
+        pages=error.pages,
+    )
 
 
 def _encrypted(message: str) -> _RejectedError:
