@@ -350,6 +350,8 @@ def _confine(limits: Limits, baseline: int, highest_fd: int) -> None:
 
 def main() -> None:
     """Be the server on standard input."""
+    # The reader forks, and needs no threads to multiply matrices.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     # The reader is loaded here alone: the daemon, which imports this module, stays free of it.
     from faxdrop.pdf import document  # noqa: PLC0415
 

@@ -13,7 +13,17 @@ from pathlib import Path
 import click
 import structlog
 
-from faxdrop import __version__, cli_setup, logs, orders, overview, receipt, screens, service
+from faxdrop import (
+    __version__,
+    cli_preview,
+    cli_setup,
+    logs,
+    orders,
+    overview,
+    receipt,
+    screens,
+    service,
+)
 from faxdrop import check as check_
 from faxdrop.config import DEFAULT_PATH, ConfigError, command, load, load_what_is_right
 from faxdrop.init import InitError
@@ -308,6 +318,7 @@ main.commands = {
         cli_setup.demo,
         cli_setup.init,
         cli_setup.check,
+        cli_preview.preview,
         run,
         status,
         retry,

@@ -33,6 +33,7 @@ COMMANDS = [
     "demo",
     "init",
     "check",
+    "preview",
     "run",
     "status",
     "retry",
@@ -130,7 +131,7 @@ def test_only_the_commands_print() -> None:
         for path in (PROJECT / "faxdrop").glob("*.py")
         if printing.search(path.read_text("utf-8"))
     }
-    assert found == {"cli.py", "cli_setup.py", "terminal.py"}
+    assert found == {"cli.py", "cli_preview.py", "cli_setup.py", "terminal.py"}
 
 
 # -- what is wrong is said in words ----------------------------------------------------------
