@@ -95,7 +95,7 @@ def rasterized(
                     size = page.pixels(pictures.FINE, copy.units[number])
                     boxes = [
                         page.place(area, *size, _MARGIN)
-                        for area in copy.flattened.areas
+                        for area in copy.flattened.on_the_copy
                         if area.page == number
                     ]
                     shown = pictures.united(page.drawn(*size), flat.drawn(*size), loss, boxes)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from faxdrop.pdf.areas import Area, Flattened
-from faxdrop.pdf.neighbours import darkest
+from faxdrop.pdf.neighbours import darkest, lightest
 from faxdrop.pdf.render import Grey, Page, Rendered, RenderError, Resolution, grey
 
 RESOLUTION = Resolution(100, 100, 4_000_000)  # about 4 pixels a millimetre
 _NEAR = 2  # pixels: marks may be drawn this much elsewhere
+_PAPER = 4  # pixels: so near to a stroke of writing there is paper
 _PALE = 20  # levels of grey that make ink: a pale yellow marker on paper has more
 _BRIGHT = 64  # levels that make white writing on something dark
 _SPECK = 0.5  # lost ink, in pixels of black: a dot of half a point across has so much
@@ -53,13 +54,14 @@ def judge(
     """
     lost: dict[int, Loss] = {}
     judged = 0
+    aside = (*flattened.on_the_copy, *flattened.left_out)
     try:
         with Rendered(original) as one, Rendered(copy) as other:
             if len(one) == len(other) == len(units):
                 for number, unit in enumerate(units):
                     if is_late():
                         break
-                    areas = [area for area in flattened.areas if area.page == number]
+                    areas = [area for area in aside if area.page == number]
                     with one.page(number) as page, other.page(number) as copied:
                         loss = compared(page, copied, areas, unit)
                     if loss:
@@ -89,10 +91,14 @@ def compared(original: Page, copy: Page, areas: Sequence[Area], unit: float = 1.
 
 
 def _missing(before: Grey, after: Grey, least: int) -> Grey:
-    """Return by how much each pixel is darker than all that is near it in the copy."""
+    """Return by how much each pixel is darker than all that is near it in the copy.
+
+    Half of what it is darker than its paper must be gone: between two pixels, a thin line is paler.
+    """
     around = darkest(after, _NEAR)
-    missing = np.where(around > before, around - before, 0).astype(np.uint8)
-    missing[missing < least] = 0
+    depth = lightest(before, _PAPER) - before
+    missing = np.maximum(around, before) - before
+    missing[missing < np.maximum(depth // 2, least)] = 0
     return missing
 
 

@@ -27,7 +27,7 @@ _GROUND = 24  # pixels: half of the square in which writing is less than its gro
 _HALF = 127  # of 255
 _PHOTO = 115  # of 255: part of such a square that is neither light nor dark
 _STRIP_OFFSETS, _STRIP_BYTE_COUNTS = 273, 279  # tags of TIFF
-_BLACK, _WHITE = 48, 243  # grey that is printed as black and as white
+_BLACK, _WHITE = 32, 243  # grey that is printed as black and as white
 _CONTRAST = (np.interp(np.arange(256), (_BLACK, _WHITE), (0, 255))).astype(np.uint8)
 
 
