@@ -45,6 +45,7 @@ class Copy:
     """A copy, and in what it differs from its original on purpose."""
 
     data: bytes
+    original: bytes | None  # to be compared with the copy in place of the original, if need be
     flattened: Flattened
     units: tuple[float, ...]  # for each page, the points in one of its units
 
@@ -55,6 +56,7 @@ def copied(pdf: Pdf, limits: Limits) -> Copy:
     Raises TooLargeError, UntidyError, and UndrawableError where a field cannot be shown.
     """
     pages = len(pdf.pages)
+    original = _with_its_own_looks(pdf)
     flattened = forms.flatten(pdf)
     Sanitizer().remove_javascript().remove_attachments().apply(pdf)
     data = _saved(pdf, limits)
@@ -62,12 +64,28 @@ def copied(pdf: Pdf, limits: Limits) -> Copy:
         tidy = not again.is_encrypted and Name.AcroForm not in again.Root
         if not tidy or len(again.pages) != pages or again.get_warnings():
             raise UntidyError
-        return Copy(data, flattened, tuple(_unit(page) for page in again.pages))
+        return Copy(data, original, flattened, tuple(_unit(page) for page in again.pages))
+
+
+def _with_its_own_looks(pdf: Pdf) -> bytes | None:
+    """Return a PDF of whose fields the looks are shown that it brings; None if that is so anyway.
+
+    Where a form asks for new looks, pdfium replaces all of them by its own, also those that
+    flattening uses as they are.
+    """
+    form = forms.acroform(pdf)
+    if form is None or form.get_bool(Name.NeedAppearances) is not True:
+        return None
+    form[Name.NeedAppearances] = False
+    file = io.BytesIO()
+    pdf.save(file, encryption=False, stream_decode_level=pikepdf.StreamDecodeLevel.none)
+    form[Name.NeedAppearances] = True
+    return file.getvalue()
 
 
 def judged(original: bytes, copy: Copy, is_late: Callable[[], bool]) -> Judgement:
     """Compare a copy with its original; see ``judge``."""
-    return judge.judge(original, copy.data, copy.flattened, copy.units, is_late)
+    return judge.judge(copy.original or original, copy.data, copy.flattened, copy.units, is_late)
 
 
 def rasterized(
@@ -85,7 +103,7 @@ def rasterized(
     try:
         with (
             pikepdf.open(io.BytesIO(copy.data)) as pdf,
-            Rendered(original) as one,
+            Rendered(copy.original or original) as one,
             Rendered(copy.data) as other,
         ):
             for number, loss in lost.items():

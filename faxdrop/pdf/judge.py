@@ -81,8 +81,10 @@ def compared(original: Page, copy: Page, areas: Sequence[Area], unit: float = 1.
         return Loss()
     # What is around the rows that differ has a say, too.
     first, last = max(int(rows[0]) - _NEAR, 0), int(rows[-1]) + _NEAR + 1
-    ink = _missing(before[first:last], after[first:last], _PALE)
-    covered = _missing(255 - before[first:last], 255 - after[first:last], _BRIGHT)
+    before, after = before[first:last], after[first:last]
+    ink = _missing(before, after, _PALE)
+    covered = _missing(255 - before, 255 - after, _BRIGHT)
+    covered[before - darkest(before, _PAPER) < _BRIGHT] = 0  # paper is no writing in white
     for area in areas:
         place = original.place(area, *size, _MARGIN)
         below = slice(max(place.top - first, 0), max(place.bottom - first, 0))
