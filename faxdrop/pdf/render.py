@@ -5,7 +5,7 @@ the other shows. Malicious pages can make it hang or crash: it runs in the check
 """
 
 import math
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pypdfium2
@@ -19,6 +19,7 @@ Grey = NDArray[np.uint8]
 """Rows of pixels, 0 is black."""
 
 _POINTS = 72.0  # per inch
+_EMPTY = 2  # bytes of an empty string in UTF-16, with its end
 _HIDDEN, _PRINT = 2, 4  # bits of an annotation's /F: ISO 32000-1, table 165
 # What opens something on a screen; on paper it would only cover the page. The copies are without.
 _NOT_FOR_PAPER = frozenset(
@@ -161,27 +162,33 @@ class Page:
         )
 
     def _leave_out(self) -> None:
-        """Hide what is not for paper, and push buttons that are not to be printed.
-
-        Marks on layers, too, which pdfium would draw whether the layer is on or not: what becomes
-        of them is seen on the copy alone.
-        """
+        """Hide what a viewer shows and a fax does not, and what pdfium alone shows."""
         for at in range(raw.FPDFPage_GetAnnotCount(self._page)):
             annotation = raw.FPDFPage_GetAnnot(self._page, at)
             if not annotation:
                 continue
             flags = raw.FPDFAnnot_GetFlags(annotation)
-            kind = raw.FPDFAnnot_GetSubtype(annotation)
-            is_button = (
-                kind == raw.FPDF_ANNOT_WIDGET
-                and self._form is not None
-                and raw.FPDFAnnot_GetFormFieldType(self._form, annotation)
-                == raw.FPDF_FORMFIELD_PUSHBUTTON
-            )
-            is_on_layer = raw.FPDFAnnot_HasKey(annotation, b"OC")
-            if kind in _NOT_FOR_PAPER or is_on_layer or (is_button and not flags & _PRINT):
+            if self._is_aside(annotation, flags):
                 raw.FPDFAnnot_SetFlags(annotation, flags | _HIDDEN)
             raw.FPDFPage_CloseAnnot(annotation)
+
+    def _is_aside(self, annotation: Any, flags: int) -> bool:
+        kind = raw.FPDFAnnot_GetSubtype(annotation)
+        # pdfium draws marks on layers, whether the layer is on or not.
+        if kind in _NOT_FOR_PAPER or raw.FPDFAnnot_HasKey(annotation, b"OC"):
+            return True
+        if kind != raw.FPDF_ANNOT_WIDGET or self._form is None:
+            return False
+        match raw.FPDFAnnot_GetFormFieldType(self._form, annotation):
+            case raw.FPDF_FORMFIELD_PUSHBUTTON:
+                return not flags & _PRINT
+            case raw.FPDF_FORMFIELD_CHECKBOX | raw.FPDF_FORMFIELD_RADIOBUTTON:
+                # Where its state has no look, pdfium draws a grey box, so that one can click there.
+                look = raw.FPDFAnnot_GetAP(
+                    annotation, raw.FPDF_ANNOT_APPEARANCEMODE_NORMAL, None, 0
+                )
+                return look <= _EMPTY or not raw.FPDFAnnot_HasKey(annotation, b"AS")
+        return False
 
 
 def grey(picture: Image.Image) -> Grey:
