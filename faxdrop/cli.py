@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 import structlog
@@ -27,7 +28,7 @@ from faxdrop import (
 from faxdrop import check as check_
 from faxdrop.config import DEFAULT_PATH, ConfigError, command, load, load_what_is_right
 from faxdrop.init import InitError
-from faxdrop.job import shown
+from faxdrop.names import json_shown, shown
 from faxdrop.orders import (
     Answered,
     Cancellation,
@@ -55,23 +56,42 @@ class _Commands(click.Group):
         status = 1
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            raise _shown(error) from None
         except NoConfigError as error:
-            click.echo(f"faxdrop: {error}", err=True)
+            click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
             status = EX_CONFIG
         except ConfigError as error:
             click.echo("faxdrop: the settings are wrong:", err=True)
             for line in str(error).splitlines():
-                click.echo(f"  {line}", err=True)
+                click.echo(f"  {shown(line)}", err=True)
             status = EX_CONFIG
         except (SpoolError, OrderError, InitError) as error:
-            click.echo(f"faxdrop: {error}", err=True)
+            click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
         except OSError as error:
             click.echo(f"faxdrop: {of_the_system(error)}", err=True)
         raise click.exceptions.Exit(status)
 
+    def make_context(self, *what: Any, **extra: Any) -> click.Context:
+        """Take the command line; an error that quotes it is fit to be printed."""
+        try:
+            return super().make_context(*what, **extra)
+        except click.ClickException as error:
+            raise _shown(error) from None
+
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the commands in the order in which one needs them, which is that below."""
         return list(self.commands)
+
+
+def _shown(error: click.ClickException) -> click.ClickException:
+    """Return an error that quotes what was typed, or a file's name, fit to be printed."""
+    words = error.format_message()
+    if (fit := shown(words, lines=True)) == words:
+        return error
+    if isinstance(error, click.UsageError):
+        return click.UsageError(fit, error.ctx)
+    return click.ClickException(fit)
 
 
 _FIRST_STEPS = """\b
@@ -165,7 +185,7 @@ def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
     with _spool_of(config) as spool:
         seen = overview.look(spool, config.inbox, now)
     if as_json:
-        click.echo(seen.model_dump_json(indent=2))
+        click.echo(json_shown(seen.model_dump_json(indent=2)))
     else:
         show(screens.status(seen, now, everything=everything))
 
@@ -247,9 +267,9 @@ def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
 def _cancelled(answered: Answered, config_path: Path) -> str:
     """Say what a cancellation came to."""
     job = answered.job
-    what = screens.plain(shown(job.name))
+    what = shown(job.name)
     if job.folder is not None:
-        what += f" to {screens.plain(shown(job.folder))}"
+        what += f" to {shown(job.folder)}"
     where = f" It lies in {name_of_file(answered.filed)}." if answered.filed else ""
     match answered.what:
         case Cancellation.CANCELLED:
@@ -298,7 +318,7 @@ def _without_secrets(config_path: Path) -> Config:
             "faxdrop: the config has problems (a daemon that runs keeps its old one):", err=True
         )
         for line in str(ConfigError(problems)).splitlines():
-            click.echo(f"  {line}", err=True)
+            click.echo(f"  {shown(line)}", err=True)
     return config
 
 

@@ -27,6 +27,7 @@ from faxdrop.check import Report
 from faxdrop.config import ConfigError, command, load
 from faxdrop.credentials import SIMULATED
 from faxdrop.demo import Demo, Row
+from faxdrop.names import json_shown, shown
 from faxdrop.ownership import acting_as_owner
 from faxdrop.recipient import RecipientError
 from faxdrop.recipient import number as fax_number
@@ -249,7 +250,7 @@ def _chosen_faxline(found: Mapping[str, str], base_url: str | None) -> str:
     else:
         for line in lines:
             may = "" if line.can_send else " (may not send)"
-            click.echo(f"  {line.id}  {screens.plain(line.alias)}{may}")
+            click.echo(f"  {line.id}  {shown(line.alias)}{may}")
         default = next((line.id for line in lines if line.can_send), default)
     return str(click.prompt("Fax line", default))
 
@@ -277,7 +278,7 @@ def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
                 config = load(config_path, os.environ)
         except ConfigError as error:
             if as_json:
-                click.echo(check_.report_of_config(error).model_dump_json(indent=2))
+                click.echo(json_shown(check_.report_of_config(error).model_dump_json(indent=2)))
             raise
         report = _checked(config, config_path, simulate=simulate)
     _tell(report, as_json=as_json)
@@ -286,7 +287,7 @@ def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
 def _tell(report: Report, *, as_json: bool) -> None:
     """Print a report; exit status 1 if it says that nothing would be faxed."""
     if as_json:
-        click.echo(report.model_dump_json(indent=2))
+        click.echo(json_shown(report.model_dump_json(indent=2)))
     else:
         show(screens.check(report))
     if not report.would_fax:

@@ -18,6 +18,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from faxdrop.names import shown as shown  # noqa: PLC0414  (known here to many)
+
 RECORD_FORMAT: Final = "faxdrop-job/1"
 
 
@@ -80,14 +82,6 @@ FileName = Annotated[
     WithJsonSchema({"type": ["string", "object"]}),
 ]
 """A name as the file system has it. Bytes that are not UTF-8 survive the way to JSON and back."""
-
-
-def shown(name: str) -> str:
-    r"""Return a file name as it can be shown and stored anywhere: stray bytes become ``\xff``."""
-    try:
-        return os.fsencode(name).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # no file system has such a name
-        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _utc_z(at: datetime) -> str:

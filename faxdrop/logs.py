@@ -15,7 +15,7 @@ from urllib.parse import quote
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from faxdrop.job import shown
+from faxdrop.names import shown
 
 REDACTED = "[redacted]"
 
@@ -58,7 +58,7 @@ def configure(stream: TextIO, *, secrets: Collection[str] = ()) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            Redaction(secrets, printable=terminal),
+            Redaction(secrets),
             _leading,
             renderer,
         ],
@@ -75,17 +75,13 @@ def configure(stream: TextIO, *, secrets: Collection[str] = ()) -> None:
 
 
 class Redaction:
-    """A structlog processor: what it returns has no secrets and no bytes that break the line.
+    """A structlog processor: what it returns has no secrets and nothing that steers a terminal."""
 
-    With ``printable``, control characters are shown, not sent, for they steer a terminal.
-    """
-
-    def __init__(self, secrets: Collection[str] = (), *, printable: bool = False) -> None:
+    def __init__(self, secrets: Collection[str] = ()) -> None:
         known = {secret for secret in secrets if len(secret) >= _WORTH_HIDING}
         known |= {quote(secret, safe="") for secret in known}
         # The longest first: one secret may be a part of another.
         self._known = sorted(known, key=len, reverse=True)
-        self._printable = printable
 
     def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
         """Return the event as it may leave."""
@@ -116,13 +112,7 @@ class Redaction:
         if _SUSPECT.search(text):
             for pattern, instead in _SECRET_TEXT:
                 text = pattern.sub(instead, text)
-        text = shown(text) if _has_surrogates(text) else text
-        if not self._printable or text.isprintable():
-            return text
-        return "".join(
-            char if char.isprintable() or (lines and char == "\n") else repr(char)[1:-1]
-            for char in text
-        )
+        return shown(text, lines=lines)
 
 
 @lru_cache(maxsize=1024)
@@ -143,14 +133,6 @@ def _described(value: Any) -> str:
         return str(value)
     except Exception:  # noqa: BLE001 - an event about trouble must not make more of it
         return f"<{type(value).__name__}>"
-
-
-def _has_surrogates(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 class _Lines:

@@ -15,7 +15,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ValidationError
 
 from faxdrop.inbox import Inbox
-from faxdrop.job import Instant, Job, Record, State, shown
+from faxdrop.job import Instant, Job, Record, State
+from faxdrop.names import shown
 from faxdrop.schedule import blocks_line
 from faxdrop.settings import InboxSettings
 from faxdrop.spool import Spool

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from faxdrop import __version__
-from faxdrop.job import Attempt, Change, Instant, Job, Reason, Record, State, StatusSeen, shown
+from faxdrop.job import Attempt, Change, Instant, Job, Reason, Record, State, StatusSeen
+from faxdrop.names import stored
 
 RECEIPT_FORMAT: Final = "faxdrop-receipt/1"
 
@@ -75,14 +76,14 @@ def make_receipt(job: Job, *, simulated: bool = False) -> Receipt:
         status="sent" if job.state is State.SENT else "failed",
         reason=job.reason,
         document=ReceiptDocument(
-            name=shown(job.name),
+            name=stored(job.name),
             sha256=facts.sha256 if facts else None,
             bytes=facts.bytes if facts else None,
             pages=facts.pages if facts else None,
             changes=facts.changes if facts else (),
         ),
         recipient=ReceiptRecipient(
-            folder=None if job.folder is None else shown(job.folder), number=job.number
+            folder=None if job.folder is None else stored(job.folder), number=job.number
         ),
         faxline=job.faxline,
         attempts=tuple(_receipt_attempt(attempt) for attempt in job.attempts),

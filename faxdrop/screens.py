@@ -15,7 +15,7 @@ from rich.tree import Tree
 
 from faxdrop.check import Finding, Level, Report
 from faxdrop.demo import Row
-from faxdrop.job import shown
+from faxdrop.names import shown
 from faxdrop.overview import INBOX, Document, Overview
 
 FIRST = 20  # documents that are listed unless all are wanted
@@ -28,13 +28,6 @@ _STATE_WORDS = {
     "sent": "sent, being filed",
     "failed": "failed, being filed",
 }
-
-
-def plain(text: str) -> str:
-    r"""Return text that steers no terminal: control characters become ``\n``, ``\x1b``."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def status(overview: Overview, now: datetime, *, everything: bool) -> RenderableType:
@@ -79,9 +72,9 @@ def check(report: Report) -> RenderableType:
 
 
 def _finding(finding: Finding) -> Text:
-    text = Text(plain(finding.words))
+    text = Text(shown(finding.words))
     if finding.advice:
-        text.append(f"\n-> {plain(finding.advice)}", "bold")
+        text.append(f"\n-> {shown(finding.advice)}", "bold")
     return text
 
 
@@ -98,13 +91,13 @@ def _running(overview: Overview, now: datetime) -> Text:
     if not overview.running:
         return Text.assemble(
             ("faxdrop is not running", "bold red"),
-            f" on {plain(overview.root)}: start it (systemctl start faxdrop, or faxdrop run).",
+            f" on {shown(overview.root)}: start it (systemctl start faxdrop, or faxdrop run).",
         )
     since = f", since {clock(overview.started_at, now)}" if overview.started_at else ""
     pid = f" (pid {overview.pid}{since})" if overview.pid else ""
     deaf = "" if overview.watching else " No events arrive from the inbox: it is read every few s."
     return Text.assemble(
-        ("faxdrop is running", "bold green"), f" on {plain(overview.root)}{pid}.{deaf}"
+        ("faxdrop is running", "bold green"), f" on {shown(overview.root)}{pid}.{deaf}"
     )
 
 
@@ -116,16 +109,16 @@ def _in_the_way(overview: Overview, now: datetime) -> Iterable[Text]:
     for (words, advice), since in told.items():
         yield Text.assemble(
             ("HELD", "bold red"),
-            f" since {clock(since, now)}: {plain(words)}. {plain(advice)}".rstrip()
+            f" since {clock(since, now)}: {shown(words)}. {shown(advice)}".rstrip()
             + " It is tried again by itself; no document is lost or fails for it.",
         )
     for wrong in overview.problems:
-        yield Text.assemble(("LOOK", "bold yellow"), f" {plain(wrong.path)} {plain(wrong.problem)}")
+        yield Text.assemble(("LOOK", "bold yellow"), f" {shown(wrong.path)} {shown(wrong.problem)}")
     if overview.corrupt:
         yield Text.assemble(
             ("LOOK", "bold yellow"),
             f" {_many(overview.corrupt, 'record')} could not be read: see "
-            f"{plain(overview.corrupt_folder)}. Each has its document.pdf; whether it was faxed, "
+            f"{shown(overview.corrupt_folder)}. Each has its document.pdf; whether it was faxed, "
             "the sipgate account tells.",
         )
 
@@ -136,19 +129,19 @@ def _documents(documents: Sequence[Document], now: datetime) -> Table:
     table.add_column("State", overflow="fold")
     table.add_column("Job, sipgate's id", no_wrap=True)
     for one in documents:
-        to = plain(one.folder) if one.folder is not None else "(no recipient folder)"
+        to = shown(one.folder) if one.folder is not None else "(no recipient folder)"
         if one.number is not None and one.number not in to.replace(" ", ""):
             to += f" {one.number}"
-        state = Text(plain(one.words))
+        state = Text(shown(one.words))
         if one.next_attempt_at is not None:
             state.append(f" at {clock(one.next_attempt_at, now)}")
         notes = [f"since {clock(one.since, now)}"] if one.since else []
         if one.attempts:
             notes.append(f"attempt {one.attempts}")
         table.add_row(
-            Text.assemble(plain(one.name), "\n", (to, "dim")),
+            Text.assemble(shown(one.name), "\n", (to, "dim")),
             Text.assemble(state, "\n", (", ".join(notes), "dim")),
-            Text.assemble(one.job or "", "\n", (plain(one.session_id or ""), "dim")),
+            Text.assemble(one.job or "", "\n", (shown(one.session_id or ""), "dim")),
         )
     return table
 
@@ -180,19 +173,19 @@ def demo(rows: Iterable[Row], elapsed: float) -> RenderableType:
     table.add_column("Document", overflow="fold")
     table.add_column(f"after {elapsed:.0f} s", overflow="fold")
     for row in rows:
-        words = Text(plain(row.words), _FILED_STYLES[row.status])
-        table.add_row(plain(row.drop.folder), plain(row.drop.name), words)
+        words = Text(shown(row.words), _FILED_STYLES[row.status])
+        table.add_row(shown(row.drop.folder), shown(row.drop.name), words)
     return table
 
 
 def demo_change(row: Row, elapsed: float) -> Text:
     """Return a line that says what has changed, for where there is no terminal."""
-    return Text(f"{elapsed:4.1f} s  {row.drop.folder}/{row.drop.name}: {plain(row.words)}")
+    return Text(f"{elapsed:4.1f} s  {shown(f'{row.drop.folder}/{row.drop.name}: {row.words}')}")
 
 
 def tree(root: Path, tops: Iterable[Path]) -> RenderableType:
     """Return the tree of some folders below a root."""
-    whole = Tree(plain(f"{shown(str(root))}/"))
+    whole = Tree(shown(f"{root}/"))
     for top in tops:
         _branch(whole, top)
     return whole
@@ -200,8 +193,8 @@ def tree(root: Path, tops: Iterable[Path]) -> RenderableType:
 
 def _branch(tree: Tree, path: Path) -> None:
     if path.is_dir():
-        branch = tree.add(Text(plain(f"{shown(path.name)}/"), "bold"))
+        branch = tree.add(Text(shown(f"{path.name}/"), "bold"))
         for inner in sorted(path.iterdir()):
             _branch(branch, inner)
     else:
-        tree.add(Text(plain(shown(path.name)), "dim" if path.suffix == ".json" else ""))
+        tree.add(Text(shown(path.name), "dim" if path.suffix == ".json" else ""))

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console, RenderableType
 
-from faxdrop.job import shown
-from faxdrop.screens import plain
+from faxdrop.names import shown
 
 _WIDE = 200  # characters a line, where no terminal says how many it has
 
@@ -34,7 +33,7 @@ def show(screen: RenderableType) -> None:
 
 def name_of_file(path: Path) -> str:
     """Return a path so that it can be printed, whatever it is."""
-    return plain(shown(str(path)))
+    return shown(str(path))
 
 
 def of_the_system(error: OSError) -> str:
