@@ -3,7 +3,6 @@
 Orders are carried out by the daemon where one is at work, and under its lock where none is.
 """
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
-from faxdrop.job import FINAL, Job, ReasonCode, State, shown
+from faxdrop.job import FINAL, Job, ReasonCode, State
 from faxdrop.lifecycle import Cancelled, Policy, advance
+from faxdrop.names import shown
 from faxdrop.spool import RECEIPT_SUFFIX, Spool, SpoolError
 
 _PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS}
@@ -57,8 +57,7 @@ def retry(spool: Spool, file: Path, *, even_if_sent: bool = False) -> Path:
     """
     document = document_of(file)
     try:
-        spool.place_in_inbox(document)
-        if not even_if_sent and (why := _perhaps_sent(document)):
+        if not even_if_sent and (why := _perhaps_sent(spool.receipt_in_failed(document))):
             raise PerhapsSentError(
                 f"{shown(str(document))} may have been sent already ({why}). Ask the recipient, "
                 "or look into the sipgate account."
@@ -81,23 +80,13 @@ def document_of(file: Path) -> Path:
     return file
 
 
-def _receipt(document: Path) -> dict[str, Any]:
-    """Return the receipt beside a document, {} if there is none to read."""
-    try:
-        receipt = json.loads(document.with_name(document.name + RECEIPT_SUFFIX).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return receipt if isinstance(receipt, dict) else {}
-
-
 def _reason(receipt: dict[str, Any]) -> str | None:
     reason = receipt.get("reason")
     return str(reason.get("code")) if isinstance(reason, dict) else None
 
 
-def _perhaps_sent(document: Path) -> str:
+def _perhaps_sent(receipt: dict[str, Any]) -> str:
     """Return why a document may have been sent, "" where its receipt rules that out."""
-    receipt = _receipt(document)
     code = _reason(receipt)
     if code is None:
         return "no receipt says what became of it"
@@ -152,7 +141,7 @@ def _known(spool: Spool, before: Job) -> Answered | None:
     if after is None:
         filed = spool.find_filed(before)
         failed = filed is not None and filed.is_relative_to(spool.failed)
-        cancelled = failed and filed is not None and _reason(_receipt(filed)) == "cancelled"
+        cancelled = filed and failed and _reason(spool.receipt_in_failed(filed)) == "cancelled"
         return Answered(
             Cancellation.CANCELLED if cancelled else Cancellation.TOO_LATE, before, filed
         )

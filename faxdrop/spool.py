@@ -1,4 +1,6 @@
-"""The spool: claims documents, keeps their records, files them away. The only rename and fsync.
+"""The spool: claims documents, keeps their records, files them away (see ``filing``).
+
+With ``disk``, which it does everything by, it is the only one that renames and syncs.
 
 Below the root that people share:
 
@@ -6,7 +8,8 @@ Below the root that people share:
     .faxdrop/simulated             where there is such a file, a simulator takes the faxes
     .faxdrop/lock                  held while a daemon, or a command that writes, is at work
     .faxdrop/jobs/<job id>/        document.pdf (as dropped), job.json (the record),
-                                   fax.pdf (the copy that is faxed, only where one is needed)
+                                   fax.pdf (the copy that is faxed, only where one is needed),
+                                   at the end receipt.json and place (see ``filing``)
     .faxdrop/corrupt/              what could not be read: for a person, never deleted
     .faxdrop/cancel/<job id>       a person's wish to cancel, for the daemon to find
     .faxdrop/owned/<session id>    marks the faxes in sipgate's history that are a filed job's
@@ -20,36 +23,38 @@ OSErrors of the disk are passed on: nothing that was not recorded counts.
 """
 
 import contextlib
-import ctypes
-import errno
 import fcntl
 import json
 import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
-from faxdrop.job import FINAL, ON_ITS_WAY, RECORD_FORMAT, Job, State, shown
-from faxdrop.receipt import make_receipt, to_bytes
+from faxdrop.disk import Disk, closed_at_last
+from faxdrop.filing import (
+    DRAFT,
+    PLACE,
+    RECEIPT_SUFFIX,
+    Filing,
+    SpoolError,
+    nth_name,
+    read_receipt,
+)
+from faxdrop.job import FINAL, ON_ITS_WAY, RECORD_FORMAT, Job, State
+from faxdrop.names import shown
+from faxdrop.receipt import to_bytes
 
-DOCUMENT, RECORD, COPY, RECEIPT = "document.pdf", "job.json", "fax.pdf", "receipt.json"
-RECEIPT_SUFFIX = ".json"
-_LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
+__all__ = ["RECEIPT_SUFFIX", "Disk", "GoneError", "Spool", "SpoolError", "closed_at_last"]
 
-_LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
+DOCUMENT, RECORD, COPY = "document.pdf", "job.json", "fax.pdf"
 
 _LOOKS_AT_LOCK, _LOOK_AT_LOCK = 5, 0.02  # times, seconds: a lock that is held so long is a daemon's
-
-_RENAME_NOREPLACE = 1  # renameat2(2)
-_AT_FDCWD = -100  # openat(2)
-_NO_RENAMEAT2 = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # shares, and old kernels
-_libc = ctypes.CDLL(None, use_errno=True)
 
 _NO_REHEARSAL = (
     "Documents that wait to be faxed for good: {}, in {}. The simulator would only say that they "
@@ -61,73 +66,8 @@ _REHEARSED = (
 )
 
 
-class SpoolError(Exception):
-    """The spool cannot be used; the text says why and what to do."""
-
-
 class GoneError(Exception):
     """The file to be claimed is no longer there: somebody moved or deleted it."""
-
-
-class Disk:
-    """The durable steps, one system call each, so that tests can make any one of them fail."""
-
-    def make_folder(self, path: Path, mode: int = 0o777) -> None:
-        """mkdir(2)."""
-        path.mkdir(mode)
-
-    def open_new(self, path: Path, mode: int = 0o666) -> int:
-        """open(2) for writing; raises FileExistsError rather than take a name that is taken."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-
-    def write(self, fd: int, data: bytes) -> None:
-        """Write all of it (write(2))."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-
-    def sync(self, fd: int) -> None:
-        """fsync(2) of a file."""
-        os.fsync(fd)
-
-    def sync_folder(self, path: Path) -> None:
-        """fsync(2) of a folder. Shares may not know it: every error but EIO is forgiven."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            if error.errno == errno.EIO:
-                error.filename = str(path)  # fsync knows no name, and a person wants to
-                raise
-        finally:
-            os.close(fd)
-
-    def replace(self, source: Path, target: Path) -> None:
-        """rename(2) over our own file."""
-        source.replace(target)
-
-    def move(self, source: Path, target: Path, *, within: int = _AT_FDCWD) -> None:
-        """Rename to a name that is free; raises FileExistsError when it is not.
-
-        ``within`` is the open folder that a ``source`` without one lies in.
-        """
-        if _libc.renameat2(
-            within, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
-        ):
-            code = ctypes.get_errno()
-            if code not in _NO_RENAMEAT2:
-                raise OSError(code, os.strerror(code), str(source), None, str(target))
-            if os.path.lexists(target):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-            os.rename(source, target, src_dir_fd=None if within == _AT_FDCWD else within)
-
-    def remove(self, path: Path) -> None:
-        """unlink(2)."""
-        path.unlink()
-
-    def remove_folder(self, path: Path) -> None:
-        """rmdir(2)."""
-        path.rmdir()
 
 
 class Spool:
@@ -145,6 +85,8 @@ class Spool:
         self._lock_path = self.home / "lock"
         self._owned = self.home / "owned"
         self._disk = disk or Disk()
+        self._filing = Filing(root, self.home, self._disk)
+        self._unfiled: set[str] = set()  # job ids: ended here, and not even begun to be filed
         self._lock_fd: int | None = None
         self._is_simulated = False
         self._identity: str | None = None  # what the root is known by again when it comes back
@@ -167,6 +109,11 @@ class Spool:
         for folder in (self._jobs, self._corrupt, self._cancel, self._owned):
             self._ensure_folder(folder, 0o700)
         for folder in (self.inbox, self.sent, self.failed):
+            if folder.is_symlink():
+                raise SpoolError(
+                    f"{folder} is a symbolic link, and no document goes through one: put a folder "
+                    "in its place, or set `root` to where all three folders are."
+                )
             self._ensure_folder(folder)
         self._take_lock()
         with contextlib.suppress(OSError):  # a full disk: then it is the lock it is known by
@@ -202,6 +149,7 @@ class Spool:
                 return False
             self.close()
             self._take_lock()
+            self._unfiled.clear()  # another daemon may have been at work
         except (SpoolError, OSError):
             return False
         return True
@@ -261,6 +209,8 @@ class Spool:
     def record(self, job: Job) -> None:
         """Write a job's record down: when this returns, it survives a power cut."""
         folder = self._folder(job)
+        if job.state in FINAL and not os.path.lexists(folder / PLACE):
+            self._unfiled.add(job.job_id)
         self._replace(folder / RECORD, to_bytes(job))
         self._disk.sync_folder(folder)
 
@@ -289,68 +239,56 @@ class Spool:
         try moved the document already, and somebody has taken it away since.
         """
         folder = self._folder(job)
-        target = self.sent if job.state is State.SENT else self.failed
-        self._ensure_folder(target)
-        if job.folder is not None:
-            target = self._filing_folder(target, job.folder)
-            self._ensure_folder(target)
-        document = folder / DOCUMENT
-        filed = self._filed(job, target)
-        if _may_exist(document):
-            if filed is not None and os.path.lexists(filed):
-                # A stranger's file took the name that our receipt had reserved.
-                self._disk.remove(_receipt_of(filed))
-                filed = None
-            filed = filed or self._reserve(job, target)
+        is_new = job.job_id in self._unfiled
+        self._unfiled.discard(job.job_id)
+        top = self.sent if job.state is State.SENT else self.failed
+        with self._filing.place(top.name, job.folder) as place:
+            if not _may_exist(folder / DOCUMENT):
+                name = self._filing.find(job, place)
+                self._remove_job(folder)
+                return place.path / name if name is not None else None
+            name = None if is_new else self._filing.reserved(job, folder, place)
             self._own(job)
-            self._disk.move(document, filed)
-            self._disk.sync_folder(target)
+            while True:
+                if name is None:
+                    name = self._filing.reserve(job, folder, place, simulated=self._is_simulated)
+                filed = place.path / name
+                try:
+                    self._disk.move(folder / DOCUMENT, filed, into=place.fd)
+                    break
+                except FileExistsError:  # a stranger's file took the name that was reserved
+                    self._filing.release(name, place)
+                    name = None
+            self._disk.sync_folder(place.path, within=place.fd)
         self._remove_job(folder)
         return filed
 
     def put_back(self, filed: Path) -> Path:
         """Move a PDF from failed/ back to the inbox it came from; return its path there.
 
-        Raises SpoolError as ``place_in_inbox`` does, and if the name is taken in the inbox.
+        Raises SpoolError if it is no PDF in failed/, or its name is taken in the inbox.
         """
-        target = self.place_in_inbox(filed)
-        self._ensure_folder(target.parent)
-        try:
-            self._disk.move(filed, target)
-        except FileExistsError:
-            raise SpoolError(
-                f"{target} is there already. Wait until it is faxed, or rename one of the two."
-            ) from None
-        self._disk.sync_folder(target.parent)
-        self._disk.sync_folder(filed.parent)
-        receipt = _receipt_of(filed)
-        if _job_id_of(receipt) is not None:
-            self._disk.remove(receipt)
-        return target
+        return self._filing.put_back(*self._filing.way_back(filed))
 
-    def place_in_inbox(self, filed: Path) -> Path:
-        """Return where a PDF in failed/ came from; SpoolError if it is no PDF in failed/."""
-        try:
-            # Where the name itself lies, not what a link of that name points to.
-            within = (filed.parent.resolve() / filed.name).relative_to(self.failed.resolve())
-        except ValueError:
-            raise SpoolError(f"{filed} does not lie in {self.failed}.") from None
-        if filed.is_symlink():
-            raise SpoolError(
-                f"{filed} is a symbolic link, and those are not faxed: put the document itself "
-                "into the inbox."
-            )
-        if not filed.is_file():
-            raise SpoolError(f"{filed} is not there, or is no ordinary file.")
-        return self.inbox / within
+    def receipt_in_failed(self, filed: Path) -> dict[str, Any]:
+        """Return the receipt of a PDF in failed/, {} if there is none to read.
+
+        Raises SpoolError if it is no PDF in failed/, and OSError.
+        """
+        folder, name = self._filing.way_back(filed)
+        with self._filing.filed_in(folder) as place:
+            return read_receipt(place, name)
 
     def find_filed(self, job: Job) -> Path | None:
         """Return where a job's document is filed, None if it is not (or was taken away)."""
-        for top in (self.sent, self.failed):
-            target = top if job.folder is None else self._filing_folder(top, job.folder)
-            filed = self._filed(job, target)
-            if filed is not None and os.path.lexists(filed):
-                return filed
+        for top in (self.failed, self.sent):  # the more there are to look through, the later
+            with (
+                contextlib.suppress(FileNotFoundError),
+                self._filing.place(top.name, job.folder, make=False) as place,
+            ):
+                name = self._filing.find(job, place)
+                if name is not None and place.kind(name) is not None:
+                    return place.path / name
         return None
 
     def try_moves(self) -> dict[Path, OSError]:
@@ -558,20 +496,6 @@ class Spool:
                     raise
             self._disk.sync_folder(path.parent)
 
-    def _filing_folder(self, top: Path, name: str) -> Path:
-        """Return the folder in sent/ or failed/ for a recipient folder's documents.
-
-        A file of that name, or a link that leads elsewhere, neither keeps them from being filed
-        nor takes them out of the share: they go to ``name (2)`` then.
-        """
-        longest = _longest_name(top)
-        for number in count(1):
-            tail = f" ({number})" if number > 1 else ""
-            folder = top / (_cut(name, longest - len(tail)) + tail)
-            if not os.path.lexists(folder) or (folder.is_dir() and not folder.is_symlink()):
-                return folder
-        raise AssertionError("names never end")
-
     def _write_new(self, path: Path, data: bytes) -> None:
         fd = self._disk.open_new(path)
         try:
@@ -586,45 +510,17 @@ class Spool:
         self._write_new(temporary, data)
         self._disk.replace(temporary, path)
 
-    def _reserve(self, job: Job, target: Path) -> Path:
-        """Put the receipt under the first free name; return the path that it reserves."""
-        folder = self._folder(job)
-        draft = folder / RECEIPT
-        draft.unlink(missing_ok=True)
-        self._write_new(draft, to_bytes(make_receipt(job, simulated=self._is_simulated)))
-        for name in _names(job.name, _longest_name(target)):
-            filed = target / name
-            if os.path.lexists(filed):
-                continue
-            try:
-                self._disk.move(draft, _receipt_of(filed))
-            except FileExistsError:
-                continue
-            return filed
-        raise AssertionError("names never end")
-
-    def _filed(self, job: Job, target: Path) -> Path | None:
-        """Return the place that a receipt of this job reserves already, None if none does."""
-        for name in _names(job.name, _longest_name(target)):
-            filed = target / name
-            receipt = _receipt_of(filed)
-            if _job_id_of(receipt) == job.job_id:
-                return filed
-            if not os.path.lexists(filed) and not os.path.lexists(receipt):
-                return None
-        raise AssertionError("names never end")
-
     def _remove_job(self, folder: Path) -> None:
         """Remove a job's folder, the record last."""
-        for name in (RECEIPT, COPY, RECORD + ".tmp", RECORD):
+        for name in (DRAFT, COPY, PLACE, RECORD + ".tmp", RECORD):
             if os.path.lexists(folder / name):
                 self._disk.remove(folder / name)
         with contextlib.suppress(FileNotFoundError):  # an earlier try got so far
             self._disk.remove_folder(folder)
 
     def _set_aside(self, folder: Path) -> Path:
-        for name in _names(folder.name, 255):
-            target = self._corrupt / name
+        for number in count(1):
+            target = self._corrupt / nth_name(folder.name, number)
             try:
                 self._disk.move(folder, target)
                 self._disk.sync_folder(self._corrupt)
@@ -634,16 +530,6 @@ class Spool:
                 return target if os.path.lexists(target) else folder
             return target
         raise AssertionError("names never end")
-
-
-@contextmanager
-def closed_at_last(fd: int) -> Iterator[int]:
-    """Close an open file in the end, whatever a share may answer: what was done with it is done."""
-    try:
-        yield fd
-    finally:
-        with contextlib.suppress(OSError):
-            os.close(fd)
 
 
 def _may_exist(path: Path) -> bool:
@@ -703,45 +589,3 @@ def _refuse_foreign(path: Path) -> None:
             f"{path} was written by another version of faxdrop (format {shown(found)}, this one "
             f"reads {RECORD_FORMAT}). Install that version again; nothing was changed."
         )
-
-
-def _receipt_of(filed: Path) -> Path:
-    return filed.with_name(filed.name + RECEIPT_SUFFIX)
-
-
-def _job_id_of(receipt: Path) -> str | None:
-    """Return whose receipt it is, None if it is none: people can put anything in that place."""
-    try:
-        fd = os.open(receipt, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            content = json.loads(file.read(_LONGEST_RECEIPT))
-    except (OSError, ValueError, RecursionError):
-        return None
-    found = content.get("job_id") if isinstance(content, dict) else None
-    return found if isinstance(found, str) else None
-
-
-def _longest_name(folder: Path) -> int:
-    """Return how many bytes a file name may have in a folder (pathconf(3))."""
-    try:
-        return os.pathconf(folder, "PC_NAME_MAX")
-    except OSError:
-        return 255  # NAME_MAX of every common file system
-
-
-def _names(name: str, longest: int) -> Iterator[str]:
-    """Yield ``letter.pdf``, ``letter (2).pdf``, ...; cut so that the receipt's name fits too."""
-    stem, dot, suffix = name.rpartition(".")
-    if not stem or len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
-        stem, dot, suffix = name, "", ""
-    for number in count(1):
-        tail = (f" ({number})" if number > 1 else "") + dot + suffix
-        room = longest - len(os.fsencode(tail)) - len(RECEIPT_SUFFIX)
-        yield _cut(stem, room) + tail
-
-
-def _cut(text: str, room: int) -> str:
-    """Return as much of a name as fits into so many bytes, whole characters only."""
-    while len(os.fsencode(text)) > room:
-        text = text[:-1]
-    return text

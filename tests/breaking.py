@@ -60,10 +60,10 @@ class CrashingDisk(Disk):
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
 
-    def make_folder(self, path: Path, mode: int = 0o777) -> None:
+    def make_folder(self, path: Path, mode: int = 0o777, **within: int | None) -> None:
         """mkdir(2), or a crash."""
         self._steps.step(f"mkdir {path.name}")
-        super().make_folder(path, mode)
+        super().make_folder(path, mode, **within)
 
     def open_new(self, path: Path, mode: int = 0o666) -> int:
         """open(2), or a crash."""
@@ -80,7 +80,7 @@ class CrashingDisk(Disk):
         """Do as if by fsync(2), or crash: what was written outlives this crash anyway."""
         self._steps.step("fsync")
 
-    def sync_folder(self, path: Path) -> None:
+    def sync_folder(self, path: Path, **_within: int | None) -> None:
         """Do as if by fsync(2) of a folder, or crash."""
         self._steps.step(f"fsync of {path.name}")
 
@@ -89,15 +89,15 @@ class CrashingDisk(Disk):
         self._steps.step(f"replace {target.name}")
         super().replace(source, target)
 
-    def move(self, source: Path, target: Path, **within: int) -> None:
+    def move(self, source: Path, target: Path, **within: int | None) -> None:
         """rename(2), or a crash."""
         self._steps.step(f"move {source.name} to {target.name}")
         super().move(source, target, **within)
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path, **within: int | None) -> None:
         """unlink(2), or a crash."""
         self._steps.step(f"remove {path.name}")
-        super().remove(path)
+        super().remove(path, **within)
 
     def remove_folder(self, path: Path) -> None:
         """rmdir(2), or a crash."""
@@ -161,11 +161,11 @@ class FaultyDisk(Disk):
         if refuses:
             raise OSError(self.code, os.strerror(self.code), str(path) if path else None)
 
-    def make_folder(self, path: Path, mode: int = 0o777) -> None:
+    def make_folder(self, path: Path, mode: int = 0o777, **within: int | None) -> None:
         """mkdir(2), or an error."""
         with self._step("mkdir", path) as done:
             if done:
-                super().make_folder(path, mode)
+                super().make_folder(path, mode, **within)
 
     def open_new(self, path: Path, mode: int = 0o666) -> int:
         """open(2), or an error; what it made then stays."""
@@ -190,7 +190,7 @@ class FaultyDisk(Disk):
         with self._step("fsync"):
             pass
 
-    def sync_folder(self, path: Path) -> None:
+    def sync_folder(self, path: Path, **_within: int | None) -> None:
         """Do as if by fsync(2) of a folder, or an error."""
         with self._step("fsync of a folder", path):
             pass
@@ -201,17 +201,17 @@ class FaultyDisk(Disk):
             if done:
                 super().replace(source, target)
 
-    def move(self, source: Path, target: Path, **within: int) -> None:
+    def move(self, source: Path, target: Path, **within: int | None) -> None:
         """rename(2), or an error."""
         with self._step("move", target) as done:
             if done:
                 super().move(source, target, **within)
 
-    def remove(self, path: Path) -> None:
+    def remove(self, path: Path, **within: int | None) -> None:
         """unlink(2), or an error."""
         with self._step("remove", path) as done:
             if done:
-                super().remove(path)
+                super().remove(path, **within)
 
     def remove_folder(self, path: Path) -> None:
         """rmdir(2), or an error."""

@@ -166,7 +166,7 @@ class Refusing(Disk):
         self.code = code
         self.names = names
 
-    def move(self, source: Path, target: Path, **within: int) -> None:
+    def move(self, source: Path, target: Path, **within: int | None) -> None:
         """Refuse, or move."""
         if target.parent.name in self.names:
             raise OSError(self.code, os.strerror(self.code), str(source), None, str(target))

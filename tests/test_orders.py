@@ -1,6 +1,7 @@
 """A person can order that a document is faxed again, or that a fax is cancelled."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -11,6 +12,7 @@ from faxdrop.job import Job, ReasonCode, State
 from faxdrop.orders import Answered, Cancellation, OrderError, PerhapsSentError, cancel, retry
 from faxdrop.settings import SendingSettings
 from faxdrop.spool import Spool, SpoolError
+from tests.strange import STRANGE_FILES
 from tests.test_overview import NOW, attempt, in_spool, job_in
 
 SENDING = SendingSettings()
@@ -88,6 +90,45 @@ def test_retry_without_a_receipt_to_read(tmp_path: Path, receipt: bytes | None) 
     with pytest.raises(PerhapsSentError, match="no receipt says what became of it"):
         retry(Spool(tmp_path), path)
     assert retry(Spool(tmp_path), path, even_if_sent=True).is_file()
+
+
+@pytest.mark.parametrize("strange", STRANGE_FILES.values(), ids=STRANGE_FILES)
+def test_retry_with_something_strange_in_the_receipts_place(
+    tmp_path: Path, strange: Callable[[Path], object]
+) -> None:
+    """What is no receipt is neither waited for nor followed, says nothing, and stays."""
+    path = failed(tmp_path)
+    receipt = path.with_name("letter.pdf.json")
+    receipt.unlink()
+    strange(receipt)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(PerhapsSentError, match="no receipt says what became of it"):
+        retry(Spool(tmp_path), path)
+    assert retry(Spool(tmp_path), path, even_if_sent=True).is_file()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert os.path.lexists(receipt)
+
+
+@pytest.mark.parametrize("strange", STRANGE_FILES.values(), ids=STRANGE_FILES)
+def test_retry_of_something_strange(tmp_path: Path, strange: Callable[[Path], object]) -> None:
+    """What is no ordinary file is not put back, and is not waited for."""
+    path = failed(tmp_path)
+    path.unlink()
+    strange(path)
+    if path.is_file() and not path.is_symlink():
+        return  # an ordinary one: what it holds, the check will tell
+    with pytest.raises(OrderError, match=r"no ordinary file|symbolic link"):
+        retry(Spool(tmp_path), path)
+
+
+def test_retry_of_what_lies_too_deep(tmp_path: Path) -> None:
+    """What somebody sorted into a folder deeper than a recipient's is not guessed about."""
+    path = failed(tmp_path)
+    deeper = path.parent / "2026" / "letter.pdf"
+    deeper.parent.mkdir()
+    path.rename(deeper)
+    with pytest.raises(OrderError, match="lies deeper than a recipient folder"):
+        retry(Spool(tmp_path), deeper)
 
 
 def test_retry_leaves_what_is_no_receipt(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from faxdrop import __version__
-from faxdrop.job import Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen, shown
+from faxdrop import __version__, filing
+from faxdrop.disk import Folder
+from faxdrop.job import Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.names import shown, stored
 from faxdrop.receipt import Receipt, to_bytes
 from faxdrop.spool import Disk, GoneError, Spool, SpoolError
+from tests.strange import STRANGE_FILES
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 NOW = datetime(2026, 3, 2, 8, 0, 0, 123456, tzinfo=UTC)
@@ -182,7 +185,7 @@ def test_a_claim_that_the_disk_refuses_leaves_the_document_where_it_was(tmp_path
     """A rename to another mount fails: the document stays in the inbox, and no job is made."""
 
     class OtherMount(Disk):
-        def move(self, source: Path, target: Path, **_within: int) -> None:
+        def move(self, source: Path, target: Path, **_within: int | None) -> None:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
 
     spool = Spool(tmp_path, OtherMount())
@@ -200,7 +203,7 @@ def test_a_share_that_denies_what_it_did_has_claimed_all_the_same(tmp_path: Path
     """An error for a rename that took place is no reason to leave the document without a job."""
 
     class Denying(Disk):
-        def move(self, source: Path, target: Path, **within: int) -> None:
+        def move(self, source: Path, target: Path, **within: int | None) -> None:
             super().move(source, target, **within)
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -290,62 +293,236 @@ def test_a_document_of_any_name_goes_all_the_way(spool: Spool, name: str) -> Non
         assert filed is not None
         assert filed.read_bytes() == CONTENT
         receipt = Receipt.model_validate_json(filed.with_name(filed.name + ".json").read_bytes())
-        assert receipt.document.name == shown(name)
-        assert receipt.recipient.folder == shown(folder)
+        assert receipt.document.name == stored(name)
+        assert receipt.recipient.folder == stored(folder)
         if number == 1 and len(os.fsencode(name)) <= 250:
             assert filed.name == name
         seen.add(filed)
     assert len(seen) == 2
 
 
-def _fifo(path: Path) -> None:
-    os.mkfifo(path)
+STRANGE = pytest.mark.parametrize("strange", STRANGE_FILES.values(), ids=STRANGE_FILES)
 
 
-def _endless(path: Path) -> None:
-    with path.open("wb") as file:
-        file.truncate(1 << 40)
+def descriptors() -> int:
+    """Return how many files this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
-@pytest.mark.parametrize(
-    "hinder",
-    [
-        _fifo,
-        _endless,
-        lambda path: path.write_bytes(b"[" * 100_000),
-        lambda path: path.write_bytes(b'{"job_id": 7}'),
-        lambda path: path.symlink_to("/dev/zero"),
-        Path.mkdir,
-    ],
-    ids=["fifo", "endless", "deep", "wrong type", "device", "folder"],
-)
+@STRANGE
 def test_nothing_in_a_receipts_place_stops_a_document(
-    spool: Spool, hinder: Callable[[Path], object]
+    spool: Spool, strange: Callable[[Path], object]
 ) -> None:
     """What people put where a receipt would lie is passed by: not waited for, not read whole."""
     folder = spool.sent / "Labor"
     folder.mkdir()
-    hinder(folder / "letter.pdf.json")
+    strange(folder / "letter.pdf.json")
     claim(spool, job())
+    before = descriptors()
     assert spool.file_away(sent(job())) == folder / "letter (2).pdf"
+    assert spool.find_filed(sent(job())) == folder / "letter (2).pdf"
+    assert descriptors() == before
 
 
-def test_a_strangers_file_on_the_reserved_name_is_left_alone(tmp_path: Path) -> None:
+class Breaking(Disk):
+    """A disk that breaks where a document would be moved to its place."""
+
+    is_well = False
+
+    def move(self, source: Path, target: Path, **within: int | None) -> None:
+        """Move a receipt, but no document."""
+        if target.parent.name == "Labor" and target.suffix == ".pdf" and not self.is_well:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().move(source, target, **within)
+
+
+@STRANGE
+def test_nothing_that_takes_a_reserved_place_stops_a_document(
+    tmp_path: Path, strange: Callable[[Path], object]
+) -> None:
+    """What takes the place of a receipt, after a crash in the middle of filing, is passed by."""
+    spool = Spool(tmp_path, Breaking())
+    spool.open()
+    claim(spool, job())
+    spool.record(sent(job()))
+    with pytest.raises(OSError, match="Input/output"):
+        spool.file_away(sent(job()))
+    spool.close()
+    receipt = spool.sent / "Labor" / "letter.pdf.json"
+    receipt.unlink()
+    strange(receipt)
+    before = descriptors()
+    assert Spool(tmp_path).file_away(sent(job())) == spool.sent / "Labor" / "letter (2).pdf"
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("note", ["kept", "lost", "cut", "wrong"])
+def test_a_reserved_place_is_found_again(tmp_path: Path, note: str) -> None:
+    """After a crash between receipt and document there is one of each, also without the note."""
+    spool = Spool(tmp_path, Breaking())
+    spool.open()
+    folder = spool.sent / "Labor"
+    folder.mkdir()
+    for name in ("letter.pdf", "letter (2).pdf"):
+        (folder / name).write_bytes(b"another")
+    claim(spool, job())
+    with pytest.raises(OSError, match="Input/output"):
+        spool.file_away(sent(job()))
+    spool.close()
+    place = spool.document(job()).with_name("place")
+    match note:
+        case "lost":
+            place.unlink()
+        case "cut":
+            place.write_bytes(b"")
+        case "wrong":
+            place.write_bytes(b"letter.pdf")
+    assert Spool(tmp_path).file_away(sent(job())) == folder / "letter (3).pdf"
+    assert [path.name for path in folder.glob("*.json")] == ["letter (3).pdf.json"]
+    assert not list((tmp_path / ".faxdrop" / "jobs").iterdir())
+
+
+def test_filing_does_not_slow_down_with_what_is_filed(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of thousands of documents of one name, few are looked at to find the next name."""
+    folder = spool.sent / "Labor"
+    folder.mkdir()
+    for number in range(1, 3001):
+        name = "scan.pdf" if number == 1 else f"scan ({number}).pdf"
+        (folder / name).touch()
+        (folder / f"{name}.json").touch()
+    looks = 0
+    kind = Folder.kind
+
+    def counted(place: Folder, name: str) -> int | None:
+        nonlocal looks
+        looks += 1
+        return kind(place, name)
+
+    def unread(*_: object) -> None:
+        raise AssertionError("no other's receipt is read")
+
+    monkeypatch.setattr(Folder, "kind", counted)
+    monkeypatch.setattr(filing, "read_file", unread)
+    monkeypatch.setattr(Folder, "names", unread)
+    one = job("scan.pdf")
+    claim(spool, one)
+    spool.record(sent(one))
+    assert spool.file_away(sent(one)) == folder / "scan (3001).pdf"
+    assert looks < 60
+
+
+def test_names_that_were_taken_away_are_used_again(spool: Spool) -> None:
+    """Whatever is missing in a series of names: one that is free is found, and none overwritten."""
+    folder = spool.sent / "Labor"
+    folder.mkdir()
+    for number in (1, 2, 4, 8, 16, 17):
+        (folder / ("scan.pdf" if number == 1 else f"scan ({number}).pdf")).touch()
+    before = tree(folder)
+    for number in range(1, 30):
+        one = job("scan.pdf", number=number)
+        claim(spool, one)
+        assert spool.file_away(sent(one)) is not None
+    after = tree(folder)
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + 2 * 29
+
+
+class Swapping(Disk):
+    """A disk on which somebody puts a link in a folder's place, just before a step there."""
+
+    def __init__(self, folder: Path, elsewhere: Path) -> None:
+        self.folder = folder
+        self.elsewhere = elsewhere
+        self.aside = folder.with_name("aside")
+
+    def move(self, source: Path, target: Path, **within: int | None) -> None:
+        """Swap, and move."""
+        if target.parent == self.folder and not self.aside.exists():
+            self.folder.rename(self.aside)
+            self.folder.symlink_to(self.elsewhere)
+        super().move(source, target, **within)
+
+
+@pytest.mark.parametrize("top", ["a recipient folder", "sent"])
+def test_filing_does_not_follow_a_link_that_takes_a_folders_place(tmp_path: Path, top: str) -> None:
+    """A folder that becomes a link while a document is filed takes nothing out of the share."""
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    folder = root / "sent" if top == "sent" else root / "sent" / "Labor"
+    disk = Swapping(folder, elsewhere)
+    spool = Spool(root, disk)
+    spool.open()
+    one = job(folder=None if top == "sent" else "Labor")
+    claim(spool, one)
+    spool.file_away(sent(one))
+    assert list(elsewhere.iterdir()) == []
+    assert sorted(tree(disk.aside)) == ["letter.pdf", "letter.pdf.json"]
+    spool.close()
+
+
+def test_putting_back_does_not_follow_a_link_that_takes_a_folders_place(tmp_path: Path) -> None:
+    """An inbox that becomes a link while a document is put back takes nothing out of the share."""
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    disk = Swapping(root / "inbox" / "Labor", elsewhere)
+    spool = Spool(root, disk)
+    spool.open()
+    claim(spool, job())
+    filed = spool.file_away(failed(job()))
+    assert filed is not None
+    spool.put_back(filed)
+    assert list(elsewhere.iterdir()) == []
+    assert sorted(tree(disk.aside)) == ["letter.pdf"]
+    spool.close()
+
+
+@pytest.mark.parametrize("top", ["inbox", "sent", "failed"])
+def test_a_link_in_place_of_a_shared_folder_is_refused(tmp_path: Path, top: str) -> None:
+    """Where one of the three folders is a link, a start says so; and filing does not follow it."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / top).symlink_to(elsewhere)
+    with pytest.raises(SpoolError, match=f"{top} is a symbolic link"):
+        Spool(tmp_path).open()
+    (tmp_path / top).unlink()
+    spool = Spool(tmp_path)
+    spool.open()
+    claim(spool, job())
+    (tmp_path / top).rename(tmp_path / "aside")
+    (tmp_path / top).symlink_to(elsewhere)
+    if top != "inbox":
+        with pytest.raises(NotADirectoryError):
+            spool.file_away(sent(job()) if top == "sent" else failed(job()))
+    assert list(elsewhere.iterdir()) == []
+    spool.close()
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["at once", "after a crash"])
+def test_a_strangers_file_on_the_reserved_name_is_left_alone(
+    tmp_path: Path, *, crash: bool
+) -> None:
     """A file that takes the place between receipt and document stays, and ours goes elsewhere."""
 
     class Stranger(Disk):
-        def move(self, source: Path, target: Path, **within: int) -> None:
-            if target.name == "letter.pdf" and target.parent.name == "Labor":
+        def move(self, source: Path, target: Path, **within: int | None) -> None:
+            if target == tmp_path / "sent" / "Labor" / "letter.pdf":
                 target.write_bytes(b"a stranger's")
+                if crash:
+                    raise KeyboardInterrupt
             super().move(source, target, **within)
 
     spool = Spool(tmp_path, Stranger())
     spool.open()
     claim(spool, job())
-    with pytest.raises(FileExistsError):
-        spool.file_away(sent(job()))
-    spool.close()
-    spool = Spool(tmp_path)
+    if crash:
+        with pytest.raises(KeyboardInterrupt):
+            spool.file_away(sent(job()))
+        spool.close()
+        spool = Spool(tmp_path)
     assert spool.file_away(sent(job())) == tmp_path / "sent" / "Labor" / "letter (2).pdf"
     assert (tmp_path / "sent" / "Labor" / "letter.pdf").read_bytes() == b"a stranger's"
     assert not (tmp_path / "sent" / "Labor" / "letter.pdf.json").exists()

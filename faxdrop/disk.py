@@ -1,0 +1,197 @@
+"""The durable steps, one system call each, and how to read what lies in a shared folder.
+
+People can put anything in any place of a folder that they share with us: a pipe, a device, a link,
+a folder where a file is expected, and another folder in place of one that was just looked at. So a
+shared folder is opened once (``Folder``), and everything is done through that; and its files are
+read by ``read_file`` alone, which never waits, never follows a link and never reads without end.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+_AT_FDCWD = -100  # openat(2): no folder in particular
+_RENAME_NOREPLACE = 1  # renameat2(2)
+_NO_RENAMEAT2 = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # shares, and old kernels
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_NO_FILE = {  # what open(2) says where there is no ordinary file that we may read
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+}
+
+
+@contextmanager
+def closed_at_last(fd: int) -> Iterator[int]:
+    """Close an open file in the end, whatever a share may answer: what was done with it is done."""
+    try:
+        yield fd
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have an error name the whole path, whatever the system was told: a person wants to know."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+class Folder(NamedTuple):
+    """An open folder: what is done through it is done there, whatever takes its name meanwhile."""
+
+    path: Path  # for the words of errors
+    fd: int  # O_PATH
+
+    def kind(self, name: str) -> int | None:
+        """Return the type of what has a name (``stat.S_IFMT``), None where nothing has it."""
+        try:
+            status = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None
+            error.filename = str(self.path / name)
+            raise
+        return stat.S_IFMT(status.st_mode)
+
+    def names(self) -> list[str]:
+        """Return the names of all that lies in it."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        with closed_at_last(os.open(".", flags, dir_fd=self.fd)) as fd:
+            return os.listdir(fd)  # noqa: PTH208 - an open folder has no path
+
+
+@contextmanager
+def opened_folder(path: Path, within: Folder | None = None) -> Iterator[Folder]:
+    """Open a folder, if it is one; a link in its place is not followed.
+
+    Raises FileNotFoundError where there is nothing, NotADirectoryError for everything else.
+    """
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _named(path):
+        fd = os.open(path.name if within else path, flags, dir_fd=within.fd if within else None)
+    with closed_at_last(fd):
+        yield Folder(path, fd)
+
+
+def read_file(folder: Folder, name: str, most: int) -> bytes | None:
+    """Return the content of an ordinary file in a shared folder, None where there is none.
+
+    None also for one that is longer than ``most`` bytes, or that we may not read: it is none of
+    ours. Nothing else is so much as opened. Raises OSError where the disk does not tell.
+    """
+    if folder.kind(name) != stat.S_IFREG:
+        return None
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        fd = os.open(name, flags, dir_fd=folder.fd)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return None
+        error.filename = str(folder.path / name)
+        raise
+    with closed_at_last(fd):
+        status = os.fstat(fd)  # it may have become something else meanwhile
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            return None
+        content = bytearray()
+        while piece := os.read(fd, most + 1 - len(content)):
+            content += piece
+        return bytes(content) if len(content) <= most else None
+
+
+class Disk:
+    """The durable steps, one system call each, so that tests can make any one of them fail.
+
+    ``within`` and ``into`` are open folders: of the path beside them only the name counts then.
+    """
+
+    def make_folder(self, path: Path, mode: int = 0o777, *, within: int | None = None) -> None:
+        """mkdir(2)."""
+        with _named(path):
+            os.mkdir(path if within is None else path.name, mode, dir_fd=within)
+
+    def open_new(self, path: Path, mode: int = 0o666) -> int:
+        """open(2) for writing; raises FileExistsError rather than take a name that is taken."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+    def write(self, fd: int, data: bytes) -> None:
+        """Write all of it (write(2))."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    def sync(self, fd: int) -> None:
+        """fsync(2) of a file."""
+        os.fsync(fd)
+
+    def sync_folder(self, path: Path, *, within: int | None = None) -> None:
+        """fsync(2) of a folder. Shares may not know it: every error but EIO is forgiven.
+
+        ``within`` is the folder itself here, if it is open.
+        """
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        with closed_at_last(os.open(path if within is None else ".", flags, dir_fd=within)) as fd:
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    error.filename = str(path)  # fsync knows no name, and a person wants to
+                    raise
+
+    def replace(self, source: Path, target: Path) -> None:
+        """rename(2) over our own file."""
+        source.replace(target)
+
+    def move(
+        self, source: Path, target: Path, *, within: int | None = None, into: int | None = None
+    ) -> None:
+        """Rename to a name that is free; raises FileExistsError when it is not.
+
+        ``within`` is the open folder that ``source`` lies in, ``into`` that of ``target``.
+        """
+        old = source if within is None else Path(source.name)
+        new = target if into is None else Path(target.name)
+        if _libc.renameat2(
+            _AT_FDCWD if within is None else within,
+            os.fsencode(old),
+            _AT_FDCWD if into is None else into,
+            os.fsencode(new),
+            _RENAME_NOREPLACE,
+        ):
+            code = ctypes.get_errno()
+            if code not in _NO_RENAMEAT2:
+                raise OSError(code, os.strerror(code), str(source), None, str(target))
+            try:
+                os.stat(new, dir_fd=into, follow_symlinks=False)
+            except FileNotFoundError:
+                os.rename(old, new, src_dir_fd=within, dst_dir_fd=into)
+            else:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+
+    def remove(self, path: Path, *, within: int | None = None) -> None:
+        """unlink(2)."""
+        with _named(path):
+            os.unlink(path if within is None else path.name, dir_fd=within)
+
+    def remove_folder(self, path: Path) -> None:
+        """rmdir(2)."""
+        path.rmdir()
