@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import structlog
 
@@ -93,13 +94,23 @@ class Delivery:
         """Return what an event makes of a job; nothing is written down."""
         return advance(job, event, self._now(), self._policy)
 
-    def record(self, job: Job) -> Job:
-        """Write a job down; raises UnrecordedError."""
+    def record(self, job: Job, *, durable: bool = True) -> Job:
+        """Write a job down; raises UnrecordedError. See ``Spool.record``."""
         try:
-            self._spool.record(job)
+            self._spool.record(job, durable=durable)
         except Exception as error:
             raise UnrecordedError(job, error) from error
         return job
+
+    def end(self, job: Job) -> Path | None:
+        """Write down the end of a fax that sipgate told, and file the document away.
+
+        Until it is filed, a power cut may bring the record before back, and sipgate is asked once
+        more. Returns the document's new path. Raises UnrecordedError; every other error is one of
+        filing, and the job stands as it ended.
+        """
+        self.record(job, durable=False)
+        return self._spool.file_away(job)
 
     def submit(self, job: Job, is_owned: Callable[[str], bool]) -> Submitted:
         """Submit a checked document: the intent on disk, the POST, its outcome on disk.

@@ -293,6 +293,13 @@ class Dispatcher:
             self.disk_is_well()
             self.put(ended.result)
 
+    def _on_ended(self, ended: Ended) -> None:
+        """Take a job whose end sipgate told, after its record and its filing."""
+        if isinstance(ended.error, UnrecordedError):
+            self.keep(ended.error)
+        else:
+            self._on_filed(ended)
+
     def _on_filed(self, ended: Ended) -> None:
         job: Job = ended.of
         if ended.error is not None:
@@ -453,7 +460,10 @@ class Dispatcher:
             status=sighting.status,
             state=after.state,
         )
-        self._start(self._on_advanced, job, partial(self._parts.delivery.record, after))
+        if after.state in FINAL:
+            self._start(self._on_ended, after, partial(self._parts.delivery.end, after))
+        else:
+            self._start(self._on_advanced, job, partial(self._parts.delivery.record, after))
 
     def _look_pause(self) -> float:
         """Return the seconds between two looks; what has been slow for long is not asked often."""

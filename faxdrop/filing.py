@@ -97,8 +97,8 @@ class Filing:
                     if tries == _TRIES:
                         raise
                 with contextlib.suppress(FileExistsError):  # somebody was faster
+                    # It needs no fsync: what is put into it is followed by one of the new folder.
                     self._disk.make_folder(path, within=above.fd)
-                self._disk.sync_folder(above.path, within=above.fd)
             yield folder
 
     # -- places -----------------------------------------------------------------------------

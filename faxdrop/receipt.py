@@ -3,7 +3,6 @@
 Its format is versioned and its bytes are deterministic: the same job gives the same receipt.
 """
 
-import json
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -106,8 +105,7 @@ def _receipt_attempt(attempt: Attempt) -> ReceiptAttempt:
 
 def to_bytes(record: Record) -> bytes:
     """Return a record as deterministic, readable JSON with a trailing newline."""
-    text = json.dumps(record.model_dump(mode="json"), ensure_ascii=False, indent=2)
-    return text.encode() + b"\n"
+    return record.model_dump_json(indent=2).encode() + b"\n"
 
 
 def schema() -> dict[str, Any]:

@@ -202,17 +202,19 @@ class Spool:
                     raise GoneError(source) from error
                 raise
         # Nothing rests on the move yet: after a power cut the file is here or there. The next
-        # record syncs the folder again, and fails loudly if the disk is broken.
-        with contextlib.suppress(OSError):
-            self._disk.sync_folder(folder)
+        # record syncs the folder.
 
-    def record(self, job: Job) -> None:
-        """Write a job's record down: when this returns, it survives a power cut."""
+    def record(self, job: Job, *, durable: bool = True) -> None:
+        """Write a job's record down: when this returns, it survives a power cut.
+
+        Not ``durable``: it does so only when the document is filed, which must be the next step.
+        """
         folder = self._folder(job)
         if job.state in FINAL and not os.path.lexists(folder / PLACE):
             self._unfiled.add(job.job_id)
         self._replace(folder / RECORD, to_bytes(job))
-        self._disk.sync_folder(folder)
+        if durable:
+            self._disk.sync_folder(folder)
 
     def has_job(self, job_id: str) -> bool:
         """Tell whether there is a folder of that name, known to the daemon or not yet."""

@@ -248,4 +248,23 @@ class TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-POOLS = {"http": Pool, "https": TlsPool}
+class _Once:
+    """Keeps no connection alive: each request gets a new one."""
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.close()
+        super()._put_conn(conn)  # type: ignore[misc]  # the pool that this is mixed into
+
+
+class _OncePool(_Once, Pool):
+    """For one request a connection."""
+
+
+class _OnceTlsPool(_Once, TlsPool):
+    """The same over TLS."""
+
+
+Pools = dict[str, type[HTTPConnectionPool]]  # by scheme
+POOLS: Pools = {"http": Pool, "https": TlsPool}
+ONCE: Pools = {"http": _OncePool, "https": _OnceTlsPool}  # no connection is used again

@@ -40,7 +40,7 @@ from urllib3.exceptions import (
 )
 
 from faxdrop import __version__
-from faxdrop.sipgate.connection import POOLS, DocumentChanged, Upload
+from faxdrop.sipgate.connection import ONCE, POOLS, DocumentChanged, Pools, Upload
 
 CHUNK = 16 * 1024  # bytes of an answer read at once
 CONNECT_SECONDS = 30.0  # for one address, and again for the TLS handshake
@@ -75,16 +75,20 @@ class Reply:
 
 
 class _Adapter(HTTPAdapter):
-    """Makes requests use the connections of ``connection``."""
+    """Makes requests use the connections of ``connection``, by the pools of one kind."""
+
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = POOLS
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
         if type(manager) is urllib3.ProxyManager:  # one for SOCKS has connections of its own kind
-            manager.pool_classes_by_scheme = POOLS
+            manager.pool_classes_by_scheme = self._pools
         return manager
 
 
@@ -103,11 +107,13 @@ class Transport:
         self._credentials = (token_id.encode(), token.encode())
         self._timeout = timeout
         self._host = _host_of(self._base_url)
-        self._http = self._open()
+        self._http = self._open(POOLS)
+        self._once = self._open(ONCE)
 
     def close(self) -> None:
         """Close the connections that are kept alive."""
         self._http.close()
+        self._once.close()
 
     def get(self, path: str, params: Sequence[tuple[str, str]] = (), *, limit: int) -> Reply:
         """Ask for ``path``; read up to ``limit`` bytes. Raise NoAnswer."""
@@ -120,10 +126,9 @@ class Transport:
         the body would vanish in it with an outcome that nobody knows.
         """
         upload.timeout = self._timeout
-        with self._open() as once:
-            return self._fetch(once, path, limit, data=upload)
+        return self._fetch(self._once, path, limit, data=upload)
 
-    def _open(self) -> _Http:
+    def _open(self, pools: Pools) -> _Http:
         opened = _Http()
         opened.auth = HTTPBasicAuth(*self._credentials)  # given here, .netrc is never asked
         opened.headers.update(
@@ -134,8 +139,8 @@ class Transport:
             }
         )
         opened.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        opened.mount("http://", _Adapter())
-        opened.mount("https://", _Adapter())
+        opened.mount("http://", _Adapter(pools))
+        opened.mount("https://", _Adapter(pools))
         return opened
 
     def _fetch(
