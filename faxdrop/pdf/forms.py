@@ -160,6 +160,14 @@ class _Flattening:
     drawn: list[Area] = field(default_factory=list)
     left_out: list[Area] = field(default_factory=list)
 
+    @property
+    def needed(self) -> bool:
+        """Whether the PDF asks viewers for looks of their own (NeedAppearances)."""
+        return self.form is not None and self.form.get_bool(Name.NeedAppearances) is True
+
+    def _is_redrawn(self, annotation: Dictionary) -> bool:
+        return Field(annotation, self.form).kind in ("/Tx", "/Ch", "/Btn")
+
     def page(self, at: int, page: Dictionary) -> None:
         """Draw a page's annotations on it, and leave none but links."""
         turn = placing.turn_of(page)
@@ -207,7 +215,7 @@ class _Flattening:
             return None
         if before is None:
             self.drawn.append(area)
-        elif look is not before:
+        elif look is not before or (self.needed and self._is_redrawn(annotation)):
             self.replaced.append(area)
         return Piece(look, rect, multiplied=kind == "/Highlight")
 
@@ -238,12 +246,11 @@ class _Flattening:
 
     def _is_outdated(self, shown: Field, look: Stream, rect: Box) -> bool:
         """Tell whether a look certainly does not show what is in the field."""
-        needed = self.form is not None and self.form.get_bool(Name.NeedAppearances) is True
         texts = shown.texts
         filled = any(text.strip() for text in texts)
         if filled and looks.is_blank(look, rect):
             return True
-        if not needed or not texts or (shown.kind == "/Tx" and shown.flags & fields.PASSWORD):
+        if not self.needed or not texts or (shown.kind == "/Tx" and shown.flags & fields.PASSWORD):
             return False
         if shown.kind == "/Ch" and not shown.flags & fields.COMBO:
             return filled  # all its choices are shown; which are marked cannot be read
