@@ -306,6 +306,26 @@ LETTERS = (
 )
 
 
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "numbered": {"Encoding": Dictionary(Differences=Array([65, Name.g17, Name.g18]))},
+    "symbols": {"BaseFont": Name.Wingdings},
+    "unknown": {},
+}
+
+
+@pytest.mark.parametrize("entries", UNREADABLE.values(), ids=UNREADABLE)
+def test_fonts_that_cannot_be_read(entries: dict[str, Any]) -> None:
+    """Where the letters of a look cannot be made out, it is not taken for out of date."""
+    sheet = Sheet(NeedAppearances=True)
+    look = sheet.look(TEXT.replace(b"(Erika Muster)", b"(AB)"))
+    font = sheet.font("ABCDEF+Xyz")
+    for key, value in entries.items():
+        font["/" + key] = value
+    look.Resources = Dictionary(Font=Dictionary(F1=font))
+    sheet.text("ja", look)
+    assert "ja" not in shown_text(flattened(sheet.saved())[0])
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_other_letters_with_a_look(*, known: bool) -> None:
     """A value in other letters is no obstacle where the look draws it: as it is, or unreadably."""
@@ -374,6 +394,16 @@ def test_formatted_values(value: str, shown: bytes, *, kept: bool) -> None:
     look = sheet.look(b"BT /F1 12 Tf 2 9 Td (" + shown + b") Tj ET")
     sheet.text(value, look, AA=Dictionary(F=Dictionary(S=Name.JavaScript, JS=String("f()"))))
     assert shown_text(flattened(sheet.saved())[0]) == (shown.decode() if kept else value)
+
+
+@pytest.mark.parametrize("options", [("ja", "nein"), ("да", "нет")])
+def test_list_of_choices(options: tuple[str, str]) -> None:
+    """A list is drawn anew where the PDF asks for that; one that cannot be is kept as it is."""
+    sheet = Sheet(NeedAppearances=True)
+    field = sheet.text(options[0], sheet.look(b"BT /F1 10 Tf 2 20 Td (alt) Tj ET"))
+    field.FT, field.Opt = Name.Ch, Array([String(each) for each in options])
+    seen = shown_text(flattened(sheet.saved())[0])
+    assert seen == ("ja nein" if options[0] == "ja" else "alt")
 
 
 def test_background_is_no_value() -> None:

@@ -26,6 +26,7 @@ _NOT_FOR_PAPER = frozenset(
     {"/Popup", "/Text", "/FileAttachment", "/Sound", "/Movie", "/Screen", "/RichMedia", "/3D"}
 )
 _TEXT_MARKS = frozenset({"/FreeText", "/Stamp"})
+_MAX_ASKED = 2000  # looks of one document that are read; the others are right
 _KNOWN = frozenset(
     {"/Widget", "/Ink", "/Line", "/PolyLine", "/Polygon", "/Square", "/Circle", "/Highlight"}
     | {"/Underline", "/StrikeOut", "/Squiggly", "/Redact", "/Caret", "/Watermark"}
@@ -159,6 +160,7 @@ class _Flattening:
     replaced: list[Area] = field(default_factory=list)
     drawn: list[Area] = field(default_factory=list)
     left_out: list[Area] = field(default_factory=list)
+    asked: int = 0  # looks that were asked what they show
 
     @property
     def needed(self) -> bool:
@@ -242,17 +244,25 @@ class _Flattening:
             return brought, brought
         if brought is not None and not self._is_outdated(shown, brought, rect):
             return brought, brought
-        return brought, self.painter.text_field(shown)
+        try:
+            return brought, self.painter.text_field(shown)
+        except UnwritableError:
+            if brought is None or not _is_list(shown):
+                raise
+            return brought, brought
 
     def _is_outdated(self, shown: Field, look: Stream, rect: Box) -> bool:
         """Tell whether a look certainly does not show what is in the field."""
         texts = shown.texts
         filled = any(text.strip() for text in texts)
+        self.asked += 1
+        if self.asked > _MAX_ASKED:
+            return False
         if filled and looks.is_blank(look, rect):
             return True
         if not self.needed or not texts or (shown.kind == "/Tx" and shown.flags & fields.PASSWORD):
             return False
-        if shown.kind == "/Ch" and not shown.flags & fields.COMBO:
+        if _is_list(shown):
             return filled  # all its choices are shown; which are marked cannot be read
         formatted = shown.has_format
         return all(looks.is_stale(look, rect, text, formatted=formatted) for text in texts)
@@ -273,3 +283,7 @@ class _Flattening:
         if not on and button.states:
             return None, None  # it says that it shows nothing then
         return None, self.painter.button(button, on=on)
+
+
+def _is_list(shown: Field) -> bool:
+    return shown.kind == "/Ch" and not shown.flags & fields.COMBO

@@ -4,6 +4,7 @@ pdfium is asked, with the look alone on a page of its own.
 """
 
 import io
+import re
 import unicodedata
 import warnings
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ _EDGE = 0.12  # of each side: where its border may be
 _EVEN = 24  # of 255: a surface whose greys differ by less is blank
 # Where a line was broken at a hyphen, pdfium says so.
 _HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-"})
+_MEANINGLESS = re.compile(r"/(?!uni|u[0-9A-F]{4,6}$)[A-Za-z]{0,4}[0-9]+")  # glyphs by number
 _LATIN = frozenset({"Helvetica", "Times", "Courier", "Arial", "TimesNewRoman"})
 
 
@@ -29,10 +31,13 @@ def is_blank(look: Stream, rect: Box) -> bool:
     content = _Content(look)
     if content.codes.strip(b"\0\t\n\f\r "):
         return False
-    with pypdfium2.PdfDocument(_alone(look, rect)) as pdf:
-        page = pdf[0]
-        scale = _PIXELS / max(page.get_size())
-        picture = page.render(scale=scale, grayscale=True).to_pil().convert("L")
+    try:
+        with pypdfium2.PdfDocument(_alone(look, rect)) as pdf:
+            page = pdf[0]
+            scale = _PIXELS / max(page.get_size())
+            picture = page.render(scale=scale, grayscale=True).to_pil().convert("L")
+    except (PdfError, pypdfium2.PdfiumError):
+        return False
     across, up = int(picture.width * _EDGE), int(picture.height * _EDGE)
     inner = picture.crop((across, up, picture.width - across, picture.height - up))
     greys: bytes = inner.tobytes()
@@ -51,8 +56,11 @@ def is_stale(look: Stream, rect: Box, text: str, *, formatted: bool = False) -> 
         return False
     if not all(_is_readable(font) for font in content.fonts(look)):
         return False
-    with pypdfium2.PdfDocument(_alone(look, rect)) as pdf:
-        shown = pdf[0].get_textpage().get_text_range().translate(_HYPHENS)
+    try:
+        with pypdfium2.PdfDocument(_alone(look, rect)) as pdf:
+            shown = pdf[0].get_textpage().get_text_range().translate(_HYPHENS)
+    except (PdfError, pypdfium2.PdfiumError):
+        return False
     plain = _plain(shown)
     if not plain or any(
         unicodedata.category(each) in {"Co", "Cn", "Cs"} or each == "\ufffd" for each in shown
@@ -121,9 +129,14 @@ def _is_readable(font: Object | None) -> bool:
     if isinstance(font.get_raw(Name.ToUnicode), Stream):
         return True
     name = name_text(font.get_raw(Name.BaseFont))[1:].rpartition("+")[2]
-    if font.get_raw(Name.Subtype) == Name.Type0:
+    if font.get_raw(Name.Subtype) in (Name.Type0, Name.Type3):
         return False
-    return font.get_raw(Name.Encoding) is not None or name.split("-")[0].split(",")[0] in _LATIN
+    encoding = font.get_raw(Name.Encoding)
+    if isinstance(encoding, Dictionary):
+        listed = encoding.get_raw(Name.Differences)
+        glyphs = map(name_text, listed) if isinstance(listed, Array) else ()
+        return not any(map(_MEANINGLESS.fullmatch, glyphs))
+    return encoding is not None or name.split("-")[0].split(",")[0] in _LATIN
 
 
 def _alone(look: Stream, rect: Box) -> bytes:

@@ -5,11 +5,11 @@ marked content), and one Q too many, ends there and touches nothing that is plac
 """
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import cos, radians, sin
 from typing import NamedTuple
 
-from pikepdf import Array, Dictionary, Name, Object, Pdf, PdfError, Stream
+from pikepdf import Array, Dictionary, Name, Object, ObjectSet, Pdf, PdfError, Stream
 
 from faxdrop.pdf.fields import name_of, numbers_of, stream_start
 
@@ -254,14 +254,25 @@ def _entries(look: Stream, category: Name) -> Sequence[Object]:
     return [value for _, value in group.items()] if isinstance(group, Dictionary) else ()
 
 
-def _blends(look: Stream, depth: int = 3) -> bool:
+def _blends(look: Stream) -> bool:
     """Tell whether a look mixes with what is beneath it."""
-    modes = (state.get_raw(Name.BM) for state in _states(look))
-    return any(mode not in (None, Name.Normal, Name.Compatible) for mode in modes) or any(
-        _blends(form, depth - 1)
-        for form in _entries(look, Name.XObject)
-        if depth > 0 and isinstance(form, Stream) and form.get_raw(Name.Subtype) == Name.Form
-    )
+    seen = ObjectSet()
+    waiting = [look]
+    while waiting and len(seen) < _MAX_NESTED:
+        form = waiting.pop()
+        if not seen.add(form):
+            continue
+        modes = (state.get_raw(Name.BM) for state in _states(form))
+        if any(mode not in (None, Name.Normal, Name.Compatible) for mode in modes):
+            return True
+        waiting += _forms(form)
+    return False
+
+
+def _forms(look: Stream) -> Iterator[Stream]:
+    for each in _entries(look, Name.XObject):
+        if isinstance(each, Stream) and each.get_raw(Name.Subtype) == Name.Form:
+            yield each
 
 
 def _ungrouped(look: Stream, done: dict[tuple[int, int], Stream], *, keep_modes: bool) -> Stream:
