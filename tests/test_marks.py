@@ -93,6 +93,22 @@ def test_marks_stand_where_viewers_draw_them(kind: str, viewer: renderers.Render
     assert lost(before, viewer(copy), reach=3) == 0
 
 
+@pytest.mark.parametrize("kind", ["Ink", "Square"])
+@pytest.mark.parametrize("turn", [90, 180])
+def test_marks_that_do_not_turn(kind: str, turn: int) -> None:
+    """A mark without a look that does not turn with its page stands where viewers draw it."""
+    sheet = Sheet()
+    sheet.page.Rotate = turn
+    sheet.add(PLACE, Subtype=Name("/" + kind), F=16, **KINDS[kind]())
+    source = sheet.saved()
+    copy, done = flattened(source)
+    before = renderers.poppler(source)
+    assert ink(before) > 100
+    assert lost(before, renderers.poppler(copy), reach=3) == 0
+    upright = pdfs.changed(copy, lambda pdf: pdf.pages[0].obj.__setitem__("/Rotate", 0))
+    assert ink(part(renderers.pdfium(upright), done.drawn[0][1:])) > 100
+
+
 @pytest.mark.parametrize(
     "entries",
     [

@@ -179,18 +179,20 @@ class _Flattening:
             if _subtype(annotation) in _LEFT_ALONE:
                 links.append(annotation)
                 continue
-            upright = bool(annotation.get_int(Name.F, 0) & _NO_ROTATE)
             rect = corners_of(annotation.get_raw(Name.Rect))
             if rect is None:
                 continue
-            area = Area(at, *placing.area_of(rect, turn, upright=upright))
+            stays = annotation.get_int(Name.F, 0) & _NO_ROTATE
+            pivot = (rect[0], rect[3]) if stays else None
             if _subtype(annotation) in _NOT_FOR_PAPER or not is_seen(annotation):
-                self.left_out.append(area)
+                self.left_out.append(Area(at, *placing.area_of(rect, turn, pivot)))
                 continue
-            piece = self._piece(annotation, rect, area)
-            if piece is not None:
-                layer = annotation.get_raw(Name.OC)
-                pieces.append(piece._replace(upright=upright, layer=layer))
+            piece, told = self._piece(annotation, rect)
+            if piece is None:
+                continue
+            pieces.append(piece._replace(pivot=pivot, layer=annotation.get_raw(Name.OC)))
+            if told is not None:
+                told.append(Area(at, *placing.area_of(piece.rect, turn, pivot)))
         if links:
             page[Name.Annots] = Array(links)
         else:
@@ -198,42 +200,39 @@ class _Flattening:
         common = self.form.get_raw(Name.DR) if self.form is not None else None
         placing.place(self.pdf, page, pieces, common if isinstance(common, Dictionary) else None)
 
-    def _piece(self, annotation: Dictionary, rect: Box, area: Area) -> Piece | None:
+    def _piece(self, annotation: Dictionary, rect: Box) -> tuple[Piece | None, list[Area] | None]:
+        """Return what is drawn for an annotation, and the list in which its place is told."""
         kind = _subtype(annotation)
+        before: Stream | None
         try:
             if kind == "/Widget":
                 before, look = self._field(Field(annotation, self.form), rect)
             else:
-                before = appearance(annotation)
-                look = before
+                before = look = appearance(annotation)
                 if before is None:
-                    return self._mark(annotation, rect, area)
+                    return self._mark(annotation, rect), self.drawn
         except UnwritableError as error:
             raise UndrawableError(
                 "A form field or a note on a page holds characters other than Latin letters and "
                 "common signs, which the program that wrote it left to others to draw."
             ) from error
         if look is None:
-            return None
+            return None, None
+        piece = Piece(look, rect, multiplied=kind == "/Highlight")
         if before is None:
-            self.drawn.append(area)
-        elif look is not before or (self.needed and self._is_redrawn(annotation)):
-            self.replaced.append(area)
-        return Piece(look, rect, multiplied=kind == "/Highlight")
+            return piece, self.drawn
+        is_other = look is not before or (self.needed and self._is_redrawn(annotation))
+        return piece, self.replaced if is_other else None
 
-    def _mark(self, mark: Dictionary, rect: Box, area: Area) -> Piece | None:
+    def _mark(self, mark: Dictionary, rect: Box) -> Piece | None:
         """Draw what a person put on the page and no look shows."""
         sketch = marks.sketch(mark)
         if sketch is not None:
-            self.drawn.append(Area(area.page, *sketch.box))
             return Piece(self.painter.sketch(sketch), sketch.box, multiplied=sketch.multiplied)
         if _subtype(mark) not in _TEXT_MARKS or not text_on(mark).strip():
             return None
         look = self.painter.text_mark(Field(mark, self.form))
-        if look is None:
-            return None
-        self.drawn.append(area)
-        return Piece(look, rect)
+        return Piece(look, rect) if look is not None else None
 
     def _field(self, shown: Field, rect: Box) -> tuple[Stream | None, Stream | None]:
         """Return the look that a field brings, and the one to draw."""

@@ -14,6 +14,7 @@ from pikepdf import Array, Dictionary, Name, Object, ObjectSet, Pdf, PdfError, S
 from faxdrop.pdf.fields import name_of, numbers_of, stream_start
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top, in points
+Point = tuple[float, float]
 Matrix = tuple[float, float, float, float, float, float]
 
 _EVERYWHERE: Box = (-32_000, -32_000, 32_000, 32_000)
@@ -27,7 +28,7 @@ class Piece(NamedTuple):
 
     look: Stream
     rect: Box
-    upright: bool = False  # it does not turn with the page (NoRotate)
+    pivot: Point | None = None  # it does not turn with the page (NoRotate), but about this point
     layer: Object | None = None  # optional content that it belongs to
     multiplied: bool = False  # it darkens what is beneath and never covers it
 
@@ -99,14 +100,14 @@ def _bounds(box: Box, matrix: Matrix) -> Box:
     return min(across), min(up), max(across), max(up)
 
 
-def area_of(rect: Box, turn: int, *, upright: bool) -> Box:
-    """Return what a rectangle covers on a page that is turned."""
-    return _bounds(rect, _upright(rect, turn)) if upright else rect
+def area_of(rect: Box, turn: int, pivot: Point | None) -> Box:
+    """Return what a rectangle covers on a page that is turned; see ``Piece`` for the pivot."""
+    return _bounds(rect, _upright(pivot, turn)) if pivot is not None else rect
 
 
-def _upright(rect: Box, turn: int) -> Matrix:
-    """Return the turn about the upper left corner that undoes that of the page."""
-    left, top = rect[0], rect[3]
+def _upright(pivot: Point, turn: int) -> Matrix:
+    """Return the turn that undoes that of the page."""
+    left, top = pivot
     c, s = round(cos(radians(turn))), round(sin(radians(turn)))
     return _times((1, 0, 0, 1, -left, -top), (c, s, -s, c, left, top))
 
@@ -130,8 +131,8 @@ def place(
         matrix = placement(piece.look, piece.rect)
         if matrix is None:
             continue
-        if piece.upright:
-            matrix = _times(matrix, _upright(piece.rect, turn))
+        if piece.pivot is not None:
+            matrix = _times(matrix, _upright(piece.pivot, turn))
         look = _complete(piece, for_looks)
         drawing = b"%s cm %s Do" % (_written(matrix), _named(resources, Name.XObject, look))
         if piece.multiplied:
