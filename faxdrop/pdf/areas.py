@@ -18,7 +18,7 @@ class Area(NamedTuple):
 class Flattened:
     """What flattening drew itself, beyond the looks that the PDF brings."""
 
-    replaced: tuple[Area, ...] = ()  # viewers show another look there, whose ink is not lost
+    replaced: tuple[Area, ...] = ()  # a look was there and is no longer: its ink is not lost
     drawn: tuple[Area, ...] = ()  # no look was there: viewers may show nothing
     left_out: tuple[Area, ...] = ()  # symbols of notes and the like, which are not for paper
 

@@ -167,9 +167,6 @@ class _Flattening:
         """Whether the PDF asks viewers for looks of their own (NeedAppearances)."""
         return self.form is not None and self.form.get_bool(Name.NeedAppearances) is True
 
-    def _is_redrawn(self, annotation: Dictionary) -> bool:
-        return Field(annotation, self.form).kind in ("/Tx", "/Ch", "/Btn")
-
     def page(self, at: int, page: Dictionary) -> None:
         """Draw a page's annotations on it, and leave none but links."""
         turn = placing.turn_of(page)
@@ -221,8 +218,7 @@ class _Flattening:
         piece = Piece(look, rect, multiplied=kind == "/Highlight")
         if before is None:
             return piece, self.drawn
-        is_other = look is not before or (self.needed and self._is_redrawn(annotation))
-        return piece, self.replaced if is_other else None
+        return piece, self.replaced if look is not before else None
 
     def _mark(self, mark: Dictionary, rect: Box) -> Piece | None:
         """Draw what a person put on the page and no look shows."""
