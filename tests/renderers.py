@@ -3,6 +3,7 @@
 pdfium, poppler and MuPDF agree on little but the standard: what all of them show is there.
 """
 
+import functools
 import io
 import subprocess
 import tempfile
@@ -25,9 +26,9 @@ def pdfium(data: bytes, page: int = 0, dpi: int = 72) -> Image.Image:
 
 def poppler(data: bytes, page: int = 0, dpi: int = 72, *, mode: str = "") -> Image.Image:
     """Draw a page with poppler, in colour first, or in the ``mode`` -gray or -mono."""
-    select = ["-f", str(page + 1), "-l", str(page + 1), "-cropbox"]
-    modes = [mode] if mode else []
-    return _drawn(data, ["pdftoppm", "-q", "-r", str(dpi), *select, *modes])
+    select = ("-f", str(page + 1), "-l", str(page + 1), "-cropbox")
+    modes = (mode,) if mode else ()
+    return _drawn(data, ("pdftoppm", "-q", "-r", str(dpi), *select, *modes))
 
 
 def poppler_grey(data: bytes, page: int = 0, dpi: int = 72) -> Image.Image:
@@ -42,7 +43,7 @@ def poppler_mono(data: bytes, page: int = 0, dpi: int = 72) -> Image.Image:
 
 def mupdf(data: bytes, page: int = 0, dpi: int = 72) -> Image.Image:
     """Draw a page with MuPDF."""
-    return _drawn(data, ["mutool", "draw", "-q", "-r", str(dpi), "-F", "ppm", "-o", "-"], page + 1)
+    return _drawn(data, ("mutool", "draw", "-q", "-r", str(dpi), "-F", "ppm", "-o", "-"), page + 1)
 
 
 Renderer = Callable[[bytes], Image.Image]
@@ -50,7 +51,8 @@ ALL: Sequence[Renderer] = (pdfium, poppler, poppler_grey, poppler_mono, mupdf)
 TWO: Sequence[Renderer] = (pdfium, poppler)
 
 
-def _drawn(data: bytes, command: list[str], *behind: int) -> Image.Image:
+@functools.lru_cache(maxsize=16)
+def _drawn(data: bytes, command: tuple[str, ...], *behind: int) -> Image.Image:
     with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
         file.write(data)
         file.flush()

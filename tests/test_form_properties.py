@@ -185,7 +185,7 @@ def keeps_its_ink(page: Page) -> None:
             assert ink(part(picture, area[1:])) > 10, (renderer, spec)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(pages)
 def test_forms_keep_their_ink(page: Page) -> None:
     """Whatever a page leaves open, and however its fields are made, nothing of them is lost."""

@@ -58,11 +58,10 @@ KINDS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("flags", [0, 4])
-def test_marks_without_a_look(kind: str, flags: int) -> None:
-    """Each kind of mark is drawn from its own keys, within its place, printed or not."""
+def test_marks_without_a_look(kind: str) -> None:
+    """Each kind of mark is drawn from its own keys, within its place, though it is not printed."""
     sheet = Sheet()
-    sheet.add(PLACE, Subtype=Name("/" + kind), F=flags, **KINDS[kind]())
+    sheet.add(PLACE, Subtype=Name("/" + kind), F=0, **KINDS[kind]())
     assert has_drawing(sheet.saved())
     copy, done = flattened(sheet.saved())
     assert len(done.drawn) == 1
@@ -236,13 +235,12 @@ def blending(sheet: Sheet, kind: str) -> Stream | None:
     "kind", ["group", "no group", "nested", "list of modes", "opaque", "without", "round"]
 )
 @pytest.mark.parametrize("picture", [False, True], ids=["text", "scan"])
-@pytest.mark.parametrize("page_group", [False, True])
-def test_highlights(kind: str, *, picture: bool, page_group: bool) -> None:
+def test_highlights(kind: str, *, picture: bool) -> None:
     """A highlight covers neither text nor a scan, in colour, in grey and in black and white."""
     scan = b"q 60 0 0 22 70 754 cm BI /W 8 /H 1 /BPC 1 /CS /G ID \x66 EI Q"
     content = scan if picture else LINE
     sheet = Sheet(content)
-    if page_group:
+    if not picture:
         sheet.page.Group = Dictionary(S=Name.Transparency, CS=Name.DeviceRGB)
     quad = numbers(*(ROUND if kind == "round" else QUAD))
     sheet.add(ROUND_THE_TEXT, blending(sheet, kind), Subtype=Name.Highlight, QuadPoints=quad)
