@@ -72,7 +72,7 @@ def make(document: BinaryIO, folder: Callable[[], Path], limits: Limits) -> Prev
         )
         with tempfile.TemporaryFile() as sheets, Checker(roomy, reader=READER) as drawer:
             drawn = drawer.prepare(faxed.fileno(), sheets.fileno())
-            if drawn.reason is not None:
+            if drawn.reason is not None or drawn.pages != pages:
                 raise UndrawnError
             sheets.seek(0)
             return Preview(verdict, tuple(_unpacked(sheets, folder())))
