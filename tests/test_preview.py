@@ -66,7 +66,8 @@ def test_preview(tmp_path: Path) -> None:
         assert renderers.lost(drawn, seen.convert("L"), reach=3) == 0
         assert renderers.lost(seen.convert("L"), drawn, reach=3) == 0
     standard = opened(Path("letter.preview/page-1-standard.png")).convert("L")
-    halves = standard.resize((A4[0], A4[1] // 2), Image.Resampling.NEAREST).resize(A4)
+    nearest = Image.Resampling.NEAREST
+    halves = standard.resize((A4[0], A4[1] // 2), nearest).resize(A4, nearest)
     assert ImageChops.difference(standard, halves).getbbox() is None
 
 
@@ -128,7 +129,7 @@ def test_what_is_said_of_pages(tmp_path: Path) -> None:
         "  page 4: landscape (297 x 210 mm): shrunk to 71 %, or turned",
     ]
     sizes = [opened(Path(f"letter.preview/page-{at}-fine.png")).size for at in (1, 3, 4)]
-    assert sizes == [A4, A4, (1687, 1146)]
+    assert sizes == [A4, (1686, 2292), (1687, 1146)]
 
 
 @pytest.mark.parametrize(
