@@ -8,6 +8,7 @@ says so, the others go on, and the exit status is 1.
 import argparse
 import base64
 import contextlib
+import io
 import json
 import multiprocessing
 import os
@@ -25,14 +26,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pikepdf
 import psutil
 import requests
 
+from faxdrop.checker import Checker
 from faxdrop.clock import Clock
 from faxdrop.job import Attempt, Facts, Job, State
 from faxdrop.receipt import to_bytes
 from faxdrop.spool import Spool
-from tests.pdfs import good, of_size
+from faxdrop.verdict import Limits
+from tests.pdfs import form, good, of_size
 from tests.world import TOKEN, TOKEN_ID
 
 SYNCS = 9  # fsyncs that faxdrop makes a document, the first to its number; a test counts them
@@ -538,6 +542,59 @@ def _cpu(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+def drawing(bench: Bench) -> list[Row]:
+    """Check a plain page, copy a form, make a picture of a page, and let pdfium just draw them."""
+    from faxdrop.pdf import copying, pictures, render  # noqa: PLC0415  (not in a daemon's benchmark)
+    from faxdrop.pdf.judge import RESOLUTION, Loss  # noqa: PLC0415
+
+    limits = Limits(max_bytes=10_000_000, max_pages=30)
+    plain, filled = good(1), form(appearances=True)
+
+    def bare(data: bytes, resolution: render.Resolution) -> float:
+        with render.Rendered(data) as rendered, rendered.page(0) as page:
+            size = page.pixels(resolution)
+            return _median(lambda: page.drawn(*size))
+
+    with pikepdf.open(
+        io.BytesIO(filled), inherit_page_attributes=False, conversion_mode="explicit"
+    ) as pdf:
+        copy = copying.copied(pdf, limits)
+    lost = {0: Loss(ink=True)}
+    source, target = bench.folder / "form.pdf", bench.folder / "copy.pdf"
+    with Checker(limits) as checker:
+        source.write_bytes(plain)
+        with source.open("rb") as file:
+            checked = _median(lambda: checker.check(file.fileno()))
+        source.write_bytes(filled)
+
+        def prepared() -> None:
+            with source.open("rb") as file, target.open("wb") as output:
+                checker.prepare(file.fileno(), output.fileno())
+
+        made = _median(prepared)
+    pictured = _median(lambda: copying.rasterized(filled, copy, lost, limits, lambda: False))
+    return [
+        Row(what, f"{took * 1000:.1f} ms", f"drawn {size} {drawn * 1000:.1f} ms", ratio, aim)
+        for what, took, size, drawn, aim in (
+            ("a plain page is checked", checked, "at 100 dpi", bare(plain, RESOLUTION), "3 ms"),
+            ("a form is copied and judged", made, "at 100 dpi", bare(filled, RESOLUTION), ""),
+            ("a page becomes a picture", pictured, "as a fax", bare(filled, pictures.FINE), ""),
+        )
+        for ratio in (f"{took / drawn:.1f} x",)
+    ]
+
+
+def _median(call: Callable[[], object], times: int = 25) -> float:
+    """Return how many seconds a call takes as a rule."""
+    call()
+    took = []
+    for _ in range(times):
+        started = time.perf_counter()
+        call()
+        took.append(time.perf_counter() - started)
+    return statistics.median(took)
+
+
 ALL: dict[str, Callable[[Bench], list[Row]]] = {
     "throughput": throughput,
     "one-shot": one_shot,
@@ -545,6 +602,7 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
     "status-requests": status_requests,
     "memory": memory,
     "quiet": quiet,
+    "drawing": drawing,
     "start": start,
 }
 
