@@ -476,6 +476,20 @@ def test_photographs_are_dithered() -> None:
     assert all(one - other > 0.05 for one, other in pairwise(shares))
 
 
+def test_no_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a page is divided to be looked at makes no difference to its picture."""
+    text = b"".join(
+        b"BT %g g /F1 %d Tf 60 %d Td (Sehr geehrte Damen und Herren) Tj ET "
+        % (at % 7 / 8, at, 830 - at * 14)
+        for at in range(1, 50)
+    )
+    busy = page(b"0.8 g 50 0 200 842 re f 0.3 g 300 0 90 842 re f " + text)
+    seen, _ = fax(busy)
+    monkeypatch.setattr(pictures, "_BAND", 10_000)
+    assert fax(busy)[0].tobytes() == seen.tobytes()
+    assert black(seen) > 0.1
+
+
 def test_picture_of_a_picture() -> None:
     """A page that is such a picture looks exactly so when it is made a picture again."""
     seen, _ = fax(page(TEXT + CROSS))
@@ -520,6 +534,20 @@ def test_a_judge_that_breaks_down(way: bytes, limits: Limits) -> None:
     assert verdict.copy_sha256 == hashlib.sha256(copy).hexdigest()
     for drawn in renderers.TWO:
         assert renderers.ink(renderers.part(drawn(copy), PLACE)) > 50
+
+
+@pytest.mark.parametrize("off_without_look", [True, False])
+@pytest.mark.parametrize("asks_for_new", [True, False])
+def test_nothing_needless(*, off_without_look: bool, asks_for_new: bool) -> None:
+    """A form that shows all that it showed before stays a form of lines and letters."""
+
+    def change(pdf: Pdf) -> None:
+        for field in pdf.Root.AcroForm.Fields:
+            if off_without_look and Name.AP in field and Name.Off in field.AP.N:
+                del field.AP.N[Name.Off]
+
+    data = pdfs.changed(pdfs.form(appearances=True, needed=asks_for_new), change)
+    assert changes(prepare(data)[0]) == ("flattened",)
 
 
 @pytest.mark.parametrize("side", [14_400.0, 1_000_000.0])

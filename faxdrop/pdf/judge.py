@@ -80,7 +80,7 @@ def compared(original: Page, copy: Page, areas: Sequence[Area], unit: float = 1.
     if not rows.size:
         return Loss()
     # What is around the rows that differ has a say, too.
-    first, last = max(int(rows[0]) - _NEAR, 0), int(rows[-1]) + _NEAR + 1
+    first, last = max(int(rows[0]) - _PAPER, 0), int(rows[-1]) + _PAPER + 1
     before, after = before[first:last], after[first:last]
     ink = _missing(before, after, _PALE)
     covered = _missing(255 - before, 255 - after, _BRIGHT)

@@ -27,6 +27,9 @@ _GROUND = 24  # pixels: half of the square in which writing is less than its gro
 _HALF = 127  # of 255
 _PHOTO = 115  # of 255: part of such a square that is neither light nor dark
 _STRIP_OFFSETS, _STRIP_BYTE_COUNTS = 273, 279  # tags of TIFF
+_BAND = 256  # rows that are looked at together: much of a page is white, and caches are small
+_REACH = 48  # rows around them that have a say: more than all of the above together
+_PAPER = 255  # untouched
 _BLACK, _WHITE = 32, 243  # grey that is printed as black and as white
 _CONTRAST = (np.interp(np.arange(256), (_BLACK, _WHITE), (0, 255))).astype(np.uint8)
 
@@ -49,6 +52,18 @@ def shades(picture: Picture) -> Shades:
 
 def bilevel(page: Shades) -> Picture:
     """Return a page in black and white, as a fax shows it."""
+    height = page.ink.shape[0]
+    seen = np.full(page.ink.shape, _PAPER, np.uint8)
+    for top in range(0, height, _BAND):
+        first, last = max(top - _REACH, 0), min(top + _BAND + _REACH, height)
+        band = Shades(page.ink[first:last], page.tone[first:last])
+        if band.ink.min() < _PAPER:
+            seen[top : top + _BAND] = _contrasted(band)[top - first : top - first + _BAND]
+    return Image.fromarray(seen).convert("1")  # by error diffusion
+
+
+def _contrasted(page: Shades) -> Grey:
+    """Return a page with its writing in black and white, and everything else in grey."""
     ink = page.ink
     low, high = darkest(ink, _AREA), lightest(ink, _AREA)
     # Writing is less than its ground: what is between white letters is no stroke of something dark.
@@ -59,7 +74,7 @@ def bilevel(page: Shades) -> Picture:
     tone = _CONTRAST[page.tone]
     tone[light | blur] = 255
     tone[dark] = 0
-    return Image.fromarray(tone).convert("1")  # by error diffusion
+    return tone
 
 
 def _strokes(ink: Grey, where: Mask) -> tuple[Mask, Mask]:
