@@ -131,6 +131,8 @@ class Delivery:
                     return Submitted(self.apply(job, Changed()), None)
                 if verdict.reason is not None:
                     return Submitted(self.apply(job, Refused(verdict.reason)), None)
+                if verdict.unjudged:
+                    log.warning("fax.copy_not_compared", job=job.job_id, pages=verdict.unjudged)
                 if verdict.copy_sha256 is None:
                     return Submitted(self.apply(job, Changed()), None)
                 size = os.fstat(copy).st_size

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pikepdf
 import pytest
 from pikepdf import Array, Dictionary, Name, Pdf, Stream
 from PIL import Image, ImageChops, ImageFilter
+from structlog.testing import capture_logs
 
 from faxdrop.checker import Checker
 from faxdrop.job import ReasonCode
@@ -24,6 +26,7 @@ from faxdrop.pdf.judge import Judgement, Loss, judge
 from faxdrop.pdf.render import Rendered, grey
 from faxdrop.verdict import Limits, Verdict
 from tests import pdfs, renderers, shaky_reader
+from tests.breaking import assert_all_answered, ends, stage
 
 LIMITS = Limits(max_bytes=10_000_000, max_pages=30)
 TEXT = b"BT /F1 12 Tf 72 700 Td (Sehr geehrte Damen und Herren) Tj ET "
@@ -574,3 +577,18 @@ def test_thirty_pages_of_forms() -> None:
         assert time.monotonic() - started < LIMITS.seconds / 2
     assert verdict.facts is not None
     assert verdict.unjudged == 0
+
+
+def test_a_fax_that_was_not_compared(tmp_path: Path) -> None:
+    """A form over which the judge crashes is sent, and the log says so."""
+    data = stamped().replace(b"\n%%EOF", b"\n" + shaky_reader.CRASH + b"\n%%EOF")
+    with stage(tmp_path) as staged, capture_logs() as logs:
+        with Checker(LIMITS, reader="tests.shaky_reader") as checker:
+            staged.world.checker = checker
+            staged.world.start()
+            staged.drop("+493023125130", "letter.pdf", data)
+            staged.world.until_done(hours=1.0)
+        assert_all_answered(staged)
+        assert ends(staged.world) == [("sent", None)]
+    told = [each for each in logs if each["event"] == "fax.copy_not_compared"]
+    assert [each["pages"] for each in told] == [1]
