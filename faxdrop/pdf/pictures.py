@@ -27,6 +27,7 @@ _GROUND = 24  # pixels: half of the square in which writing is less than its gro
 _HALF = 127  # of 255
 _PHOTO = 115  # of 255: part of such a square that is neither light nor dark
 _STRIP_OFFSETS, _STRIP_BYTE_COUNTS = 273, 279  # tags of TIFF
+_STEP = 4  # of so many rows and columns, one is looked at where that will do
 _BAND = 256  # rows that are looked at together: much of a page is white, and caches are small
 _REACH = 48  # rows around them that have a say: more than all of the above together
 _PAPER = 255  # untouched
@@ -70,10 +71,13 @@ def _contrasted(page: Shades) -> Grey:
     is_on_light = _share(ink - low >= (high - low) // 2, _GROUND) > _HALF
     is_writing = ~_is_photo(ink, low, high)
     dark, blur = _strokes(ink, is_writing & is_on_light)
-    light, _ = _strokes(255 - ink, is_writing & ~is_on_light)
     tone = _CONTRAST[page.tone]
-    tone[light | blur] = 255
+    tone[blur] = _PAPER
     tone[dark] = 0
+    is_on_dark = is_writing & ~is_on_light
+    if is_on_dark.any():
+        light, _ = _strokes(255 - ink, is_on_dark)
+        tone[light] = _PAPER
     return tone
 
 
@@ -101,8 +105,10 @@ def _is_photo(ink: Grey, low: Grey, high: Grey) -> Mask:
 
 def _share(mask: Mask, radius: int) -> Grey:
     """Return how much of the square around each pixel is set; 255 is all."""
-    picture = Image.fromarray(mask.view(np.uint8) * np.uint8(255))
-    return np.asarray(picture.filter(ImageFilter.BoxBlur(radius)))
+    height, width = mask.shape
+    some = Image.fromarray(mask[::_STEP, ::_STEP].view(np.uint8) * np.uint8(255))
+    share = np.asarray(some.filter(ImageFilter.BoxBlur(radius / _STEP)))
+    return share.repeat(_STEP, axis=0)[:height].repeat(_STEP, axis=1)[:, :width]
 
 
 def group4(picture: Picture) -> bytes:
