@@ -18,7 +18,9 @@ import phonenumbers
 from phonenumbers import CountryCodeSource, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 from pydantic import Field, StringConstraints
 
+from faxdrop import emergency
 from faxdrop.job import Reason, ReasonCode, Record, shown
+from faxdrop.macnames import as_the_mac_shows
 
 REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """The region codes that national numbers can be read in."""
@@ -115,12 +117,12 @@ class AddressBook:
 def name_key(name: str) -> str:
     """Return what two spellings of one name share.
 
-    Upper and lower case, the Unicode form (macOS writes umlauts in two code points) and the width
-    of blanks make no difference: to people these are one name.
+    Upper and lower case, the Unicode form (macOS writes umlauts in two code points), what a Mac
+    writes for characters that a share does not take, and the width of blanks make no difference:
+    to people these are one name.
     """
-    return unicodedata.normalize(
-        "NFC", " ".join(unicodedata.normalize("NFC", name).split()).casefold()
-    )
+    plain = unicodedata.normalize("NFC", as_the_mac_shows(name))
+    return unicodedata.normalize("NFC", " ".join(plain.split()).casefold())
 
 
 def number_in(folder: str) -> str | None:
@@ -143,8 +145,8 @@ def number_in(folder: str) -> str | None:
 def number(written: str, region: str, *, allow_premium: bool) -> str:
     """Return a written fax number in E.164; raise RecipientError where none can be faxed to.
 
-    Blocked for good are emergency numbers and the short numbers of services (115, 118xx): behind
-    them sit people, never fax machines. Blocked unless ``allow_premium``: premium-rate numbers
+    Blocked for good are emergency numbers, also behind an area code, and the short numbers of
+    services (115, 118xx): behind them sit people, never fax machines. Blocked unless ``allow_premium``: premium-rate numbers
     (in Germany 0900 and 0137) and the networks that belong to no country, satellite telephones
     above all (+870, +881, +979 ...), for a call there can cost many euros a minute. Shared-cost
     numbers (0180) are no premium numbers: their price is capped, and insurers do have fax
@@ -194,11 +196,12 @@ def normalise(written: str, region: str) -> str | None:
 
 
 def _refuse_emergency(written: str, plain: str, parsed: PhoneNumber, region: str) -> None:
-    national = phonenumbers.national_significant_number(parsed)
-    home = _home(parsed)
-    dialled = {(_digits(plain), region), (_digits(plain).lstrip("0"), region)}
-    dialled |= {(national, home), (national.lstrip("0"), home)}
-    if any(phonenumbers.is_emergency_number(digits, where) for digits, where in dialled):
+    dialled = _digits(plain)
+    if (
+        emergency.is_behind_an_area_code(parsed)
+        or emergency.is_emergency(dialled, region)
+        or emergency.is_emergency(dialled.lstrip("0"), region)
+    ):
         raise _blocked(written, "is an emergency number, and those are never faxed to")
 
 
@@ -239,12 +242,12 @@ def _is_premium(parsed: PhoneNumber) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a name with the blanks and dashes of the typesetter as those of the keyboard.
+    """Return a name as its writer sees it, with the keyboard's blanks and dashes.
 
     Numbers copied from web pages and contacts bring no-break blanks, long dashes and invisible
     marks for the direction of writing.
     """
-    kinds = ((unicodedata.category(char), char) for char in name)
+    kinds = ((unicodedata.category(char), char) for char in as_the_mac_shows(name))
     plain = (
         (" " if kind == "Zs" else "-" if kind == "Pd" else char)
         for kind, char in kinds

@@ -156,6 +156,85 @@ def test_emergency_and_short_numbers_are_always_blocked(
 
 @pytest.mark.parametrize(
     "folder",
+    [
+        "+49 30 112",
+        "0211 110",
+        "0211/110",
+        "0049 (0)30 112",
+        "Notruf +49 30 112",
+        "0711 19222",
+        "+49 551 19240",
+        "030 115",
+        "+49 30 116117",
+        "+49 115",
+        "+49 170 112",
+        "+43 512 144",
+        "+43 1 133",
+        "+43 5574 140",
+        "+41 44 144",
+        "+41 44 1414",
+        "+44 20 999",
+        "+33 1 15",
+        "+33 1 112",
+        "+39 06 118",
+        "+48 22 112",
+        "+1 212 911",
+        "+81 3 119",
+        "030\uf022112",
+    ],
+)
+def test_emergency_numbers_behind_an_area_code_are_blocked(folder: str) -> None:
+    """Behind a country or area code, a short number is the same emergency number."""
+    assert refused(folder) is ReasonCode.NUMBER_BLOCKED
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "+49 211 4567112",
+        "+49 30 23125110",
+        "+49 30 23125 115",
+        "+49 711 2319222",
+        "+49 30 110110",
+        "+43 512 560144",
+        "+43 1 4064133",
+        "+44 20 7946 0999",
+        "+1 212 555 0911",
+        "+41 44 668 18 00",
+    ],
+)
+def test_a_subscribers_number_may_end_like_an_emergency_number(folder: str) -> None:
+    """What merely ends in the digits of an emergency number is dialled."""
+    assert EMPTY.resolve(folder).number.startswith("+")
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "030:23125001",
+        "030:23125-001",
+        "030\uf02223125-001",
+        "+49 30 23125001\uf028",
+        "+49 30 23125001\uf029",
+        "Amt \uf020Mitte\uf020 +49 30 23125001",
+        "Dr\uf029 Müller",
+        "DR. MU\N{COMBINING DIAERESIS}LLER\uf028",
+    ],
+)
+def test_a_name_means_what_the_mac_shows(folder: str) -> None:
+    """Characters that a Mac writes otherwise on a share mean what its user typed."""
+    assert BOOK.resolve(folder).number == "+493023125001"
+
+
+def test_an_entry_with_a_colon_is_the_folder_that_a_mac_makes() -> None:
+    """A Mac's slash is a colon on the disk, or a letter of private use."""
+    book = AddressBook({"Amt:Nord": Entry(number="+493023125001")}, "DE", allow_premium=False)
+    for folder in ("Amt:Nord", "Amt\uf022Nord"):
+        assert book.resolve(folder).number == "+493023125001"
+
+
+@pytest.mark.parametrize(
+    "folder",
     ["0900 1 123456", "0137 7 123456", "+41 900 123456", "+870 773 111 632", "+979 123 456 789"],
 )
 def test_premium_numbers_are_blocked_unless_allowed(folder: str) -> None:

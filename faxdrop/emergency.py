@@ -1,0 +1,97 @@
+"""Emergency numbers, and the numbers of crisis lines: people wait for calls there, and lose time.
+
+They can be reached behind an area code, too (0211 110, +49 30 112): a switch may hand such a call
+on to the short number. So a number is one of them if, behind its country code or its area code,
+nothing is left but the short number. One that merely ends in its digits is a subscriber's.
+"""
+
+import re
+from collections.abc import Iterator
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber
+
+# What phonenumbers lists as no emergency number, or not at all.
+_LACKING = {
+    "DE": {
+        "115",  # the authorities
+        "19222",  # ambulance transport, in each area
+        "19240",  # poison control, in each area
+    },
+    "AT": {
+        "128",  # gas leaks
+        "140",  # mountain rescue
+        "141",  # doctors on call
+        "142",  # crisis line
+        "147",  # crisis line for children
+    },
+    "CH": {
+        "143",  # crisis line
+        "145",  # poison control
+        "147",  # crisis line for children
+        "1414",  # air rescue
+        "1415",  # air rescue in the Valais
+    },
+    "GB": {"101", "111"},  # police, doctors on call
+    "FR": {"114", "115", "119", "191", "196"},  # for the deaf, shelter, children, air and sea
+}
+_OF_EUROPE = re.compile(r"11(?:2|6[0-9]{3})")  # missing children, crisis lines, doctors on call
+_EUROPE = ("3", "4")  # what its country codes begin with
+
+# To find out how long an area code is where the whole is no number that exists: what a subscriber's
+# number behind it could be.
+_SUBSCRIBERS = tuple(
+    f"{first}23456789"[:length] for length in (9, 8, 7, 6, 5, 4) for first in range(1, 10)
+)
+_LONGEST = 6  # digits of a short number
+
+
+def is_emergency(digits: str, region: str) -> bool:
+    """Tell whether digits are a short number of a region's that is never faxed to."""
+    if digits in _LACKING.get(region, ()):
+        return True
+    code = phonenumbers.country_code_for_region(region)
+    if str(code).startswith(_EUROPE) and _OF_EUROPE.fullmatch(digits):
+        return True
+    return phonenumbers.is_emergency_number(digits, region)
+
+
+def is_behind_an_area_code(number: PhoneNumber) -> bool:
+    """Tell whether a number is a short number behind its country code, or an area code."""
+    national = phonenumbers.national_significant_number(number)
+    regions = {
+        phonenumbers.region_code_for_country_code(number.country_code or 0),
+        phonenumbers.region_code_for_number(number),
+    } - {None}
+    for area, local in _divided(national):
+        if any(is_emergency(local, region) for region in regions) and (
+            area.strip("0") == "" or _is_area_code(area, number)
+        ):
+            return True
+    return False
+
+
+def _divided(national: str) -> Iterator[tuple[str, str]]:
+    for length in range(1, min(_LONGEST, len(national)) + 1):
+        yield national[:-length], national[-length:]
+
+
+def _is_area_code(area: str, number: PhoneNumber) -> bool:
+    """Tell whether a number's first digits are an area code, or a mobile network's."""
+    if phonenumbers.is_valid_number(number):
+        return len(area) in _lengths(number)
+    for subscriber in _SUBSCRIBERS:
+        try:
+            whole = phonenumbers.parse(f"+{number.country_code}{area}{subscriber}")
+        except NumberParseException:
+            continue
+        if len(area) in _lengths(whole):
+            return True
+    return False
+
+
+def _lengths(number: PhoneNumber) -> tuple[int, int]:
+    return (
+        phonenumbers.length_of_geographical_area_code(number),
+        phonenumbers.length_of_national_destination_code(number),
+    )
