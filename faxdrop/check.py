@@ -19,10 +19,10 @@ from faxdrop import credentials, mounts, specimen
 from faxdrop.checker import Checker
 from faxdrop.config import command
 from faxdrop.daemon import limits_of
-from faxdrop.inbox import is_passed_over
 from faxdrop.job import Record, shown
 from faxdrop.overview import LastWords, last_words
 from faxdrop.ownership import name_of, owner_of
+from faxdrop.passed_over import is_passed_over
 from faxdrop.problems import ConfigError
 from faxdrop.reception import DEAF_RESCAN
 from faxdrop.recipient import AddressBook, RecipientError

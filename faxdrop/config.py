@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr, ValidationError
 
 from faxdrop import credentials
-from faxdrop.inbox import is_passed_over
 from faxdrop.job import ReasonCode
+from faxdrop.passed_over import is_passed_over
 from faxdrop.problems import (
     MISSING,
     ConfigError,

@@ -21,7 +21,8 @@ from faxdrop.checker import Checker
 from faxdrop.clock import Clock
 from faxdrop.delivery import Delivery
 from faxdrop.dispatcher import Dispatcher, Parts
-from faxdrop.inbox import Inbox, Watcher
+from faxdrop.hold import Trouble
+from faxdrop.inbox import Inbox
 from faxdrop.intake import Intake
 from faxdrop.job import shown
 from faxdrop.notify import Notifier
@@ -32,10 +33,11 @@ from faxdrop.sipgate import Sipgate
 from faxdrop.spool import Spool, SpoolError
 from faxdrop.steps import Steps
 from faxdrop.verdict import Limits
+from faxdrop.watcher import Watcher
 
 log = structlog.stdlib.get_logger(__name__)
 
-STEPS, LOOKS = 12, 6  # threads; they wait for the disk more than for the processor
+STEPS = 12  # threads; they wait for the disk more than for the processor
 PRESENCE = 5.0  # seconds between looks whether the root is there
 STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
 OWNED = 10_000  # session ids of filed jobs that are remembered: more than a lost answer's hours see
@@ -285,12 +287,14 @@ class Daemon:
 
     def _standing(self) -> dict[str, object]:
         """Return what ``faxdrop status`` cannot see for itself."""
-        problems = {shown(path): words for path, words in sorted(self._reception.problems.items())}
+        found = self._reception.problems | self._dispatcher.refusals.problems
+        problems = {shown(path): words for path, words in sorted(found.items())}
         if self._rejected:
             problems[_CONFIG] = (
                 "was rejected when it was to be reloaded, so the one before stays in force: "
                 + shown(self._rejected)
             )
+        progress = self._reception.progress
         return {
             "format": "faxdrop-status/1",
             "faxdrop": __version__,
@@ -298,6 +302,7 @@ class Daemon:
             "started_at": _utc(self._started_at),
             "watching": self._reception.is_watching,
             "inbox": self._reception.waiting,
+            "scanning": None if progress is None else progress._asdict(),
             "holds": [
                 {
                     "what": what,
@@ -305,7 +310,7 @@ class Daemon:
                     "advice": trouble.advice,
                     "since": _utc(trouble.since),
                 }
-                for what, trouble in self._dispatcher.troubles.items()
+                for what, trouble in self._troubles().items()
             ],
             "waiting": [
                 {
@@ -320,12 +325,19 @@ class Daemon:
             "states": self._dispatcher.states,
         }
 
+    def _troubles(self) -> dict[str, Trouble]:
+        """Return what holds: submitting, following, disk, intake."""
+        troubles = self._dispatcher.troubles
+        if self._reception.trouble is not None:
+            troubles["intake"] = self._reception.trouble
+        return troubles
+
     def _summary(self) -> str:
         if self._is_away:
             return f"{self._spool.root} is away"
         states = self._dispatcher.states
         text = ", ".join(f"{number} {state}" for state, number in states.items()) or "idle"
-        held = "; ".join(dict.fromkeys(one.words for one in self._dispatcher.troubles.values()))
+        held = "; ".join(dict.fromkeys(one.words for one in self._troubles().values()))
         return f"{text}; held: {held}" if held else text
 
     def _pause(self) -> float:

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from faxdrop import refusals
 from faxdrop.clock import Clock
 from faxdrop.delivery import Delivery, Sighting, Submitted, UnrecordedError
 from faxdrop.hold import Hold, Trouble
@@ -31,11 +32,12 @@ from faxdrop.lifecycle import (
     Restarted,
     action,
 )
+from faxdrop.refusals import Refusals
 from faxdrop.schedule import SLOW, Schedule
 from faxdrop.settings import Config
 from faxdrop.sipgate import Answer, Outcome, Unreachable
 from faxdrop.spool import Spool
-from faxdrop.steps import Ended, Steps, Then
+from faxdrop.steps import Ended, NoThreadError, Steps, Then
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -91,6 +93,8 @@ class Dispatcher:
         self._looked_for: set[tuple[str, int]] = set()  # the attempts that the last look was for
         self._is_known = False  # sipgate has answered since the start, or the last reload
         self._disk_trouble: Trouble | None = None
+        self._disk_error: int | None = None  # which error that is
+        self.refusals = Refusals()  # of jobs that a folder's rights keep from being filed
 
     # -- for the daemon ---------------------------------------------------------------------
 
@@ -136,6 +140,7 @@ class Dispatcher:
             log.error("spool.job_gone", job=job_id)
             self._unrecorded.pop(job_id, None)
             self._refused.pop(job_id, None)
+            self.refusals.clear(job_id)
             self._schedule.drop(job_id)
 
     def tidy(self, owned: set[str]) -> None:
@@ -213,16 +218,18 @@ class Dispatcher:
 
     def disk_is_well(self) -> None:
         """Hear that the disk did something; its trouble ends when no step waits for it any more."""
-        if self._disk_trouble is not None and not self._refused:
+        if self._disk_trouble is not None and not self._refused.keys() - self.refusals.keys():
             log.info("disk.well", was=self._disk_trouble.words, since=str(self._disk_trouble.since))
             self._disk_trouble = None
 
     def _trouble_with_disk(self, error: OSError, **about: object) -> None:
+        if self._disk_trouble is not None and self._disk_error == error.errno:
+            return  # whichever file it is about this time
         words = f"{error.strerror or error} ({shown(str(error.filename or self._spool.root))})"
         since = self._disk_trouble.since if self._disk_trouble else self._clock.now()
-        if self._disk_trouble is None or self._disk_trouble.words != words:
-            log.error("disk.trouble", why=words, **about)
-        self._disk_trouble = Trouble(words, "Make room, or see what is wrong with the disk.", since)
+        log.error("disk.trouble", why=words, **about)
+        self._disk_error = error.errno
+        self._disk_trouble = Trouble(words, refusals.advice(error, self._spool.home), since)
 
     # -- steps ------------------------------------------------------------------------------
 
@@ -231,7 +238,7 @@ class Dispatcher:
         for job_id in [job_id for job_id, due in self._unrecorded.items() if due <= now]:
             del self._unrecorded[job_id]
             job = self._schedule.jobs[job_id]
-            self._start(self._on_advanced, job, partial(self._parts.delivery.record, job))
+            self._start(self._on_recorded, job, partial(self._parts.delivery.record, job))
         self._schedule.advance(now)
         while (ready := self._schedule.next_ready()) is not None:
             if action(ready) is Action.CHECK:
@@ -279,17 +286,26 @@ class Dispatcher:
         else:
             self._on_advanced(ended)
 
+    def _on_recorded(self, ended: Ended) -> None:
+        """Take a job whose record was still to be written; until it is, nothing else happens."""
+        if ended.error is not None and not isinstance(ended.error, UnrecordedError):
+            self.keep(UnrecordedError(ended.of, ended.error))
+        else:
+            self._on_advanced(ended)
+
     def _on_advanced(self, ended: Ended) -> None:
         """Take a job after a step, or after a step that went wrong."""
         if isinstance(ended.error, UnrecordedError):
             self.keep(ended.error)
         elif ended.error is not None:
             job: Job = ended.of
-            self.went_wrong(ended.error, job=job.job_id)
+            if not self._is_refused(job, ended.error):
+                self.went_wrong(ended.error, job=job.job_id)
             now = self._clock.monotonic()
             self._schedule.put(job, now=now, not_before=now + self._retry_pause(job.job_id))
         else:
             self._refused.pop(ended.result.job_id, None)
+            self.refusals.clear(ended.result.job_id)
             self.disk_is_well()
             self.put(ended.result)
 
@@ -300,12 +316,22 @@ class Dispatcher:
         else:
             self._on_filed(ended)
 
+    def _is_refused(self, job: Job, error: Exception) -> bool:
+        """Take note of a folder that a job may not be filed in: the job waits, and nobody else."""
+        if not isinstance(error, OSError) or job.state not in FINAL:
+            return False
+        refusal = refusals.of_filing(error, self._spool.root, self._spool.home)
+        if refusal is not None:
+            self.refusals.note(job.job_id, refusal)
+        return refusal is not None
+
     def _on_filed(self, ended: Ended) -> None:
         job: Job = ended.of
         if ended.error is not None:
             self._on_advanced(ended)
             return
         self._refused.pop(job.job_id, None)
+        self.refusals.clear(job.job_id)
         self.disk_is_well()
         self._schedule.drop(job.job_id)
         details: dict[str, object] = {"job": job.job_id, "file": shown(job.name)}
@@ -413,6 +439,9 @@ class Dispatcher:
         self._is_looking = False
         if isinstance(ended.error, Unreachable):
             self._held(self._following, "following", ended.error.answer)
+            return
+        if isinstance(ended.error, NoThreadError):
+            self.went_wrong(ended.error)
             return
         if ended.error is not None:
             self.went_wrong(ended.error)

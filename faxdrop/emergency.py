@@ -59,10 +59,8 @@ def is_emergency(digits: str, region: str) -> bool:
 def is_behind_an_area_code(number: PhoneNumber) -> bool:
     """Tell whether a number is a short number behind its country code, or an area code."""
     national = phonenumbers.national_significant_number(number)
-    regions = {
-        phonenumbers.region_code_for_country_code(number.country_code or 0),
-        phonenumbers.region_code_for_number(number),
-    } - {None}
+    home = phonenumbers.region_code_for_country_code(number.country_code or 0)
+    regions = {home, phonenumbers.region_code_for_number(number) or home}
     for area, local in _divided(national):
         if any(is_emergency(local, region) for region in regions) and (
             area.strip("0") == "" or _is_area_code(area, number)

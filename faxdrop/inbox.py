@@ -1,132 +1,64 @@
-"""The inbox: which files are complete, and the watchdog events that wake the scan.
+"""The inbox: which files are complete.
 
-Events wake and nothing more; the scan is the truth. No file's age is ever computed from its time
-stamps, since a share has a clock of its own: a file is at rest when two looks, ``settle`` apart on
-our own monotonic clock, found the same size, time stamp and inode.
+Events (see ``watcher``) wake and nothing more; the scan is the truth. No file's age is ever
+computed from its time stamps, since a share has a clock of its own: a file is at rest when two
+looks, ``settle`` apart on our own monotonic clock, found the same size, time stamp and inode.
+
+A scan reads folders in slices: those that events name first, then those with a file that is due,
+then all others. However many they are, they keep neither the loop nor a letter elsewhere waiting.
 """
 
-import fnmatch
-import heapq
 import os
 import stat
-import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers.inotify import InotifyObserver
-from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
-
+from faxdrop import refusals
+from faxdrop.looks import Candidate, Key, Look, Looks, Rest, Signature, Waiting
+from faxdrop.passed_over import is_job_ticket, is_passed_over
+from faxdrop.refusals import Refusal, Refusals
 from faxdrop.settings import InboxSettings
 
-# watchdog holds a file that was moved away back for half a second, and all later events behind it,
-# to pair it with where it went. Every claim is such a move, and nobody here needs the pairs.
-InotifyMoveEventGrouper.delay = 0.01
-
-_PASSED_OVER = (
-    ".*",
-    "~$*",
-    "~*.tmp",
-    "*.tmp",
-    "*.temp",
-    "*.part",
-    "*.partial",
-    "*.crdownload",
-    "*.download",
-    "*.filepart",
-    "*.opdownload",
-    "*.pd~",
-    "*.swp",
-    "*~",
-    "thumbs.db",
-    "ehthumbs.db",
-    "desktop.ini",
-    "$recycle.bin",
-    "system volume information",
-    "@eadir",
-    "#recycle",
-    "lost+found",
-)
-"""Temporary, hidden and system files: left alone, however long they lie there."""
-
 _MOST_EVENTS = 20_000  # more than that at once: look at everything instead
-_JITTER = timedelta(seconds=2)  # by less than that, two looks at the clocks say the same
-_CLOSING = 0.1  # seconds; the kernel tells of a close a moment before the file is closed
+_QUANTUM = 500  # entries of a folder that are read before it is another's turn
 
 
-class Signature(NamedTuple):
-    """What two looks at a file compare."""
+class Progress(NamedTuple):
+    """How far a look at everything is."""
 
-    size: int
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> "Signature":
-        """Return the signature of a file."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+    folders: int  # that are read
+    of: int
 
 
-class Rest(IntEnum):
-    """For how long a file has been at rest; each one asks for less of the file than the last."""
+class _Lane(IntEnum):
+    """Why a folder is read."""
 
-    MOVING = 0
-    CLOSED = 1  # just closed or moved in: taken if it is a whole PDF without a flaw
-    SETTLED = 2  # unchanged for ``settle``: taken if it is a whole PDF
-    OVERDUE = 3  # unchanged for ``patience``: taken as it is
-
-
-class Key(NamedTuple):
-    """A file in the inbox; ``folder`` is None for one that lies directly in it."""
-
-    folder: str | None
-    name: str
+    EVENT = 0
+    DUE = 1
+    RESCAN = 2
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A file that may be complete: worth to be opened."""
-
-    key: Key
-    path: Path
-    signature: Signature
-    rest: Rest
-    is_regular: bool
-    is_second_look: bool = False  # it was still open at the first, right after its close
+_TURNS = (_Lane.EVENT, _Lane.EVENT, _Lane.DUE, _Lane.RESCAN)  # so that no lane starves
 
 
-class Waiting(NamedTuple):
-    """What a file in the inbox waits for, in plain words."""
+class _Reading:
+    """One look at a folder, some entries at a time."""
 
-    key: Key
-    words: str
-    until: datetime | None = None  # when it fails if it does not change
-
-
-@dataclass
-class _Look:
-    signature: Signature
-    is_regular: bool
-    since: float  # monotonic: since when the signature is what it is
-    closed: bool = False
-    looked: Rest = Rest.MOVING  # how much rest it had when it was opened last
-    in_hands: bool = False  # a candidate that nobody has answered for yet
-    in_use: bool = False  # somebody had it open when it was opened last
-    fails_at: datetime | None = None  # by the wall clock, as it was said last
-    closing_until: float | None = None  # monotonic: when what seemed closed is looked at again
+    def __init__(self, folder: str | None, closed: set[str]) -> None:
+        self.folder = folder
+        self.closed = closed  # the names of which an event said so
+        self.entries: deque[os.DirEntry[str]] | None = None  # None: it has not begun
+        self.again: set[str] | None = None  # what events said since it began
+        self.known: set[str] = set()
+        self.seen: set[str] = set()
+        self.candidates: list[tuple[int, Candidate]] = []
+        self.unsettled: list[int] = []  # when they were written, by the share's clock
+        self.problems: dict[str, str] = {}
+        self.tickets = 0
 
 
 class Inbox:
@@ -138,23 +70,42 @@ class Inbox:
     def __init__(self, root: Path, settings: InboxSettings) -> None:
         self.root = root
         self.settings = settings
-        self.problems: dict[str, str] = {}  # shown path -> what is wrong with it
-        self._looks: dict[Key, _Look] = {}
+        self.refusals = Refusals()  # what the system refuses: a file's key, or a folder's name
+        self._looks = Looks()
+        self._problems: dict[str | None, dict[str, str]] = {}  # of each folder
         self._noticed: deque[tuple[Key, bool]] = deque(maxlen=_MOST_EVENTS)
+        self._lanes: dict[_Lane, dict[str | None, _Reading]] = {lane: {} for lane in _Lane}
+        self._turn = 0
+        self._to_rescan = 0
 
     @property
     def waiting(self) -> int:
         """How many files are in the inbox that are not taken yet."""
         return len(self._looks)
 
+    @property
+    def problems(self) -> dict[str, str]:
+        """What will not be faxed, or cannot be read or taken: path -> what is wrong with it."""
+        found: dict[str, str] = {}
+        for of_folder in self._problems.values():
+            found |= of_folder
+        return found | self.refusals.problems
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the look at everything is; None when it is done."""
+        left = len(self._lanes[_Lane.RESCAN])
+        return Progress(self._to_rescan - left, self._to_rescan) if left else None
+
     def waiting_files(self, most: int) -> list[Key]:
         """Return some of them, for people."""
-        return sorted(self._looks, key=_by_place)[:most]
+        return [key for key, _ in self._looks.first(most)]
 
     def waits(self, most: int, now: float, wall: datetime) -> list[Waiting]:
         """Return what some of the files wait for; while nothing happens, the answer is the same."""
-        keys = heapq.nsmallest(most, self._looks, key=_by_place)
-        return [self._waits(key, self._looks[key], now, wall) for key in keys]
+        rest = self.settings.settle, self.settings.patience
+        looks = self._looks.first(most)
+        return [Waiting(key, *look.words(now, wall, *rest)) for key, look in looks]
 
     def notice(self, key: Key, *, closed: bool) -> None:
         """Hear of an event: something happened to a file, or to a folder (an empty name)."""
@@ -165,59 +116,99 @@ class Inbox:
         """Whether there was an event since the last scan."""
         return bool(self._noticed)
 
-    def scan(self, now: float, *, everything: bool) -> list[Candidate]:
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something that the next scan can read at once."""
+        return bool(self._noticed) or any(self._lanes.values())
+
+    def scan(self, now: float, *, everything: bool, most: int | None = None) -> list[Candidate]:
         """Look at everything, or at what events and time make worth a look.
 
-        Returns what may be complete, the oldest first in each folder. Folders that cannot be read
-        are named in ``problems``. Raises OSError if the inbox itself cannot be read.
+        Returns what may be complete, the oldest first in each folder. No more than some ``most``
+        entries are read at once: what is left (``is_behind``) is the next scan's. Raises OSError if
+        the inbox itself cannot be read.
         """
-        closed: set[Key] = set()
-        folders: set[str | None] = set()
-        everything = everything or len(self._noticed) == _MOST_EVENTS
-        while self._noticed:
-            key, is_closed = self._noticed.popleft()
-            folders.add(key.folder)
-            if is_closed:
-                closed.add(key)
-        if everything:
-            folders = {None, *self._folders()}
-            self.problems.clear()
-            for gone in {key.folder for key in self._looks} - folders:
-                self._forget_folder(gone)
-        else:
-            folders |= {key.folder for key, due in self._due() if due <= now}
+        all_heard = self._hear()
+        for folder in self._looks.take_due(now):
+            self._enter(_Lane.DUE, folder)
+        if not all_heard or (everything and not self._lanes[_Lane.RESCAN]):
+            self._begin_rescan()
         candidates: list[Candidate] = []
-        for folder in sorted(folders, key=lambda name: name or ""):
-            candidates += self._scan_folder(folder, closed, now)
+        left = most if most is not None else float("inf")
+        while left > 0 and (found := self._next()) is not None:
+            lane, reading = found
+            left -= self._read(lane, reading, now, candidates)
         return candidates
 
     def next_due(self) -> float | None:
         """Return the monotonic instant at which time alone makes a file worth a look."""
-        return min((due for _, due in self._due()), default=None)
+        return self._looks.next_due()
 
     def taken(self, candidate: Candidate) -> None:
         """Hear that a candidate was claimed, or is gone."""
-        self._looks.pop(candidate.key, None)
+        self._forget(candidate.key)
 
     def not_yet(self, candidate: Candidate, now: float, *, again: bool = False) -> None:
         """Hear that a candidate is not complete; ``again``: look at it again soon."""
+        self.refusals.clear(candidate.key)
         look = self._looks.get(candidate.key)
-        if look is None:
-            return
-        look.in_hands = False
-        look.in_use = again and look.signature == candidate.signature
-        if look.signature != candidate.signature:
-            if look.closed:  # written anew and closed, while the older one was looked at
-                look.closing_until = now
-            return
-        if again:
-            look.since, look.looked, look.closed = now, Rest.MOVING, False
-            is_first = candidate.rest is Rest.CLOSED and not candidate.is_second_look
-            look.closing_until = now + _CLOSING if is_first else None
-        else:
-            look.looked = candidate.rest
+        if look is not None:
+            look.not_yet(candidate, now, again=again)
+            self._set_due(candidate.key, look)
 
-    # -- inside -----------------------------------------------------------------------------
+    def refused(self, candidate: Candidate, refusal: Refusal, now: float) -> None:
+        """Hear that the system does not let us take a candidate: it is tried again by itself."""
+        look = self._looks.get(candidate.key)
+        if look is not None:
+            self.refusals.note(candidate.key, refusal)
+            look.was_refused(candidate, refusal.words, now)
+            self._set_due(candidate.key, look)
+
+    # -- which folder is read next ------------------------------------------------------------
+
+    def _hear(self) -> bool:
+        """Take the events; return whether these were all."""
+        all_heard = len(self._noticed) < _MOST_EVENTS
+        while self._noticed:
+            key, closed = self._noticed.popleft()
+            self._enter(_Lane.EVENT, key.folder, {key.name} if closed else set())
+        return all_heard
+
+    def _enter(self, lane: _Lane, folder: str | None, closed: set[str] | None = None) -> None:
+        """Have a folder read; one that is to be read already moves up, or is read again after."""
+        closed = closed or set()
+        for other, readings in self._lanes.items():
+            reading = readings.get(folder)
+            if reading is None:
+                continue
+            if reading.entries is None:
+                reading.closed |= closed
+            elif lane is not _Lane.RESCAN:
+                reading.again = (reading.again or set()) | closed
+            if lane < other:
+                del readings[folder]
+                self._lanes[lane][folder] = reading
+            return
+        self._lanes[lane][folder] = _Reading(folder, closed)
+
+    def _begin_rescan(self) -> None:
+        folders: set[str | None] = {None, *self._folders()}
+        for gone in (self._looks.folders | self._problems.keys()) - folders:
+            self._forget_folder(gone)
+        for folder in sorted(folders, key=lambda name: name or ""):
+            self._enter(_Lane.RESCAN, folder)
+        self._to_rescan = len(self._lanes[_Lane.RESCAN])
+
+    def _next(self) -> tuple[_Lane, _Reading] | None:
+        for _ in _TURNS:
+            lane = _TURNS[self._turn % len(_TURNS)]
+            self._turn += 1
+            for folder, reading in self._lanes[lane].items():
+                del self._lanes[lane][folder]
+                return lane, reading
+        return None
+
+    # -- reading a folder ---------------------------------------------------------------------
 
     def _folders(self) -> Iterator[str]:
         with os.scandir(self.root) as entries:
@@ -225,42 +216,88 @@ class Inbox:
                 if entry.is_dir(follow_symlinks=False) and not is_passed_over(entry.name):
                     yield entry.name
 
-    def _scan_folder(self, folder: str | None, closed: set[Key], now: float) -> list[Candidate]:
+    def _read(self, lane: _Lane, reading: _Reading, now: float, candidates: list[Candidate]) -> int:
+        """Read some of a folder; return how many entries that were, at least one."""
+        if reading.entries is None and not self._list(reading):
+            return 1
+        entries = reading.entries or deque()
+        read = min(len(entries), _QUANTUM)
+        for _ in range(read):
+            self._see(reading, entries.popleft(), now)
+        if entries:
+            self._lanes[lane][reading.folder] = reading
+        else:
+            candidates += self._ended(reading)
+        return 1 + read
+
+    def _list(self, reading: _Reading) -> bool:
+        """Begin to read a folder; return whether it can be read."""
+        folder = reading.folder
         path = self.root if folder is None else self.root / folder
         try:
-            entries = list(_entries(path))
+            if path.is_symlink():
+                raise NotADirectoryError(path)
+            with os.scandir(path) as entries:
+                reading.entries = deque(entries)
         except OSError as error:
             if folder is None:
                 raise
-            if not isinstance(error, FileNotFoundError | NotADirectoryError):
-                self.problems[str(path)] = f"cannot be read: {error.strerror}"
             self._forget_folder(folder)
-            return []
-        seen: set[Key] = set()
-        candidates: list[tuple[int, Candidate]] = []
-        unsettled: list[int] = []  # when they were written, by the share's clock
-        for entry, status in entries:
-            if isinstance(status, OSError):
-                self.problems[entry.path] = f"cannot be looked at: {status.strerror}"
-                seen.add(Key(folder, entry.name))
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                if folder is not None:
-                    self.problems[entry.path] = (
-                        "is a folder inside a recipient folder: what lies in it is not faxed"
-                    )
-                continue
-            key = Key(folder, entry.name)
-            seen.add(key)
-            candidate = self._look(key, Path(entry.path), status, now, closed=key in closed)
-            look = self._looks[key]
-            if candidate:
-                candidates.append((status.st_mtime_ns, candidate))
-            elif not look.in_hands and look.looked < Rest.SETTLED:
-                unsettled.append(status.st_mtime_ns)
-        self._forget_folder(folder, but=seen)
-        candidates.sort(key=lambda found: (found[0], found[1].key.name))
-        return self._in_order(candidates, min(unsettled, default=None))
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                words = refusals.of_reading(error, path) or f"cannot be read: {error.strerror}"
+                self._problems[folder] = {str(path): words}
+            return False
+        reading.known = self._looks.names(folder)
+        return True
+
+    def _see(self, reading: _Reading, entry: os.DirEntry[str], now: float) -> None:
+        if is_passed_over(entry.name):
+            reading.tickets += is_job_ticket(entry.name)
+            return
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:  # gone in between: the next scan tells
+            return
+        except OSError as error:  # keeps nobody from the others
+            reading.problems[entry.path] = f"cannot be looked at: {error.strerror}"
+            reading.seen.add(entry.name)
+            return
+        if stat.S_ISDIR(status.st_mode):
+            if reading.folder is not None:
+                reading.problems[entry.path] = (
+                    "is a folder inside a recipient folder: what lies in it is not faxed"
+                )
+            return
+        reading.seen.add(entry.name)
+        key = Key(reading.folder, entry.name)
+        look, candidate = self._look(
+            key, Path(entry.path), status, now, closed=entry.name in reading.closed
+        )
+        if candidate:
+            reading.candidates.append((status.st_mtime_ns, candidate))
+        elif not look.in_hands and look.looked < Rest.SETTLED and not look.refused:
+            reading.unsettled.append(status.st_mtime_ns)
+
+    def _ended(self, reading: _Reading) -> list[Candidate]:
+        """Take what a whole look at a folder found; return its candidates, the oldest first."""
+        folder = reading.folder
+        for name in reading.known - reading.seen:
+            look = self._looks.get(Key(folder, name))
+            if look is not None and not look.in_hands:
+                self._forget(Key(folder, name))
+        if reading.tickets:
+            path = self.root if folder is None else self.root / folder
+            reading.problems[str(path)] = (
+                f"holds job tickets of a scanner (.xml, .xst): {reading.tickets}. They are left "
+                "alone; delete them, or have the scanner write none"
+            )
+        self._problems[folder] = reading.problems
+        if not reading.problems:
+            del self._problems[folder]
+        if reading.again is not None:
+            self._enter(_Lane.EVENT, folder, reading.again)
+        reading.candidates.sort(key=lambda found: (found[0], found[1].key.name))
+        return self._in_order(reading.candidates, min(reading.unsettled, default=None))
 
     def _in_order(
         self, candidates: list[tuple[int, Candidate]], unsettled_since: int | None
@@ -269,216 +306,46 @@ class Inbox:
         kept = []
         for written, candidate in candidates:
             overtakes = unsettled_since is not None and written > unsettled_since
-            if overtakes and candidate.rest is Rest.CLOSED:
-                self._looks[candidate.key].in_hands = False  # for no longer than ``settle``
+            look = self._looks.get(candidate.key)
+            if overtakes and candidate.rest is Rest.CLOSED and look is not None:
+                look.in_hands = False  # for no longer than ``settle``
+                self._set_due(candidate.key, look)
             else:
                 kept.append(candidate)
         return kept
 
     def _look(
         self, key: Key, path: Path, status: os.stat_result, now: float, *, closed: bool
-    ) -> Candidate | None:
-        signature = Signature.of(status)
+    ) -> tuple[Look, Candidate | None]:
+        signature, is_regular = Signature.of(status), stat.S_ISREG(status.st_mode)
         look = self._looks.get(key)
         if look is None:
-            look = self._looks[key] = _Look(signature, stat.S_ISREG(status.st_mode), now)
-        elif look.signature != signature:
-            look.signature, look.since = signature, now
-            look.is_regular = stat.S_ISREG(status.st_mode)
-            look.closed, look.looked, look.closing_until = False, Rest.MOVING, None
-            look.in_use = False
-        is_second_look = look.closing_until is not None and now >= look.closing_until
-        if closed or is_second_look:
-            look.closed, look.closing_until = True, None
-            if look.looked is Rest.CLOSED:
-                look.looked = Rest.MOVING
-        if look.in_hands:
-            return None
-        rest = self._rest(look, now)
-        if rest <= look.looked or (rest is Rest.CLOSED and not look.is_regular):
-            return None
-        look.in_hands = True
-        is_second_look &= not closed
-        return Candidate(key, path, signature, rest, look.is_regular, is_second_look)
+            is_pdf = key.name.casefold().endswith(".pdf")
+            look = Look(signature, is_regular, now, is_pdf)
+            self._looks.put(key, look)
+        look.sees(signature, now, is_regular=is_regular)
+        if not look.refused:
+            self.refusals.clear(key)
+        is_second_look = look.hears(now, closed=closed)
+        rest = look.rest(now, self.settings.settle, self.settings.patience)
+        offered = look.is_worth(rest)
+        look.in_hands |= offered
+        self._set_due(key, look)
+        if not offered:
+            return look, None
+        return look, Candidate(key, path, signature, rest, is_regular, is_second_look)
 
-    def _rest(self, look: _Look, now: float) -> Rest:
-        unchanged = now - look.since
-        if unchanged >= self.settings.patience:
-            return Rest.OVERDUE
-        if unchanged >= self.settings.settle:
-            return Rest.SETTLED
-        return Rest.CLOSED if look.closed else Rest.MOVING
+    def _set_due(self, key: Key, look: Look) -> None:
+        due = look.next_due(self.settings.settle, self.settings.patience)
+        self._looks.set_due(key, look, due)
 
-    def _waits(self, key: Key, look: _Look, now: float, wall: datetime) -> Waiting:
-        if look.looked is Rest.OVERDUE:  # it changed while it was opened
-            return Waiting(key, "still changing")
-        if look.in_use:
-            return Waiting(key, "somebody still has it open")
-        if look.looked is Rest.SETTLED:
-            until = self._fails_at(look, now, wall)
-            at = until.astimezone()
-            day = "" if at.date() == wall.astimezone().date() else f"{at:%Y-%m-%d} "
-            words = (
-                f"cannot be read as a whole PDF yet, and fails at {day}{at:%H:%M} "
-                "if it does not change"
-            )
-            return Waiting(key, words, until)
-        if look.in_hands:
-            return Waiting(key, "about to be taken")
-        settle = f"{self.settings.settle:g} s"
-        return Waiting(key, f"just arrived or still changing: it must be at rest for {settle}")
+    def _forget(self, key: Key) -> None:
+        self._looks.remove(key)
+        self.refusals.clear(key)
 
-    def _fails_at(self, look: _Look, now: float, wall: datetime) -> datetime:
-        """Return when a file's patience ends; the same instant until a clock is set anew."""
-        left = timedelta(seconds=look.since + self.settings.patience - now)
-        fails_at = (wall + left).replace(microsecond=0)
-        if look.fails_at is None or abs(fails_at - look.fails_at) > _JITTER:
-            look.fails_at = fails_at
-        return look.fails_at
-
-    def _due(self) -> Iterator[tuple[Key, float]]:
-        for key, look in self._looks.items():
-            if look.in_hands or look.looked is Rest.OVERDUE:
-                continue
-            if look.closing_until is not None:
-                yield key, look.closing_until
-            elif look.looked < Rest.SETTLED:
-                yield key, look.since + self.settings.settle
-            else:
-                yield key, look.since + self.settings.patience
-
-    def _forget_folder(self, folder: str | None, but: Collection[Key] = ()) -> None:
-        for key, look in list(self._looks.items()):
-            if key.folder == folder and key not in but and not look.in_hands:
-                del self._looks[key]
-
-
-def _by_place(key: Key) -> tuple[str, str]:
-    return key.folder or "", key.name
-
-
-def _entries(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result | OSError]]:
-    """Yield what lies in a folder and is not passed over; links are not followed.
-
-    One of which the file system tells nothing keeps nobody from the others.
-    """
-    if folder.is_symlink():
-        raise NotADirectoryError(folder)
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if not is_passed_over(entry.name):
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # gone in between: the next scan tells
-                    continue
-                except OSError as error:
-                    yield entry, error
-                else:
-                    yield entry, status
-
-
-def is_passed_over(name: str) -> bool:
-    """Tell whether a name is that of a temporary, hidden or system file."""
-    folded = name.casefold()
-    return any(fnmatch.fnmatchcase(folded, pattern) for pattern in _PASSED_OVER)
-
-
-class _Handler(FileSystemEventHandler):
-    """Sets flags and nothing else: an exception here would end the observer's thread."""
-
-    def __init__(self, inbox: Inbox, wake: Callable[[], None]) -> None:
-        self._inbox = inbox
-        self._root = str(inbox.root)
-        self._wake = wake
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        moved = isinstance(event, FileMovedEvent | DirMovedEvent)
-        path = os.fsdecode(event.dest_path if moved else event.src_path)
-        if not path:  # moved away, as every claim is
-            return
-        within = path.removeprefix(self._root).lstrip("/").split("/")
-        closed = isinstance(event, FileClosedEvent | FileMovedEvent)
-        if event.is_directory:
-            if len(within) == 1:
-                self._inbox.notice(Key(within[0], ""), closed=False)
-        elif len(within) == 1:
-            self._inbox.notice(Key(None, within[0]), closed=closed)
-        elif len(within) == 2:  # noqa: PLR2004  (recipient folder, file; deeper is not ours)
-            self._inbox.notice(Key(within[0], within[1]), closed=closed)
-        self._wake()
-
-
-class _Waker(FileSystemEventHandler):
-    """Wakes, and nothing else."""
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-
-    def on_any_event(self, _event: FileSystemEvent) -> None:
-        self._wake()
-
-
-class Watcher:
-    """Watches an inbox with inotify(7), and knows when it has gone deaf.
-
-    A new file in ``notes`` wakes too: there lies what commands have to say to the daemon.
-    """
-
-    _EVENTS: tuple[type[FileSystemEvent], ...] = (
-        FileClosedEvent,
-        FileMovedEvent,
-        FileCreatedEvent,
-        DirMovedEvent,
-        DirCreatedEvent,
-    )
-
-    def __init__(self, inbox: Inbox, wake: Callable[[], None], notes: Path | None = None) -> None:
-        self._inbox = inbox
-        self._handler = _Handler(inbox, wake)
-        self._notes = notes
-        self._waker = _Waker(wake)
-        self._observer: InotifyObserver | None = None
-        self._watched: tuple[int, int] | None = None
-
-    def start(self) -> None:
-        """Begin to watch. Raises OSError if the inbox is not there or watches are used up."""
-        status = self._inbox.root.stat()
-        # Its threads wait for this time-out and then wait again: an hour is as good as a second.
-        observer = InotifyObserver(timeout=3600, generate_full_events=True)
-        try:
-            observer.schedule(
-                self._handler,
-                str(self._inbox.root),
-                recursive=True,
-                event_filter=list(self._EVENTS),
-            )
-            if self._notes is not None and self._notes.is_dir():
-                observer.schedule(self._waker, str(self._notes), event_filter=[FileCreatedEvent])
-            observer.start()
-        except BaseException:
-            observer.on_thread_stop()
-            raise
-        self._observer = observer
-        self._watched = (status.st_dev, status.st_ino)
-
-    def is_watching(self) -> bool:
-        """Tell whether events of the inbox that is there now still arrive."""
-        observer = self._observer
-        if observer is None or not observer.is_alive() or not observer.emitters:
-            return False
-        reader = observer._inotify_fd  # noqa: SLF001  (no public name, and it can die alone)
-        if not reader.is_alive() or not all(one.is_alive() for one in observer.emitters):
-            return False
-        try:
-            status = self._inbox.root.stat()
-        except OSError:
-            return False
-        return (status.st_dev, status.st_ino) == self._watched
-
-    def stop(self) -> None:
-        """Stop watching; safe to call twice."""
-        observer, self._observer = self._observer, None
-        if observer is not None:
-            observer.stop()
-            if observer.is_alive() and observer is not threading.current_thread():
-                observer.join()
+    def _forget_folder(self, folder: str | None) -> None:
+        self._problems.pop(folder, None)
+        for name in self._looks.names(folder):
+            look = self._looks.get(Key(folder, name))
+            if look is not None and not look.in_hands:
+                self._forget(Key(folder, name))

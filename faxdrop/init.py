@@ -16,6 +16,7 @@ from faxdrop import credentials
 from faxdrop.config import command, load
 from faxdrop.problems import toml
 from faxdrop.settings import Config
+from faxdrop.sharing import share
 
 SERVICE_ROOT = Path("/srv/fax")  # what the systemd unit may write to
 SERVICE_USER = "faxdrop"  # whom the sysusers.d file makes
@@ -141,7 +142,7 @@ def write(config: Path, answers: Answers, owner: Owner, *, service: bool) -> lis
     made: list[Path] = []
     _make_folder(answers.root, _TOP, owner, made)
     for name in ("inbox", "sent", "failed", f"inbox/{answers.name}"):
-        _make_folder(answers.root / name, _SHARED, owner, made)
+        _make_folder(answers.root / name, _SHARED, owner, made, shared="/" not in name)
     _make_folder(answers.root / ".faxdrop", _OURS, owner, made)
     # What root adds here later belongs to the group, too: chmod o-r does not lock us out.
     _make_folder(config.parent, 0o2750, owner, made, group_only=True)
@@ -188,7 +189,13 @@ def _content(path: Path) -> str:
 
 
 def _make_folder(
-    path: Path, mode: int, owner: Owner, made: list[Path], *, group_only: bool = False
+    path: Path,
+    mode: int,
+    owner: Owner,
+    made: list[Path],
+    *,
+    group_only: bool = False,
+    shared: bool = False,
 ) -> None:
     if path.is_dir():
         return
@@ -197,6 +204,8 @@ def _make_folder(
     path.mkdir()
     made.append(path)
     owner.takes(path, group_only=group_only)
+    if shared:
+        share(path)
     path.chmod(mode)  # whatever the umask is; after the owner, whose change takes the setgid bit
 
 

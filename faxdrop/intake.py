@@ -17,19 +17,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from faxdrop import refusals
 from faxdrop.checker import Checker
-from faxdrop.inbox import Candidate, Rest, Signature
 from faxdrop.job import Facts, Job, Reason, ReasonCode, State
 from faxdrop.lifecycle import Checked, Refused
+from faxdrop.looks import Candidate, Rest, Signature
 from faxdrop.recipient import AddressBook, Recipient, RecipientError
+from faxdrop.refusals import RIGHTS, Refusal, RefusedError
 from faxdrop.spool import GoneError, Spool, closed_at_last
 from faxdrop.verdict import Verdict
 
 _HEAD = _TAIL = 1024  # bytes in which readers look for a PDF's header and its end
 
 _UNREADABLE = {
-    errno.EACCES: "faxdrop has no permission to read the file.",
-    errno.EPERM: "faxdrop has no permission to read the file.",
     errno.ELOOP: "This is a link to a file elsewhere, not a file.",
     errno.ENXIO: "This is no ordinary file, but a socket or a device.",
     errno.ENODEV: "This is no ordinary file, but a device.",
@@ -45,13 +45,15 @@ class NotYet(NamedTuple):
 class UnsafeError(Exception):
     """A file that is not opened to be faxed; ``reason`` says what it is."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, refusal: Refusal | None = None) -> None:
         super().__init__(message)
-        self.reason = Reason(
-            code=ReasonCode.UNSAFE_FILE,
-            message=message,
-            advice="Put the PDF itself, an ordinary file that faxdrop may read, into the inbox.",
-        )
+        self.refusal = refusal  # where it may only not be read
+        advice = "Put the PDF itself, an ordinary file that faxdrop may read, into the inbox."
+        if refusal is not None:
+            advice = (
+                "Let faxdrop's group read the file (chmod g+r), then put it into the inbox again."
+            )
+        self.reason = Reason(code=ReasonCode.UNSAFE_FILE, message=message, advice=advice)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Intake:
     def take(self, candidate: Candidate, claimed_at: datetime) -> Claimed | NotYet:
         """Claim a candidate if it is complete.
 
-        Raises GoneError if it is no longer there, and OSError if the disk does not let us.
+        Raises GoneError if it is no longer there, RefusedError if the rights of its folder, or its
+        own, keep us from it, and OSError if the disk does not let us.
         """
         job = Job(
             job_id=_job_id(claimed_at),
@@ -95,15 +98,20 @@ class Intake:
             folder=candidate.key.folder,
             claimed_at=claimed_at,
         )
+        refusal = refusals.before_writing(candidate.path.parent, self._spool.home)
+        if refusal is not None:
+            raise RefusedError(refusal)
         with _opened_folder(candidate.path) as folder:
             try:
                 with _opened(candidate.path, folder) as fd:
                     return self._take(candidate, job, fd, folder)
-            except UnsafeError:
+            except UnsafeError as error:
                 # A second name, or a missing right, may be mended in a moment; a link stays a link.
                 if candidate.is_regular and candidate.rest is not Rest.OVERDUE:
+                    if error.refusal is not None:
+                        raise RefusedError(error.refusal) from None
                     return NotYet()
-                self._spool.claim(candidate.path, None, job, within=folder)
+                self._claim(candidate, None, job, folder)
                 return Claimed(job, None)
 
     def check(self, job: Job) -> Checked | Refused | NotYet:
@@ -116,6 +124,16 @@ class Intake:
             return Refused(error.reason)
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _claim(self, candidate: Candidate, fd: int | None, job: Job, folder: int) -> None:
+        try:
+            self._spool.claim(candidate.path, fd, job, within=folder)
+        except OSError as error:
+            path = candidate.path
+            refusal = refusals.of_writing(error, path.parent, self._spool.home, path)
+            if refusal is None:
+                raise
+            raise RefusedError(refusal) from error
 
     def _take(self, candidate: Candidate, job: Job, fd: int, folder: int) -> Claimed | NotYet:
         before = os.fstat(fd)
@@ -130,7 +148,7 @@ class Intake:
         flawless = verdict.clean or candidate.rest is not Rest.CLOSED
         if not overdue and not (verdict.whole and flawless):
             return NotYet()
-        self._spool.claim(candidate.path, fd, job, within=folder)
+        self._claim(candidate, fd, job, folder)
         # A writer's open file follows the rename, and the name may have become another file's:
         # only what is still the same goes by what was found before the claim.
         # Where the disk fails now, the document is claimed all the same, and its check comes later.
@@ -263,6 +281,9 @@ def _open(path: Path, folder: int) -> int:
     except FileNotFoundError:
         raise GoneError(path) from None
     except OSError as error:
+        if error.errno in RIGHTS:
+            words = f"The file {refusals.unreadable(path)}"
+            raise UnsafeError(words, refusals.of_file(path)) from None
         if error.errno not in _UNREADABLE:
             raise
         raise UnsafeError(_UNREADABLE[error.errno]) from None

@@ -28,7 +28,7 @@ INBOX: Final = "inbox"  # the state of what is not claimed yet
 class Held(Record):
     """One thing that keeps faxes from going out, in the daemon's words."""
 
-    what: str  # submitting, following, disk
+    what: str  # submitting, following, disk, intake
     words: str
     advice: str
     since: Instant
@@ -39,6 +39,13 @@ class Wrong(Record):
 
     path: str
     problem: str
+
+
+class Scanning(Record):
+    """How far a look at a large inbox is."""
+
+    folders: int  # that were read
+    of: int
 
 
 class Waits(BaseModel):
@@ -57,6 +64,7 @@ class LastWords(BaseModel):
     faxdrop: str | None = None
     started_at: datetime | None = None
     watching: bool = True
+    scanning: Scanning | None = None
     holds: tuple[Held, ...] = ()
     problems: tuple[Wrong, ...] = ()
     waiting: tuple[Waits, ...] = ()  # the first ones only
@@ -90,6 +98,7 @@ class Overview(Record):
     started_at: Instant | None
     watching: bool  # events tell the daemon of new files at once
     inbox_is_there: bool
+    scanning: Scanning | None  # the whole inbox is being read; what it holds is found meanwhile
     holds: tuple[Held, ...]
     problems: tuple[Wrong, ...]
     corrupt: int  # records that could not be read; they lie in corrupt_folder
@@ -106,7 +115,7 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
     # The inbox first: what is claimed meanwhile is then shown twice rather than not at all.
     waiting = list(_waiting(inbox, words.waiting, running=running))
     jobs = sorted(_jobs(spool), key=lambda job: (job.claimed_at, job.job_id))
-    holds = {hold.what for hold in words.holds}
+    holds = {hold.what for hold in words.holds} - {"intake"}  # which holds nothing in the spool
     lines = _on_the_lines(jobs)
     documents = [
         *(
@@ -131,6 +140,7 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
         started_at=words.started_at,
         watching=words.watching,
         inbox_is_there=is_there,
+        scanning=words.scanning,
         holds=words.holds,
         problems=tuple(
             Wrong(path=shown(path), problem=problem) for path, problem in sorted(problems.items())

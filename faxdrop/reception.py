@@ -1,10 +1,8 @@
 """The reception: keeps watching the inbox, and has claimed what is complete in it.
 
-Everything here happens in the loop's thread, but for the claims: they run in a small pool, one
-thread a folder at a time, so that the letters of a recipient stay in order.
+Everything here happens in the loop's thread, but for the claims, which run in a small pool.
 """
 
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
@@ -12,21 +10,31 @@ from functools import partial
 
 import structlog
 
-from faxdrop import mounts
+from faxdrop import mounts, refusals
+from faxdrop.claims import Claims
 from faxdrop.clock import Clock
 from faxdrop.delivery import Delivery, UnrecordedError
 from faxdrop.dispatcher import Dispatcher, Parts, decided
-from faxdrop.inbox import Candidate, Inbox, Key, Waiting, Watcher
+from faxdrop.hold import Trouble
+from faxdrop.inbox import Inbox, Progress
 from faxdrop.intake import Intake, NotYet
 from faxdrop.job import Job, shown
+from faxdrop.looks import Candidate, Key, Rest, Waiting
+from faxdrop.refusals import RefusedError
+from faxdrop.room import Room
 from faxdrop.spool import GoneError, Spool
-from faxdrop.steps import Ended, Steps
+from faxdrop.steps import Ended, NoThreadError, Steps
+from faxdrop.watcher import Watcher
 
 log = structlog.stdlib.get_logger(__name__)
 
 DEAF_RESCAN = 3.0  # seconds between scans where events do not tell everything
 MOST_SAID = 200  # files of which it is said what they wait for
+LOOKS = 6  # threads that claim; they wait for the disk more than for the processor
 _DISK_PAUSE = 5.0  # seconds without a scan after the disk refused one, or a claim
+_SLICE = 2_000  # entries that one turn reads
+_LOOK_FOR_ROOM = 5.0  # seconds until it is tried again where there is no room, or no thread
+_MOST_UNDER_WAY = 24  # steps; while there are more, nothing is taken that is overdue
 
 
 class Reception:
@@ -48,13 +56,22 @@ class Reception:
         self._dispatcher = dispatcher
         self._clock = clock
         self._steps = steps
-        self._pool = pool
         self._config = parts.config
         self._inbox = Inbox(spool.inbox, parts.config.inbox)
         self._watcher = watcher(self._inbox)
         self._deaf_because = ""
-        self._stopping = False
-        self._claiming: dict[str | None, deque[tuple[Candidate, datetime]]] = {}
+        self._room = Room(spool.home)
+        self._short_since: datetime | None = None
+        self._at_work = 0  # threads that claim
+        parts_of = partial(_claim, parts.intake, parts.delivery)
+        self._claims = Claims(
+            pool,
+            LOOKS,
+            lambda one, at: steps.do(self._on_claimed, one, partial(parts_of, one, at)),
+            self._may_claim,
+            lambda: steps.do(self._on_no_more, None, lambda: None),
+        )
+        self._start_at = 0.0  # no thread is wanted for claims before that
         self._claimed_at = clock.now()
         self._refused: set[Key] = set()  # what could not be claimed for the disk's errors
         self._next_scan = 0.0
@@ -79,7 +96,24 @@ class Reception:
         """Return what the files wait for that are not claimed yet; of the first ones only."""
         files = self._inbox.waits(MOST_SAID, self._clock.monotonic(), self._clock.now())
         words = "could not be taken, since the disk refused it: it is tried again"
+        if self._room.short:
+            words = f"not taken yet: {self._room.short}"
+            return [Waiting(file.key, words) for file in files]
         return [Waiting(file.key, words) if file.key in self._refused else file for file in files]
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What keeps the inbox as a whole from being taken."""
+        if self._short_since is None:
+            return None
+        words = f"Nothing is taken from the inbox, for there is {self._room.short}"
+        advice = "Make room: what is on its way already is faxed and filed meanwhile."
+        return Trouble(words, advice, self._short_since)
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the look at the whole inbox is; None when it is done."""
+        return self._inbox.progress
 
     @property
     def problems(self) -> dict[str, str]:
@@ -88,8 +122,8 @@ class Reception:
 
     @property
     def under_way(self) -> int:
-        """In how many folders claims are under way."""
-        return len(self._claiming)
+        """How many threads are claiming."""
+        return self._at_work
 
     def open(self) -> None:
         """Make the folders and watch; at the start, and when the inbox is there again."""
@@ -99,53 +133,60 @@ class Reception:
 
     def close(self) -> None:
         """Watch and claim no longer."""
-        self._stopping = True
+        self._claims.stop()
         self._watcher.stop()
 
     def turn(self) -> bool:
-        """Scan if it is time to; return whether it was."""
+        """Scan if it is time to, and claim; return whether anything may have changed."""
         now = self._clock.monotonic()
-        if now < self._next_scan:
-            return False
+        scanned = now >= self._next_scan and self._scan(now)
+        return self._start_claims(now) or scanned
+
+    def dues(self) -> list[float]:
+        """Return the monotonic instants at which there is something to do."""
+        dues = [max(self._next_rescan, self._next_scan)]
+        if self._inbox.is_behind:
+            dues.append(self._next_scan)
+        if self._claims.waiting and self._start_at:
+            dues.append(self._start_at)
+        if (due := self._inbox.next_due()) is not None:
+            dues.append(max(due, self._next_scan))
+        return dues
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _scan(self, now: float) -> bool:
+        """Read a slice of the inbox; return whether there was anything to read."""
         everything = now >= self._next_rescan
         due = self._inbox.next_due()
-        if not (everything or self._inbox.is_noticed or (due is not None and due <= now)):
+        if not (everything or self._inbox.is_behind or (due is not None and due <= now)):
             return False
         if everything:
             self._begin_rescan(now)
         try:
-            candidates = self._inbox.scan(now, everything=everything)
+            candidates = self._inbox.scan(now, everything=everything, most=_SLICE)
         except OSError as error:
-            self._dispatcher.went_wrong(error)
+            self._not_ours(error, "read")
             self._next_scan = now + _DISK_PAUSE
             return True
+        self._inbox.refusals.clear("read")
         if not self._inbox.waiting:
             self._refused.clear()
         if everything and not self._refused:
             self._dispatcher.disk_is_well()
         # A large folder that is being filled must not be read again for every file.
         self._next_scan = self._clock.monotonic() + 4 * (self._clock.monotonic() - now)
-        batches: dict[str | None, list[tuple[Candidate, datetime]]] = {}
-        for candidate in candidates:
-            batches.setdefault(candidate.key.folder, []).append((candidate, self._next_instant()))
-        for folder, batch in batches.items():
-            if folder in self._claiming:  # a thread is at it, and goes on with these
-                self._claiming[folder].extend(batch)
-            else:
-                self._claiming[folder] = deque(batch)
-                self._claim_folder(folder)
+        self._claims.put((candidate, self._next_instant()) for candidate in candidates)
         return True
 
-    def dues(self) -> list[float]:
-        """Return the monotonic instants at which there is something to do."""
-        dues = [max(self._next_rescan, self._next_scan)]
-        if self._inbox.is_noticed:
-            dues.append(self._next_scan)
-        if (due := self._inbox.next_due()) is not None:
-            dues.append(max(due, self._next_scan))
-        return dues
-
-    # -- inside -----------------------------------------------------------------------------
+    def _not_ours(self, error: OSError, step: str) -> None:
+        """Take note that the inbox itself cannot be read, or folders be made in it."""
+        inbox = self._spool.inbox
+        refusal = refusals.of_inbox(error, inbox, self._spool.home)
+        if refusal is None:
+            self._dispatcher.went_wrong(error)
+        else:
+            self._inbox.refusals.note(step, refusal)
 
     def _begin_rescan(self, now: float) -> None:
         if not self._spool.inbox.is_dir():
@@ -160,15 +201,16 @@ class Reception:
         for name in (None, *self._config.recipients):
             try:
                 self._spool.make_inbox(name)
+                self._inbox.refusals.clear(name or "")
             except OSError as error:
-                self._dispatcher.went_wrong(error)
+                self._not_ours(error, name or "")
 
     def _watch(self) -> None:
         self._watcher.stop()
         because = ""
         try:
             self._watcher.start()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # no watches left, or no threads
             because = str(error)
         if because and because != self._deaf_because:
             log.warning("inbox.not_watched", why=because, every=DEAF_RESCAN)
@@ -179,30 +221,43 @@ class Reception:
         self._claimed_at = max(self._clock.now(), self._claimed_at + timedelta(milliseconds=1))
         return self._claimed_at
 
-    def _claim_folder(self, folder: str | None) -> None:
-        waiting = self._claiming[folder]
-        parts = self._parts
-        self._pool.submit(self._claim_all, folder, waiting, parts.intake, parts.delivery)
+    # -- claims -----------------------------------------------------------------------------
 
-    def _claim_all(
-        self,
-        folder: str | None,
-        waiting: deque[tuple[Candidate, datetime]],
-        intake: Intake,
-        delivery: Delivery,
-    ) -> None:
-        while waiting and not self._stopping:
-            candidate, at = waiting.popleft()
-            step = partial(_claim, intake, delivery, candidate, at)
-            self._steps.do(self._on_claimed, candidate, step)
-        self._steps.do(self._on_all_claimed, folder, lambda: None)
+    def _may_claim(self, candidate: Candidate) -> bool:
+        """Tell whether there is room for a document, and what is overdue keeps nobody waiting."""
+        if candidate.rest is Rest.OVERDUE and self._dispatcher.under_way >= _MOST_UNDER_WAY:
+            return False
+        return self._room.has(candidate.signature.size, len(self._dispatcher))
 
-    def _on_all_claimed(self, ended: Ended) -> None:
-        folder: str | None = ended.of
-        if self._claiming[folder] and not self._stopping:  # came when the thread had just ended
-            self._claim_folder(folder)
+    def _start_claims(self, now: float) -> bool:
+        if now < self._start_at or not self._claims.waiting:
+            return False
+        started = 0
+        self._start_at = 0.0
+        try:
+            started = self._claims.start()
+            self._at_work += started
+        except NoThreadError as error:
+            self._dispatcher.went_wrong(error)
+            self._start_at = now + _LOOK_FOR_ROOM
+        if self._room.short and not self._at_work:
+            self._start_at = now + _LOOK_FOR_ROOM
+        return self._say_room() or bool(started)
+
+    def _say_room(self) -> bool:
+        """Say once that there is no room, and once that there is; return whether that is news."""
+        if bool(self._room.short) == (self._short_since is not None):
+            return False
+        if self._room.short:
+            self._short_since = self._clock.now()
+            log.error("inbox.held", why=self._room.short)
         else:
-            del self._claiming[folder]
+            log.info("inbox.released", since=str(self._short_since))
+            self._short_since = None
+        return True
+
+    def _on_no_more(self, _ended: Ended) -> None:
+        self._at_work -= 1
 
     def _on_claimed(self, ended: Ended) -> None:
         candidate: Candidate = ended.of
@@ -225,6 +280,8 @@ class Reception:
                 self._dispatcher.keep(error)
             case GoneError():
                 self._inbox.taken(candidate)
+            case RefusedError() as error:
+                self._inbox.refused(candidate, error.refusal, now)
             case error:
                 self._inbox.not_yet(candidate, now, again=True)
                 self._dispatcher.went_wrong(error, file=shown(str(candidate.path)))

@@ -146,11 +146,11 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
     """Return a written fax number in E.164; raise RecipientError where none can be faxed to.
 
     Blocked for good are emergency numbers, also behind an area code, and the short numbers of
-    services (115, 118xx): behind them sit people, never fax machines. Blocked unless ``allow_premium``: premium-rate numbers
-    (in Germany 0900 and 0137) and the networks that belong to no country, satellite telephones
-    above all (+870, +881, +979 ...), for a call there can cost many euros a minute. Shared-cost
-    numbers (0180) are no premium numbers: their price is capped, and insurers do have fax
-    machines there.
+    services (115, 118xx): behind them sit people, never fax machines. Blocked unless
+    ``allow_premium``: premium-rate numbers (in Germany 0900 and 0137) and the networks that belong
+    to no country, satellite telephones above all (+870, +881, +979 ...), for a call there can cost
+    many euros a minute. Shared-cost numbers (0180) are no premium numbers: their price is capped,
+    and insurers do have fax machines there.
     """
     plain = _plain(written)
     if not _WRITTEN.fullmatch(plain):

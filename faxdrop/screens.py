@@ -96,8 +96,11 @@ def _running(overview: Overview, now: datetime) -> Text:
     since = f", since {clock(overview.started_at, now)}" if overview.started_at else ""
     pid = f" (pid {overview.pid}{since})" if overview.pid else ""
     deaf = "" if overview.watching else " No events arrive from the inbox: it is read every few s."
+    far = overview.scanning
+    reading = f" The inbox is being read: {far.folders} of {far.of} folders." if far else ""
     return Text.assemble(
-        ("faxdrop is running", "bold green"), f" on {shown(overview.root)}{pid}.{deaf}"
+        ("faxdrop is running", "bold green"),
+        f" on {shown(overview.root)}{pid}.{deaf}{reading}",
     )
 
 

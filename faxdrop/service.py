@@ -13,8 +13,9 @@ from types import FrameType
 from faxdrop import mounts
 from faxdrop.checker import Checker
 from faxdrop.clock import Clock
-from faxdrop.daemon import LOOKS, STEPS, Daemon, limits_of
+from faxdrop.daemon import STEPS, Daemon, limits_of
 from faxdrop.notify import Notifier
+from faxdrop.reception import LOOKS
 from faxdrop.settings import Config
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate

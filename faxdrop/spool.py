@@ -49,6 +49,7 @@ from faxdrop.filing import (
 from faxdrop.job import FINAL, ON_ITS_WAY, RECORD_FORMAT, Job, State
 from faxdrop.names import shown
 from faxdrop.receipt import to_bytes
+from faxdrop.sharing import share
 
 __all__ = ["RECEIPT_SUFFIX", "Disk", "GoneError", "Spool", "SpoolError", "closed_at_last"]
 
@@ -496,6 +497,8 @@ class Spool:
             except FileExistsError:
                 if not path.is_dir():
                     raise
+            if path in (self.inbox, self.sent, self.failed):
+                share(place)
             self._disk.sync_folder(path.parent)
 
     def _write_new(self, path: Path, data: bytes) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from faxdrop.inbox import is_passed_over
 from faxdrop.job import Job
+from faxdrop.passed_over import is_passed_over
 from faxdrop.receipt import Receipt, ReceiptAttempt
 from faxdrop.simulator import Taken
 

@@ -17,8 +17,11 @@ from watchdog.events import (
     FileSystemEvent,
 )
 
-from faxdrop.inbox import Candidate, Inbox, Key, Rest, _Handler, is_passed_over
+from faxdrop.inbox import Inbox
+from faxdrop.looks import Candidate, Key, Rest
+from faxdrop.passed_over import is_passed_over
 from faxdrop.settings import InboxSettings
+from faxdrop.watcher import _Handler
 
 SETTLE, PATIENCE = 3.0, 300.0
 START = 1000.0  # the monotonic instant at which each test begins
@@ -281,8 +284,32 @@ def test_system_folders_are_no_recipients(inbox: Inbox, name: str) -> None:
 )
 def test_odd_names_are_names(inbox: Inbox, name: str) -> None:
     """Every name that a file system allows is offered as it stands, in each form of Unicode."""
+    drop(inbox, name)
+    assert offered(inbox, 0) == {}
+    assert offered(inbox, SETTLE) == {name: Rest.SETTLED}
+
+
+@pytest.mark.parametrize("name", ["letter.pdf", "letter.PDF", "a.b.Pdf"])
+def test_a_name_of_a_pdf_is_offered_when_it_is_closed(inbox: Inbox, name: str) -> None:
+    """Where the name says that it is a PDF, its close says that it is done."""
     inbox.notice(drop(inbox, name), closed=True)
-    assert offered(inbox, 0) == {name: Rest.CLOSED}
+    assert offered(inbox, 0, everything=False) == {name: Rest.CLOSED}
+
+
+@pytest.mark.parametrize(
+    "name", ["letter.pdf.XbQz1a", "tmpab12cdef", "letter", "letter.pdf ", "letter.pdf.~1~x", "pdf"]
+)
+def test_a_name_that_may_be_a_temporary_one_must_rest(inbox: Inbox, name: str) -> None:
+    """Programs write under names of their own and rename: their close says nothing, rest does."""
+    key = drop(inbox, name)
+    inbox.notice(key, closed=True)
+    assert offered(inbox, 0, everything=False) == {}
+    inbox.notice(key, closed=True)
+    assert offered(inbox, 2.9, everything=False) == {}
+    (inbox.root / "Amt" / name).rename(inbox.root / "Amt" / "final.pdf")
+    inbox.notice(Key("Amt", "final.pdf"), closed=True)
+    assert offered(inbox, 2.95, everything=False) == {"final.pdf": Rest.CLOSED}
+    assert inbox.waiting == 1
 
 
 def test_both_unicode_forms_of_a_name_are_two_files(inbox: Inbox) -> None:

@@ -202,6 +202,7 @@ def test_json_has_a_stable_shape(tmp_path: Path) -> None:
         "started_at",
         "watching",
         "inbox_is_there",
+        "scanning",
         "holds",
         "problems",
         "corrupt",

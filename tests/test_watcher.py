@@ -16,10 +16,12 @@ from pydantic import SecretStr
 from watchdog.observers.api import BaseObserver, EventEmitter
 from watchdog.observers.inotify_c import InotifyFD
 
-from faxdrop.inbox import Inbox, Key, Watcher
+from faxdrop.inbox import Inbox
+from faxdrop.looks import Key
 from faxdrop.service import daemon_of
 from faxdrop.settings import Config, InboxSettings, Secrets, SendingSettings, SipgateSettings
 from faxdrop.simulator import Simulator
+from faxdrop.watcher import Watcher
 from tests import pdfs
 from tests.nspawn import until
 from tests.processes import PATIENCE, Office, Simulated, User

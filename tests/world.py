@@ -19,13 +19,13 @@ from faxdrop.checker import Checker
 from faxdrop.clock import Clock
 from faxdrop.credentials import SIMULATED
 from faxdrop.daemon import Daemon
-from faxdrop.inbox import Watcher
 from faxdrop.notify import Notifier
 from faxdrop.receipt import Receipt
 from faxdrop.settings import Config, InboxSettings, Secrets, SendingSettings, SipgateSettings
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool import Disk, Spool
+from faxdrop.watcher import Watcher
 
 P = ParamSpec("P")
 T = TypeVar("T")
