@@ -34,7 +34,7 @@ LOOKS = 6  # threads that claim; they wait for the disk more than for the proces
 _DISK_PAUSE = 5.0  # seconds without a scan after the disk refused one, or a claim
 _SLICE = 2_000  # entries that one turn reads
 _LOOK_FOR_ROOM = 5.0  # seconds until it is tried again where there is no room, or no thread
-_MOST_UNDER_WAY = 24  # steps; while there are more, nothing is taken that is overdue
+_MOST_UNDER_WAY = 16  # steps; while there are more, nothing is taken that is overdue
 
 
 class Reception:

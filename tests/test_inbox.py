@@ -3,6 +3,7 @@
 import os
 import socket
 import unicodedata
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -243,7 +244,16 @@ def test_a_file_that_came_to_nothing_holds_nobody_up(inbox: Inbox) -> None:
         "letter.pdf~",
         "letter.crdownload",
         "Thumbs.db",
+        "Thumbs.db:encryptable",
         "desktop.ini",
+        ".DS_Store",
+        "Icon\r",
+        "Icon\uf00d",
+        "letter.pdf:Zone.Identifier",
+        "letter.pdf\uf022Zone.Identifier",
+        "letter.pdf@SynoEAStream",
+        "scan.xml",
+        "scan.XST",
     ],
 )
 def test_temporary_and_hidden_names_are_passed_over(inbox: Inbox, name: str) -> None:
@@ -257,12 +267,68 @@ def test_temporary_and_hidden_names_are_passed_over(inbox: Inbox, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["@eaDir", "#recycle", "lost+found", "$RECYCLE.BIN", ".Trash-1000"]
+    "name",
+    [
+        "@eaDir",
+        "@Recycle",
+        "@tmp",
+        "#recycle",
+        "#snapshot",
+        "~snapshot",
+        ".recycle",
+        ".snapshot",
+        ".stversions",
+        ".Trash-1000",
+        ".alt +49 211 1234567",
+        "lost+found",
+        "$RECYCLE.BIN",
+        "System Volume Information",
+        "Network Trash Folder",
+    ],
 )
-def test_system_folders_are_no_recipients(inbox: Inbox, name: str) -> None:
-    """What a NAS or a file system keeps in a folder of its own is not faxed."""
+def test_hidden_and_system_folders_are_no_recipients(inbox: Inbox, name: str) -> None:
+    """What is hidden, or a system's, is not touched: not by a scan, and not by any event."""
     drop(inbox, "letter.pdf", folder=name)
+    handler = _Handler(inbox, lambda: None)
+    for event in (
+        DirCreatedEvent(f"{inbox.root}/{name}"),
+        DirMovedEvent("", f"{inbox.root}/{name}"),
+        FileCreatedEvent(f"{inbox.root}/{name}/letter.pdf"),
+        FileClosedEvent(f"{inbox.root}/{name}/letter.pdf"),
+        FileMovedEvent("", f"{inbox.root}/{name}/letter.pdf"),
+        FileClosedEvent(f"{inbox.root}/Amt/{name}/letter.pdf"),
+    ):
+        handler.dispatch(event)
+    assert offered(inbox, 0, everything=False) == {}
     assert offered(inbox, 0) == offered(inbox, 1000) == {}
+    assert inbox.waiting == 0
+    assert inbox.problems == {}
+
+
+def test_job_tickets_of_scanners_are_left_alone_and_said(inbox: Inbox) -> None:
+    """What a scanner writes beside each scan does not fail, and is named once a folder."""
+    for name in ("1.xml", "1.xst", "2.XML"):
+        drop(inbox, name)
+    assert offered(inbox, 0) == offered(inbox, 1000) == {}
+    (problem,) = inbox.problems.items()
+    assert problem[0] == str(inbox.root / "Amt")
+    assert "job tickets of a scanner (.xml, .xst): 3." in problem[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "letter.sync-conflict-20260302-101010-ABCDEF7.pdf",
+        "letter (conflicted copy 2026-03-02).pdf",
+        "letter (Konflikt).pdf",
+        "Icon.pdf",
+        "xml.pdf",
+    ],
+)
+def test_a_copy_that_a_sync_program_made_is_a_document(inbox: Inbox, name: str) -> None:
+    """Somebody may want it, and its words are no rule: it is taken like every PDF."""
+    inbox.notice(drop(inbox, name), closed=True)
+    assert offered(inbox, 0) == {name: Rest.CLOSED}
 
 
 @pytest.mark.parametrize(
@@ -415,6 +481,118 @@ def test_more_events_than_are_kept_make_it_look_at_everything(inbox: Inbox) -> N
     offered(inbox, 0, everything=False)
     assert inbox.waiting == 2
     assert not inbox.is_noticed
+
+
+# -- what a scan costs ------------------------------------------------------------------------
+
+
+class Cost:
+    """Counts the folders that are listed."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.listed: list[str] = []
+        scandir = os.scandir
+
+        def counted(path: str) -> Iterator[os.DirEntry[str]]:
+            self.listed.append(os.path.basename(path))  # noqa: PTH119 - a count
+            return scandir(path)
+
+        patch.setattr(os, "scandir", counted)
+
+    def since(self) -> list[str]:
+        """Return what was listed since the last time."""
+        listed, self.listed = self.listed, []
+        return listed
+
+
+def junk(inbox: Inbox, folders: int) -> None:
+    """Put files that are no PDFs into so many folders, two in each."""
+    for folder in range(folders):
+        path = inbox.root / f"junk {folder:04}"
+        path.mkdir()
+        for name in range(2):
+            os.close(os.open(path / f"{name}.docx", os.O_CREAT))
+
+
+def test_an_event_costs_its_folder_alone(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among hundreds of folders of junk, the one of the event is read, and time makes no other."""
+    junk(inbox, 600)
+    offered(inbox, 0)
+    offered(inbox, 3)
+    cost = Cost(monkeypatch)
+    inbox.notice(drop(inbox, "letter.pdf"), closed=True)
+    assert offered(inbox, 4, everything=False) == {"letter.pdf": Rest.CLOSED}
+    assert cost.since() == ["Amt"]
+    assert offered(inbox, 5, everything=False) == {}
+    assert cost.since() == []
+    offered(inbox, 6, everything=True)
+    assert len(cost.since()) == 1 + 1 + 601
+
+
+def test_a_large_inbox_is_read_in_slices_and_an_event_comes_first(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No slice is longer than it may be; a letter that comes meanwhile waits for none but one."""
+    junk(inbox, 600)
+    cost = Cost(monkeypatch)
+    inbox.scan(START, everything=True, most=80)
+    assert len(cost.since()) <= 30
+    assert inbox.progress is not None
+    assert inbox.progress.of == 602
+    far = inbox.progress.folders
+    inbox.notice(drop(inbox, "letter.pdf"), closed=True)
+    (letter,) = inbox.scan(START + 0.1, everything=False, most=80)
+    assert letter.key == Key("Amt", "letter.pdf")
+    cost.since()
+    slices = 0
+    while inbox.is_behind:
+        inbox.scan(START + 0.2, everything=False, most=80)
+        assert inbox.progress is None or inbox.progress.folders > far
+        slices += 1
+        assert len(cost.since()) <= 30
+    assert 15 < slices < 30
+    assert inbox.waiting == 600 * 2 + 1
+    assert inbox.progress is None
+
+
+def test_one_very_large_folder_is_read_in_slices_too(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of thousands of files does not keep a letter in another waiting."""
+    for at in range(3_000):
+        os.close(os.open(inbox.root / "Amt" / f"{at:04}.docx", os.O_CREAT))
+    inbox.notice(Key("Amt", ""), closed=False)
+    assert inbox.scan(START, everything=False, most=600) == []
+    inbox.notice(drop(inbox, "letter.pdf", folder="Berta"), closed=True)
+    (letter,) = inbox.scan(START + 0.1, everything=False, most=600)
+    assert letter.key == Key("Berta", "letter.pdf")
+    late = drop(inbox, "late.pdf")  # while its folder is being read
+    inbox.notice(late, closed=True)
+    while inbox.is_behind:
+        inbox.scan(START + 0.2, everything=False, most=600)
+    assert late in inbox.waiting_files(10_000)
+    assert inbox.waiting == 3_002
+    cost = Cost(monkeypatch)
+    offered(inbox, 4, everything=False)
+    assert cost.since() == ["Amt"]  # all of it is due at once, and it is read once
+
+
+def test_a_file_that_comes_while_its_folder_is_read_is_not_forgotten(inbox: Inbox) -> None:
+    """What was not there when a folder was listed is not taken for gone when it has been read."""
+    for at in range(1_000):
+        os.close(os.open(inbox.root / "Amt" / f"{at:04}.docx", os.O_CREAT))
+    inbox.scan(START, everything=True, most=400)
+    gone = inbox.root / "Amt" / "0500.docx"
+    key = drop(inbox, "letter.pdf")
+    os.utime(inbox.root / "Amt" / "letter.pdf", (1_000_000, 1_000_000))
+    gone.unlink()
+    inbox.notice(key, closed=True)
+    found = []
+    while inbox.is_behind:
+        found += inbox.scan(START + 0.1, everything=False, most=400)
+    assert [candidate.key for candidate in found] == [key]
+    assert key in inbox.waiting_files(2_000)
+    assert Key("Amt", "0500.docx") not in inbox.waiting_files(2_000)
 
 
 # -- events ---------------------------------------------------------------------------------
