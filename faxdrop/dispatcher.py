@@ -216,6 +216,16 @@ class Dispatcher:
         else:
             log.error("step.failed", exc_info=error, **about)
 
+    def disk_is_read(self) -> None:
+        """Hear that the disk was read, which says nothing of the machine's limits."""
+        if self._disk_error not in refusals.OF_THE_MACHINE:
+            self.disk_is_well()
+
+    def machine_is_well(self) -> None:
+        """Hear that a thread was to be had, which says nothing of the disk."""
+        if self._disk_error in refusals.OF_THE_MACHINE:
+            self.disk_is_well()
+
     def disk_is_well(self) -> None:
         """Hear that the disk did something; its trouble ends when no step waits for it any more."""
         if self._disk_trouble is not None and not self._refused.keys() - self.refusals.keys():
@@ -447,6 +457,7 @@ class Dispatcher:
             self.went_wrong(ended.error)
             self._held(self._following, "following", _OUR_MISTAKE)
             return
+        self.machine_is_well()
         now = self._clock.monotonic()
         # Only time in which sipgate answers counts: the pause before an answer after an outage
         # is no longer than the pause between two looks.

@@ -173,7 +173,7 @@ class Reception:
         if not self._inbox.waiting:
             self._refused.clear()
         if everything and not self._refused:
-            self._dispatcher.disk_is_well()
+            self._dispatcher.disk_is_read()
         # A large folder that is being filled must not be read again for every file.
         self._next_scan = self._clock.monotonic() + 4 * (self._clock.monotonic() - now)
         self._claims.put((candidate, self._next_instant()) for candidate in candidates)
@@ -237,6 +237,8 @@ class Reception:
         try:
             started = self._claims.start()
             self._at_work += started
+            if started and not self._refused:
+                self._dispatcher.machine_is_well()
         except NoThreadError as error:
             self._dispatcher.went_wrong(error)
             self._start_at = now + _LOOK_FOR_ROOM

@@ -24,7 +24,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 RIGHTS = frozenset({errno.EACCES, errno.EPERM})
 _OF_A_PLACE = RIGHTS | {errno.EROFS, errno.EXDEV}
-_OF_THE_MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+OF_THE_MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 _GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS, ioctl_iflags(2)
 _ATTRIBUTES = ((0x10, "immutable", "i"), (0x20, "append-only", "a"))
@@ -141,7 +141,7 @@ def before_writing(folder: Path, home: Path) -> Refusal | None:
 
 def advice(error: OSError, home: Path) -> str:
     """Return what to do about an error that is no single place's."""
-    if error.errno in _OF_THE_MACHINE:
+    if error.errno in OF_THE_MACHINE:
         return (
             "The machine's limits are reached: see how many processes, threads and files are open, "
             "and the limits (TasksMax= and LimitNOFILE= of the service, ulimit -u and -n)."

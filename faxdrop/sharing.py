@@ -3,8 +3,10 @@
 With them, new files and folders can be read and moved by the group, whatever a person's umask is.
 """
 
+import contextlib
 import errno
 import os
+import stat
 import struct
 from pathlib import Path
 
@@ -21,10 +23,12 @@ _GOES_WITHOUT = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM, errn
 
 
 def share(folder: Path) -> bool:
-    """Have all that is made in a folder of ours open to its group, and to nobody else.
+    """Have all that is made in a folder of ours belong and be open to its group, and nobody else.
 
-    Returns False where the file system has no access lists: people need a umask of 007 then.
+    Returns False where that cannot be had: people need a umask of 007 then.
     """
+    if not _is_its_groups(folder):
+        return False
     try:
         os.setxattr(folder, _DEFAULT, _ACL)
     except OSError as error:
@@ -32,3 +36,14 @@ def share(folder: Path) -> bool:
             raise
         return False
     return True
+
+
+def _is_its_groups(folder: Path) -> bool:
+    """Have all that is made in a folder belong to its group (the setgid bit); False if we may not.
+
+    Without it, an access list would shut out the very users whom it is for, and us.
+    """
+    if not folder.stat().st_mode & stat.S_ISGID:
+        with contextlib.suppress(PermissionError):  # a unit may forbid it (RestrictSUIDSGID=)
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | stat.S_ISGID)
+    return bool(folder.stat().st_mode & stat.S_ISGID)

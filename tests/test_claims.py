@@ -99,7 +99,7 @@ def test_a_closed_letter_does_not_overtake_a_settled_one_of_its_folder() -> None
 
 
 def test_one_thread_a_folder_and_not_all_of_them_for_what_is_overdue() -> None:
-    """Two letters of a folder are never claimed at once; half of the threads are left for letters."""
+    """No folder has two letters claimed at once; half of the threads are left for letters."""
     lock, at_once, most, go = Lock(), {"Amt": 0, "junk": 0}, {"Amt": 0, "junk": 0}, Event()
     both = Barrier(3)  # two of junk, one of Amt
 

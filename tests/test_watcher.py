@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -453,6 +454,137 @@ def test_a_document_that_may_not_be_read_waits_for_the_right(theirs: Office) -> 
     os.chown(path.with_name("1.pdf"), 0, NOBODY.gid)
     filed_within(theirs, 1, 2 * RESCAN + SLACK)
     assert len(theirs.filed("sent")) == 1
+
+
+def others(path: Path, mode: int) -> None:
+    """Give a folder or file to another user, with a mode."""
+    os.chown(path, 54321, 54321)
+    path.chmod(mode)
+
+
+def immutable(path: Path) -> None:
+    """Let nobody change a folder, as chattr(1) can."""
+    if subprocess.call(["chattr", "+i", path]):
+        pytest.skip("no attributes on this file system")
+
+
+@pytest.mark.long
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "shut",
+    [
+        pytest.param(lambda path: others(path, 0o755), id="of another"),
+        pytest.param(lambda path: others(path, 0o1777), id="sticky"),
+        pytest.param(immutable, id="immutable"),
+        pytest.param(lambda path: run("mount", "--bind", path, path), id="mount"),
+    ],
+)
+def test_a_folder_that_may_not_be_written_to_holds_nobody_up(
+    theirs: Office, shut: Callable[[Path], object]
+) -> None:
+    """It is said with what mends it, and not as a full disk; letters elsewhere go at once."""
+    amt = theirs.inbox / "Amt"
+    theirs.drop("Dr. Müller", "first.pdf", pdfs.good(1, "first"))
+    filed_within(theirs, 1, PATIENCE)
+    (amt / ".1.pdf").write_bytes(pdfs.good(1, "1"))
+    os.chown(amt / ".1.pdf", 54321, 54321)
+    (amt / ".1.pdf").chmod(0o644)
+    (amt / ".1.pdf").rename(amt / "1.pdf")
+    try:
+        shut(amt)
+        theirs.until(lambda: said_of(theirs, amt), "a word of the folder")
+        for at in range(5):
+            dropped_at = time.monotonic()
+            theirs.drop("Dr. Müller", f"{at}.pdf", pdfs.good(1, f"letter {at}"))
+            theirs.await_event("fax.sent", count=2 + at)
+            assert time.monotonic() - dropped_at < 3.0, "as soon as without it"
+        assert theirs.status()["holds"] == []
+        assert theirs.events("disk.trouble") == []
+        assert len(theirs.events("place.refused")) == 1
+        (words,) = said_of(theirs, amt)
+        assert "Make room" not in words
+    finally:
+        subprocess.call(["chattr", "-i", amt], stderr=subprocess.DEVNULL)
+        subprocess.call(["umount", amt], stderr=subprocess.DEVNULL)
+    if "Mend it: " in words:
+        run("sh", "-euc", words.split("Mend it: ")[1].replace("sudo ", ""))
+    filed_within(theirs, 7, PATIENCE)
+    theirs.until(lambda: complaints(theirs) == [], "all well")
+    assert len(theirs.events("place.well")) == 1
+
+
+@pytest.mark.long
+@pytest.mark.root
+def test_a_file_that_may_not_be_read_is_said_at_once(theirs: Office) -> None:
+    """Owner, mode and command stand in the status long before it fails, and then in its receipt."""
+    path = theirs.inbox / "Amt" / ".1.pdf"
+    path.write_bytes(pdfs.good(1, "1"))
+    others(path, 0o600)
+    path = path.rename(path.with_name("1.pdf"))
+    theirs.until(lambda: said_of(theirs, path), "a word of the file", 3.0)
+    (words,) = said_of(theirs, path)
+    assert "it belongs to 54321:54321, mode 0600" in words
+    assert "chmod g+r" in words
+    filed_within(theirs, 1, PATIENCE)
+    (failed,) = theirs.filed("failed")
+    assert failed.receipt["reason"]["code"] == "unsafe_file"
+    assert "it belongs to 54321:54321, mode 0600" in failed.receipt["reason"]["message"]
+    theirs.until(lambda: complaints(theirs) == [], "all well")
+
+
+@pytest.mark.long
+@pytest.mark.root
+def test_a_folder_of_sent_letters_that_may_not_be_written_to(theirs: Office) -> None:
+    """A letter that cannot be filed waits alone, and is said; it is filed when it may be."""
+    shut = theirs.root / "sent" / "Amt"
+    shut.mkdir()
+    others(shut, 0o755)
+    theirs.drop("Amt", "1.pdf", pdfs.good(1, "1"))
+    theirs.until(lambda: said_of(theirs, shut), "a word of the folder")
+    theirs.drop("Dr. Müller", "2.pdf", pdfs.good(1, "2"))
+    theirs.await_event("fax.sent")
+    assert theirs.status()["holds"] == []
+    (words,) = said_of(theirs, shut)
+    run("sh", "-euc", words.split("Mend it: ")[1].replace("sudo ", ""))
+    filed_within(theirs, 2, PATIENCE)
+    assert theirs.events("disk.trouble") == []
+
+
+@pytest.mark.long
+@pytest.mark.root
+@pytest.mark.parametrize("at", ["before any", "in mid-flow"])
+def test_a_machine_that_starts_no_thread_and_no_process(theirs: Office, at: str) -> None:
+    """At a limit of processes the daemon lives and says so, and goes on when there is room."""
+    assert theirs.program is not None
+    if at == "in mid-flow":
+        theirs.drop("Amt", "first.pdf", pdfs.good(1, "first"))
+        theirs.await_event("fax.claimed")
+    pid = theirs.program.pid
+    most, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    limit_processes(pid, 1)
+    for number in range(12):
+        theirs.drop(f"+4930231251{30 + number}", "1.pdf", pdfs.good(1, f"{number}"))
+    theirs.drop("Amt", "form.pdf", pdfs.form())
+    theirs.until(lambda: complaints(theirs), "a word of it", 2 * PATIENCE)
+    assert "Make room" not in str(complaints(theirs))
+    limit_processes(pid, most)
+    theirs.await_filed(13 + (at == "in mid-flow"))
+    assert not theirs.events("loop.failed")
+    assert not theirs.filed("failed")
+    theirs.until(lambda: complaints(theirs) == [], "all well")
+
+
+def limit_processes(pid: int, most: int) -> None:
+    """Limit how many processes and threads a program of nobody's may have, as only nobody may."""
+    number = "unlimited" if most == resource.RLIM_INFINITY else str(most)
+    rights = [f"--reuid={NOBODY.uid}", f"--regid={NOBODY.gid}", "--clear-groups"]
+    run("setpriv", *rights, "prlimit", "--pid", str(pid), f"--nproc={number}:")
+
+
+def said_of(office: Office, path: Path) -> list[str]:
+    """Return what is said to be wrong with a place."""
+    problems = office.status().get("problems", [])
+    return [one["problem"] for one in problems if one["path"] == str(path)]
 
 
 def complaints(office: Office) -> list[object]:
