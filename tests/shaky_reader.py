@@ -1,14 +1,17 @@
-"""The real reader of PDFs, with a pdfium that breaks down in the way that each document names."""
+"""The real reader of PDFs, with a part that breaks down in the way that each document names."""
 
 import os
 import signal
 from typing import BinaryIO, NoReturn
 
+from pikepdf import Name, Pdf
+
 from faxdrop.checker import run
-from faxdrop.pdf import copying, document, judge
+from faxdrop.pdf import copying, document, forms, judge
+from faxdrop.pdf.areas import Flattened
 from faxdrop.verdict import Announce, Limits, Verdict
 
-CRASH, HANG = b"%pdfium crashes", b"%pdfium hangs"
+CRASH, HANG, LOSE = b"%pdfium crashes", b"%pdfium hangs", b"%flattening loses all"
 
 
 def crash(*_: object) -> NoReturn:
@@ -30,7 +33,18 @@ def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Anno
             _hang()
         crash()
 
-    vars(judge)["Rendered"] = vars(copying)["Rendered"] = opened
+    def flatten(pdf: Pdf) -> Flattened:
+        for page in pdf.pages:
+            if Name.Annots in page.obj:
+                del page.obj.Annots
+        return Flattened()
+
+    file.seek(0)
+    start = file.read()
+    if LOSE in start:
+        vars(forms)["flatten"] = flatten
+    else:
+        vars(judge)["Rendered"] = vars(copying)["Rendered"] = opened
     if output is None:
         return document.examine(file, limits, announce)
     return document.prepare(file, output, limits, announce)

@@ -539,6 +539,17 @@ def test_a_judge_that_breaks_down(way: bytes, limits: Limits) -> None:
         assert renderers.ink(renderers.part(drawn(copy), PLACE)) > 50
 
 
+def test_a_picture_from_a_confined_reader() -> None:
+    """A reader that may do next to nothing replaces the copy by one with a picture."""
+    data = stamped().replace(b"\n%%EOF", b"\n" + shaky_reader.LOSE + b"\n%%EOF")
+    with Checker(LIMITS, reader="tests.shaky_reader") as checker, files(data) as (source, output):
+        verdict = checker.prepare(source, output)
+        copy = read(output)
+    assert changes(verdict) == ("flattened", "rasterized")
+    assert verdict.copy_sha256 == hashlib.sha256(copy).hexdigest()
+    assert renderers.ink(renderers.part(renderers.poppler(copy), PLACE)) > 50
+
+
 @pytest.mark.parametrize("off_without_look", [True, False])
 @pytest.mark.parametrize("asks_for_new", [True, False])
 def test_nothing_needless(*, off_without_look: bool, asks_for_new: bool) -> None:
