@@ -164,8 +164,11 @@ def test_what_differs_on_purpose() -> None:
     area = (Area(0, *PLACE),)
     marked = page(TEXT + CROSS)
     assert judged(marked, page())
-    for purpose in (Flattened(replaced=area), Flattened(drawn=area), Flattened(left_out=area)):
+    for purpose in (Flattened(replaced=area), Flattened(left_out=area)):
         assert not judged(marked, page(), purpose)
+    ours = page(TEXT + b"110 410 20 20 re f")
+    assert not judged(marked, ours, Flattened(drawn=area))
+    assert judged(marked, page(), Flattened(drawn=area)).undrawn == area
     elsewhere = page(TEXT + CROSS + b"300 300 9 9 re f")
     assert judged(elsewhere, page(), Flattened(replaced=area)).ink
 
@@ -277,6 +280,32 @@ def test_what_only_the_copy_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert renderers.ink(renderers.part(seen, (111, 411, 129, 429))) == 18 * 18
         assert renderers.ink(renderers.part(seen, PLACE)) < 22 * 22
         assert renderers.ink(renderers.part(seen, (300, 300, 350, 350))) > 48 * 48
+
+
+def test_what_we_failed_to_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where we leave a field without a look empty, the picture shows what the renderer draws."""
+
+    def flatten(pdf: Pdf) -> Flattened:
+        without_marks(pdf)
+        return Flattened(drawn=(Area(0, *PLACE),))
+
+    monkeypatch.setattr("faxdrop.pdf.forms.flatten", flatten)
+    verdict, copy = prepare(stamped())
+    assert changes(verdict) == ("flattened", "rasterized")
+    for drawn in renderers.TWO:
+        assert renderers.lost(drawn(stamped()), drawn(copy)) == 0
+
+
+@pytest.mark.parametrize("turn", [45, -90, 450, "junk"])
+@pytest.mark.usefixtures("_careless")
+def test_odd_turns(turn: object) -> None:
+    """A page that is turned in a way that there is not is drawn as the renderer draws it."""
+    original = stamped(Rotate=Name.Junk if turn == "junk" else turn)
+    verdict, copy = prepare(original)
+    assert changes(verdict) == ("flattened", "rasterized")
+    before, after = renderers.pdfium(original), renderers.pdfium(copy)
+    assert before.size == after.size
+    assert renderers.lost(before, after) == 0
 
 
 def test_what_the_copy_hides(monkeypatch: pytest.MonkeyPatch) -> None:

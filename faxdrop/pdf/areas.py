@@ -22,7 +22,11 @@ class Flattened:
     drawn: tuple[Area, ...] = ()  # no look was there: viewers may show nothing
     left_out: tuple[Area, ...] = ()  # symbols of notes and the like, which are not for paper
 
-    @property
-    def on_the_copy(self) -> tuple[Area, ...]:
-        """What the copy shows in place of what the original shows, if that shows anything."""
-        return (*self.replaced, *self.drawn)
+    def of_page(self, number: int) -> "Flattened":
+        """Return what was drawn on one page."""
+        return Flattened(
+            *(
+                tuple(area for area in areas if area.page == number)
+                for areas in (self.replaced, self.drawn, self.left_out)
+            )
+        )

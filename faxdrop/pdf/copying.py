@@ -111,10 +111,11 @@ def rasterized(
                     raise LossError
                 with one.page(number) as page, other.page(number) as flat:
                     size = page.pixels(pictures.FINE, copy.units[number])
+                    ours = copy.flattened.of_page(number)
                     boxes = [
                         page.place(area, *size, _MARGIN)
-                        for area in copy.flattened.on_the_copy
-                        if area.page == number
+                        for area in (*ours.replaced, *ours.drawn)
+                        if area not in loss.undrawn
                     ]
                     shown = pictures.united(page.drawn(*size), flat.drawn(*size), loss, boxes)
                     _show(pdf, number, page, shown)

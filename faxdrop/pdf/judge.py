@@ -4,6 +4,7 @@ Both are drawn by the same renderer and compared as pictures, so it does not mat
 a mark, nor why the copy has lost it.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ class Loss:
 
     ink: bool = False  # something dark is not there
     covered: bool = False  # something light is not there: it lies beneath something dark
+    undrawn: tuple[Area, ...] = ()  # where it should show something, and shows nothing at all
 
     def __bool__(self) -> bool:
         return self.ink or self.covered
@@ -54,26 +56,29 @@ def judge(
     """
     lost: dict[int, Loss] = {}
     judged = 0
-    aside = (*flattened.on_the_copy, *flattened.left_out)
     try:
         with Rendered(original) as one, Rendered(copy) as other:
-            if len(one) == len(other) == len(units):
-                for number, unit in enumerate(units):
-                    if is_late():
-                        break
-                    areas = [area for area in aside if area.page == number]
-                    with one.page(number) as page, other.page(number) as copied:
-                        loss = compared(page, copied, areas, unit)
+            if len(one) != len(other) or len(one) != len(units):
+                return Judgement({}, len(units))
+            for number, unit in enumerate(units):
+                if is_late():
+                    break
+                with (
+                    contextlib.suppress(RenderError, MemoryError),
+                    one.page(number) as page,
+                    other.page(number) as copied,
+                ):
+                    loss = compared(page, copied, flattened.of_page(number), unit)
+                    judged += 1
                     if loss:
                         lost[number] = loss
-                    judged += 1
     except (RenderError, MemoryError):
-        pass  # this page and the rest are not judged
+        return Judgement({}, len(units))
     return Judgement(lost, len(units) - judged)
 
 
-def compared(original: Page, copy: Page, areas: Sequence[Area], unit: float = 1.0) -> Loss:
-    """Compare one page; what differs on purpose in ``areas`` does not count."""
+def compared(original: Page, copy: Page, flattened: Flattened, unit: float = 1.0) -> Loss:
+    """Compare one page, whose areas ``flattened`` has; what differs on purpose does not count."""
     size = original.pixels(RESOLUTION, unit)
     before, after = grey(original.drawn(*size)), grey(copy.drawn(*size))
     rows = np.flatnonzero((before != after).any(axis=1))
@@ -85,11 +90,20 @@ def compared(original: Page, copy: Page, areas: Sequence[Area], unit: float = 1.
     ink = _missing(before, after, _PALE)
     covered = _missing(255 - before, 255 - after, _BRIGHT)
     covered[before - darkest(before, _PAPER) < _BRIGHT] = 0  # paper is no writing in white
-    for area in areas:
+    undrawn = []
+    for area in (*flattened.replaced, *flattened.drawn, *flattened.left_out):
         place = original.place(area, *size, _MARGIN)
-        below = slice(max(place.top - first, 0), max(place.bottom - first, 0))
-        ink[below, place.left : place.right] = covered[below, place.left : place.right] = 0
-    return Loss(ink=_is_more_than_a_speck(ink), covered=_is_more_than_a_speck(covered))
+        down = slice(max(place.top - first, 0), max(place.bottom - first, 0))
+        across = slice(place.left, place.right)
+        if area in flattened.drawn and _is_bare(after[down, across]) and ink[down, across].any():
+            undrawn.append(area)
+        else:
+            ink[down, across] = covered[down, across] = 0
+    return Loss(_is_more_than_a_speck(ink), _is_more_than_a_speck(covered), tuple(undrawn))
+
+
+def _is_bare(part: Grey) -> bool:
+    return bool(part.size) and int(part.max()) - int(part.min()) < _PALE
 
 
 def _missing(before: Grey, after: Grey, least: int) -> Grey:

@@ -36,8 +36,8 @@ _NOT_FOR_PAPER = frozenset(
 )
 
 
-class RenderError(Exception):
-    """Pdfium cannot open the document, or cannot draw a page of it."""
+RenderError = pypdfium2.PdfiumError
+"""pdfium cannot open the document, or cannot draw a page of it."""
 
 
 class Resolution(NamedTuple):
@@ -67,14 +67,14 @@ class Pixels(NamedTuple):
 
 
 class Rendered:
-    """A document that pdfium has opened. To be closed, as a context manager."""
+    """A document that pdfium has opened. To be closed, as a context manager.
+
+    Whatever it is asked raises RenderError where pdfium has no answer.
+    """
 
     def __init__(self, data: bytes) -> None:
-        try:
-            self._pdf = pypdfium2.PdfDocument(data)
-            self._pdf.init_forms()
-        except pypdfium2.PdfiumError as error:
-            raise RenderError(str(error)) from error
+        self._pdf = pypdfium2.PdfDocument(data)
+        self._pdf.init_forms()
 
     def __enter__(self) -> Self:
         return self
@@ -87,10 +87,7 @@ class Rendered:
 
     def page(self, number: int) -> "Page":
         """Return a page, counted from 0. To be closed, as a context manager."""
-        try:
-            return Page(self._pdf, number)
-        except pypdfium2.PdfiumError as error:
-            raise RenderError(str(error)) from error
+        return Page(self._pdf, number)
 
 
 class Page:
