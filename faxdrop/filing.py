@@ -21,6 +21,7 @@ from typing import Any
 from faxdrop.disk import Disk, Folder, opened_folder, read_file
 from faxdrop.job import Job
 from faxdrop.receipt import make_receipt, to_bytes
+from faxdrop.sharing import share
 
 RECEIPT_SUFFIX = ".json"
 DRAFT, PLACE = "receipt.json", "place"  # in the job's folder: the receipt, and where it will lie
@@ -53,7 +54,7 @@ class Filing:
         with (
             opened_folder(self._home) as home,
             opened_folder(home.path / "..", home) as root,
-            self._entered(path, root._replace(path=self._root)) as folder,
+            self._entered(path, root._replace(path=self._root), shared=True) as folder,
         ):
             yield folder
 
@@ -86,7 +87,7 @@ class Filing:
                         return
 
     @contextmanager
-    def _entered(self, path: Path, above: Folder) -> Iterator[Folder]:
+    def _entered(self, path: Path, above: Folder, *, shared: bool = False) -> Iterator[Folder]:
         """Open a folder, and make it where it is missing; one that is a link is not followed."""
         with contextlib.ExitStack() as stack:
             for tries in count(1):
@@ -99,6 +100,8 @@ class Filing:
                 with contextlib.suppress(FileExistsError):  # somebody was faster
                     # It needs no fsync: what is put into it is followed by one of the new folder.
                     self._disk.make_folder(path, within=above.fd)
+                    if shared:
+                        share(path)
             yield folder
 
     # -- places -----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import structlog
 
-from faxdrop.job import shown
+from faxdrop.names import shown
 from faxdrop.ownership import name_of
 
 log = structlog.stdlib.get_logger(__name__)
@@ -123,7 +123,9 @@ def of_writing(
 def of_filing(error: OSError, root: Path, home: Path) -> Refusal | None:
     """Return why a document cannot be filed below the root; None if that is the disk's trouble."""
     for name in (error.filename2, error.filename):
-        path = Path(os.path.normpath(os.fsdecode(name))) if isinstance(name, str | bytes) else root
+        if not isinstance(name, str):
+            continue
+        path = Path(os.path.normpath(name))  # the way may lead through our own folder: home/../sent
         if path.is_relative_to(root) and not path.is_relative_to(home):
             while not path.is_dir():
                 path = path.parent

@@ -181,17 +181,18 @@ class ShutDisk(Disk):
             self.refused += 1
             raise OSError(self.code, os.strerror(self.code), str(path))
 
-    def make_folder(self, path: Path, mode: int = 0o777) -> None:
+    def make_folder(self, path: Path, mode: int = 0o777, *, within: int | None = None) -> None:
         """mkdir(2), or an error."""
         self._ask(path)
-        super().make_folder(path, mode)
+        super().make_folder(path, mode, within=within)
 
-    def move(self, source: Path, target: Path, **within: int) -> None:
+    def move(
+        self, source: Path, target: Path, *, within: int | None = None, into: int | None = None
+    ) -> None:
         """rename(2), or an error."""
-        folder = Path(f"/proc/self/fd/{within['within']}").readlink() if within else source
-        self._ask(folder)
+        self._ask(Path(f"/proc/self/fd/{within}").readlink() if within is not None else source)
         self._ask(target)
-        super().move(source, target, **within)
+        super().move(source, target, within=within, into=into)
 
 
 def said(world: World) -> Any:
