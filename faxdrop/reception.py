@@ -33,6 +33,7 @@ MOST_SAID = 200  # files of which it is said what they wait for
 LOOKS = 6  # threads that claim; they wait for the disk more than for the processor
 _DISK_PAUSE = 5.0  # seconds without a scan after the disk refused one, or a claim
 _SLICE = 2_000  # entries that one turn reads
+_LONGEST_PAUSE = 0.5  # seconds between two slices
 _LOOK_FOR_ROOM = 5.0  # seconds until it is tried again where there is no room, or no thread
 _MOST_UNDER_WAY = 16  # steps; while there are more, nothing is taken that is overdue
 
@@ -175,7 +176,8 @@ class Reception:
         if everything and not self._refused:
             self._dispatcher.disk_is_read()
         # A large folder that is being filled must not be read again for every file.
-        self._next_scan = self._clock.monotonic() + 4 * (self._clock.monotonic() - now)
+        after = self._clock.monotonic()
+        self._next_scan = after + min(4 * (after - now), _LONGEST_PAUSE)
         self._claims.put((candidate, self._next_instant()) for candidate in candidates)
         return True
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from faxdrop import init
 from faxdrop.cli import main
 from faxdrop.config import load
+from faxdrop.sharing import share
 from faxdrop.simulator import Simulator
 from tests.world import TOKEN
 
@@ -71,6 +72,11 @@ def _place(tmp_path: Path, simulator: Simulator) -> Place:
     return Place(tmp_path, simulator)
 
 
+def has_access_list(folder: Path) -> bool:
+    """Tell whether what is made in a folder is open to its group, whatever the umask."""
+    return "system.posix_acl_default" in os.listxattr(folder)
+
+
 def test_for_scripts(place: Place) -> None:
     """With everything said, nothing is asked: the config works, and the check says so."""
     before = os.umask(0o077)
@@ -89,6 +95,10 @@ def test_for_scripts(place: Place) -> None:
         "fax/inbox/Dr. Müller": "2770",
         "fax/sent": "2770",
     }
+    for name in ("inbox", "inbox/Dr. Müller", "sent", "failed"):
+        assert has_access_list(place.root / name) == has_access_list(place.root / "inbox")
+    assert has_access_list(place.root / "inbox") == share(place.config.parent)
+    assert not has_access_list(place.root / ".faxdrop")
     for path in place.modes():
         assert f"Made {place.config.parent.parent / path}" in result.output
     config = load(place.config, {})

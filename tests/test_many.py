@@ -19,6 +19,7 @@ pytestmark = pytest.mark.long
 PATIENCE = 900.0  # seconds
 MOST_GROWTH = 100_000_000  # bytes of memory: some 2 kB a job, and the history of all that was sent
 SLOWEST_STATUS = 5.0  # seconds
+SLOWEST_LETTER = 5.0  # seconds until a letter is sent beside anything else
 
 
 class Gauge:
@@ -110,3 +111,40 @@ def test_very_many_documents_at_once(
     assert taken == dropped
     assert grown < MOST_GROWTH
     assert max(gauge.status) < SLOWEST_STATUS
+
+
+@pytest.mark.parametrize("when", ["before the start", "meanwhile"])
+def test_thousands_of_folders_of_junk(tmp_path: Path, simulated: Simulated, when: str) -> None:
+    """Beside 3,000 folders of what is no PDF, each letter is sent as if they were not there."""
+    settings = {"settle": "3s", "patience": "300s"}
+    with Office(tmp_path, simulated.base_url, inbox_settings=settings) as office:
+        if when == "before the start":
+            scatter(office, 3_000)
+        office.start()
+        scattering = threading.Thread(target=scatter, args=(office, 3_000))
+        if when == "meanwhile":
+            scattering.start()
+        slowest, seen, letters = 0.0, set[object](), 0
+        until = time.monotonic() + 30.0  # seconds: a start, a look at everything, all due once
+        while time.monotonic() < until or scattering.is_alive():
+            office.drop("Amt", f"{letters}.pdf", pdfs.good(1, f"letter {letters}"))
+            began = time.monotonic()
+            letters += 1
+            office.await_event("fax.sent", count=letters)
+            slowest = max(slowest, time.monotonic() - began)
+            seen.add(office.status()["scanning"] is not None)
+        print(f"{letters} letters, the slowest sent after {slowest:.1f} s")  # noqa: T201 - -rP
+        assert slowest < SLOWEST_LETTER
+        assert when == "meanwhile" or seen == {True, False}
+        assert office.events("loop.failed") == []
+        assert office.status()["holds"] == []
+        office.until(lambda: office.status()["inbox"] == 21_000, "all junk seen")
+
+
+def scatter(office: Office, folders: int) -> None:
+    """Put seven files that are no PDFs into each of so many folders."""
+    for folder in range(folders):
+        path = office.inbox / f"junk {folder:05}"
+        path.mkdir(parents=True)
+        for name in range(7):
+            (path / f"{name}.docx").write_bytes(b"PK, and no PDF")

@@ -13,6 +13,7 @@ import pytest
 from faxdrop import receipt
 from faxdrop.cli import main
 from faxdrop.job import ReasonCode
+from faxdrop.passed_over import is_passed_over
 from tests.test_service import CHECK, ENABLE, INSTALL
 
 PROJECT = Path(__file__).parent.parent
@@ -55,6 +56,19 @@ def test_the_servers_configs_are_those_of_the_tests() -> None:
     """What the README has Samba and vsftpd do is what the tests of them did."""
     for name in ("smb.conf", "vsftpd.conf", "faxdrop-ftp.pam"):
         assert (PROJECT / "tests" / "data" / name).read_text() in README
+
+
+def test_what_is_left_alone_is_what_is_passed_over() -> None:
+    """Each name that the README says is left alone is passed over, and the others are not."""
+    table = re.search(
+        r"^\| name \| what becomes of it \|\n(.*?)\n\n", README, re.MULTILINE | re.DOTALL
+    )
+    assert table is not None
+    for row in table[1].splitlines()[1:]:
+        what, becomes = row.strip("| ").split(" | ")
+        names = [one.replace("*", "x").replace("\\r", "\r") for one in re.findall("`(.*?)`", what)]
+        is_left_alone = becomes.startswith("left alone")
+        assert {name for name in names if is_passed_over(name) != is_left_alone} == set()
 
 
 def test_every_reason_is_explained() -> None:
