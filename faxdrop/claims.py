@@ -14,14 +14,13 @@ from datetime import datetime
 from faxdrop.looks import Candidate, Rest
 from faxdrop.steps import NoThreadError, submit
 
-Claim = tuple[Candidate, datetime]
-
 _Folder = str | None
 
 
 class Claims:
     """Candidates that wait for a thread, and the threads. ``do`` claims one, in such a thread.
 
+    ``now`` gives each the instant of its claim, one after the other.
     ``may`` is asked before each: whether there is room to take it, whoever it is, and whether what
     is overdue may be taken now. ``ended`` is called by a thread that finds nothing more to do.
     """
@@ -32,31 +31,33 @@ class Claims:
         threads: int,
         do: Callable[[Candidate, datetime], None],
         may: Callable[[Candidate], bool],
+        now: Callable[[], datetime],
         ended: Callable[[], None],
     ) -> None:
         self._pool = pool
         self._threads = threads
         self._do = do
         self._may = may
+        self._now = now
         self._ended = ended
         self._lock = threading.Lock()  # over all below
-        self._prompt: dict[_Folder, deque[Claim]] = {}  # in the order of their turns
-        self._overdue: dict[_Folder, deque[Claim]] = {}
-        self._closed: dict[_Folder, None] = {}  # folders whose next ones go first
+        self._prompt: dict[_Folder, deque[Candidate]] = {}  # in the order of their turns
+        self._overdue: dict[_Folder, deque[Candidate]] = {}
+        self._closed: dict[_Folder, int] = {}  # of these, folders with so many just closed
         self._busy: set[_Folder] = set()
         self._busy_overdue = 0
         self._running = 0
         self._stopping = False
 
-    def put(self, claims: Iterable[Claim]) -> None:
+    def put(self, candidates: Iterable[Candidate]) -> None:
         """Queue candidates; those of one folder in their order."""
         with self._lock:
-            for candidate, at in claims:
+            for candidate in candidates:
                 folder = candidate.key.folder
                 lane = self._overdue if candidate.rest is Rest.OVERDUE else self._prompt
-                lane.setdefault(folder, deque()).append((candidate, at))
+                lane.setdefault(folder, deque()).append(candidate)
                 if candidate.rest is Rest.CLOSED:
-                    self._closed[folder] = None
+                    self._closed[folder] = self._closed.get(folder, 0) + 1
 
     def start(self) -> int:
         """Start threads for what waits; return how many. Raises NoThreadError if none can be."""
@@ -73,7 +74,7 @@ class Claims:
                 with self._lock:
                     self._running -= 1
                     is_alone = not self._running
-                if is_alone:  # else those that run do it all
+                if is_alone and not started:  # else those that run do it all
                     raise
                 return started
             started += 1
@@ -101,30 +102,32 @@ class Claims:
         finally:
             self._ended()
 
-    def _take(self) -> Claim | None:
+    def _take(self) -> tuple[Candidate, datetime] | None:
         with self._lock:
             found = None if self._stopping else self._next()
             if found is None:
                 self._running -= 1
                 return None
             lane, folder = found
-            claims = lane.pop(folder)
-            candidate, at = claims.popleft()
-            if claims:
-                lane[folder] = claims  # behind all others
-            if lane is self._prompt and not any(c.rest is Rest.CLOSED for c, _ in claims):
-                self._closed.pop(folder, None)
+            waiting = lane.pop(folder)
+            candidate = waiting.popleft()
+            if waiting:
+                lane[folder] = waiting  # behind all others
+            if lane is self._prompt and (closed := self._closed.pop(folder, 0)):
+                closed -= candidate.rest is Rest.CLOSED
+                if closed:
+                    self._closed[folder] = closed
             self._busy.add(folder)
             self._busy_overdue += candidate.rest is Rest.OVERDUE
-            return candidate, at
+            return candidate, self._now()
 
     def _give_back(self, candidate: Candidate) -> None:
         with self._lock:
             self._busy.discard(candidate.key.folder)
             self._busy_overdue -= candidate.rest is Rest.OVERDUE
 
-    def _next(self) -> tuple[dict[_Folder, deque[Claim]], _Folder] | None:
-        lanes: list[tuple[Iterable[_Folder], dict[_Folder, deque[Claim]]]] = [
+    def _next(self) -> tuple[dict[_Folder, deque[Candidate]], _Folder] | None:
+        lanes: list[tuple[Iterable[_Folder], dict[_Folder, deque[Candidate]]]] = [
             (self._closed, self._prompt),
             (self._prompt, self._prompt),
         ]
@@ -133,7 +136,7 @@ class Claims:
         for folders, lane in lanes:
             for folder in folders:
                 if folder not in self._busy:
-                    if not self._may(lane[folder][0][0]):
+                    if not self._may(lane[folder][0]):
                         break
                     return lane, folder
         return None

@@ -70,6 +70,7 @@ class Reception:
             LOOKS,
             lambda one, at: steps.do(self._on_claimed, one, partial(parts_of, one, at)),
             self._may_claim,
+            self._next_instant,
             lambda: steps.do(self._on_no_more, None, lambda: None),
         )
         self._start_at = 0.0  # no thread is wanted for claims before that
@@ -178,7 +179,7 @@ class Reception:
         # A large folder that is being filled must not be read again for every file.
         after = self._clock.monotonic()
         self._next_scan = after + min(4 * (after - now), _LONGEST_PAUSE)
-        self._claims.put((candidate, self._next_instant()) for candidate in candidates)
+        self._claims.put(candidates)
         return True
 
     def _not_ours(self, error: OSError, step: str) -> None:

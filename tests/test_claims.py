@@ -53,7 +53,7 @@ class Desk:
         self.ended = 0
         self.may = True
         self.allowed: Callable[[Candidate], bool] = lambda _: True
-        self.claims = Claims(pool, threads, self._do, self._may, self._end)
+        self.claims = Claims(pool, threads, self._do, self._may, lambda: AT, self._end)
 
     def _do(self, one: Candidate, _at: datetime) -> None:
         self.done.append(f"{one.key.folder}/{one.key.name}")
@@ -66,7 +66,7 @@ class Desk:
 
     def put(self, candidates: Iterable[Candidate]) -> None:
         """Queue them."""
-        self.claims.put((one, AT) for one in candidates)
+        self.claims.put(candidates)
 
 
 def test_folders_take_turns_and_each_keeps_its_order() -> None:
@@ -87,6 +87,15 @@ def test_what_was_just_closed_goes_first_and_what_is_overdue_last() -> None:
     desk.put([candidate("junk", "letter", Rest.CLOSED)])
     desk.claims.start()
     assert desk.done == ["closed/c", "junk/letter", "settled/s", "junk/0", "junk/1"]
+
+
+def test_folders_take_turns_also_with_what_was_just_closed() -> None:
+    """Many letters that come to one folder at once let one to another pass."""
+    desk = Desk(Here())
+    desk.put(candidate("many", f"{at}", Rest.CLOSED) for at in range(3))
+    desk.put([candidate("one", "a", Rest.CLOSED)])
+    desk.claims.start()
+    assert desk.done == ["many/0", "one/a", "many/1", "many/2"]
 
 
 def test_a_closed_letter_does_not_overtake_a_settled_one_of_its_folder() -> None:
@@ -115,9 +124,9 @@ def test_one_thread_a_folder_and_not_all_of_them_for_what_is_overdue() -> None:
             at_once[kind] -= 1
 
     with ThreadPoolExecutor(4) as pool:
-        claims = Claims(pool, 4, do, lambda _: True, lambda: None)
-        claims.put((candidate(f"junk {at}", "j", Rest.OVERDUE), AT) for at in range(20))
-        claims.put((candidate("Amt", f"{at}"), AT) for at in range(5))
+        claims = Claims(pool, 4, do, lambda _: True, lambda: AT, lambda: None)
+        claims.put(candidate(f"junk {at}", "j", Rest.OVERDUE) for at in range(20))
+        claims.put(candidate("Amt", f"{at}") for at in range(5))
         claims.start()
         assert go.wait(PATIENCE)
     assert most == {"Amt": 1, "junk": 2}

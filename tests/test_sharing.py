@@ -10,6 +10,8 @@ import pytest
 
 from faxdrop.sharing import share
 from faxdrop.spool import Spool
+from tests import pdfs
+from tests.breaking import stage
 from tests.processes import PROJECT
 
 
@@ -65,6 +67,17 @@ def test_folders_that_are_made_again_are_open_to_the_group(place: Path, umask: i
         assert defaults(folder) == ["user::rwx", "group::rwx", "other::---"]
     assert (spool.inbox / "Amt").stat().st_mode & 0o777 == 0o770
     assert (spool.inbox / "Amt" / "letter.pdf").stat().st_mode & 0o777 == 0o660
+
+
+def test_a_folder_that_filing_makes_again_is_open_to_the_group(place: Path) -> None:
+    """Somebody may remove all of sent/: it is the same again with the next letter."""
+    with stage(place / "root") as staged:
+        world = staged.world
+        world.start()
+        shutil.rmtree(world.root / "sent")
+        staged.drop("+493023125100", "letter.pdf", pdfs.good())
+        world.until_done()
+        assert defaults(world.root / "sent") == ["user::rwx", "group::rwx", "other::---"]
 
 
 def test_a_file_system_without_access_lists_goes_without() -> None:
