@@ -82,11 +82,12 @@ class Redaction:
         known |= {quote(secret, safe="") for secret in known}
         # The longest first: one secret may be a part of another.
         self._known = sorted(known, key=len, reverse=True)
+        self._key = lru_cache(maxsize=1024)(self._text)  # keys are few, and come again
 
     def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
         """Return the event as it may leave."""
         return {
-            self._text(str(key)): self._value(str(key), value, 0) for key, value in event.items()
+            self._key(str(key)): self._value(str(key), value, 0) for key, value in event.items()
         }
 
     def _value(self, key: str, value: Any, depth: int) -> Any:
