@@ -1,26 +1,18 @@
-"""Reads PDFs away from the daemon, so that no document can hurt it.
+"""Has PDFs read away from the daemon, so that no document can hurt it.
 
-``python -m faxdrop.checker`` is a server that the daemon starts with a clean environment and talks
-to over a socket, its standard input. It has the PDF reader loaded, and keeps a few children that
-read one document at a time, each with a limit of time, memory and everything else. A child ends
-with the first document that is anything but flawless, and after some dozen flawless ones: forking
-one for each would cost more than all the rest of the check. The daemon itself never loads the
-reader, and takes nothing but JSON from it.
+The daemon starts the ``reader``, a process with a clean environment, and talks to it over a socket.
+It never loads what reads PDFs, and takes nothing but JSON from there.
 
-A request is one datagram, the limits as JSON, with two or three open files: the document, the pipe
-for the answer, and where a copy is wanted the file for it. The answer is some lines of JSON:
-the verdict if the child should never be heard of again, as soon as the document's SHA-256 is known;
-another such, where there is a copy that has yet to be judged; then the true one, or
-``{"errno": n}`` where a file could not be read or written.
+How a reader broke down decides what that says of the document. One that crashes twice is damaged.
+One whose reader was killed from outside, for instance because the machine ran out of memory, is
+read again, alone; and if that happens each time, that is what is said.
 """
 
 import contextlib
-import ctypes
-import gc
+import errno
 import json
 import math
 import os
-import resource
 import select
 import signal
 import socket
@@ -28,27 +20,26 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from faxdrop.verdict import Announce, Limits, Verdict, too_slow
+from faxdrop.verdict import Limits, Verdict, killed, too_slow
 
 __all__ = ["Checker", "CheckerError", "Limits", "Verdict"]
 
 _MAX_ANSWER = 1 << 20  # bytes
 _GRACE = 10.0  # seconds beyond the time limit, until the server is taken for dead
-_TRIES = 3
+_REAPED = 5.0  # seconds within which the server says how a child ended
+_FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
+_OUR_LIMITS = {signal.SIGALRM, signal.SIGXCPU}
 _ENVIRONMENT = ("LANG", "LC_ALL", "PATH", "PYTHONHOME", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG")
-_SPARE_FILES = 16
-_READER = "faxdrop.checker"
-
-CHILDREN = 4  # documents that are read at once
-_FLAWLESS = 32  # documents that one child reads at most
-_PR_SET_PDEATHSIG = 1
-_GONE = 3  # the exit status of a child that found the daemon gone
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's library would fork with threads of its own
+_READER = "faxdrop.reader"
 
 
 class CheckerError(OSError):
@@ -61,6 +52,116 @@ class _Ending(NamedTuple):
     lines: list[bytes]
     seconds: float  # it took
     closed: bool  # False: the other side is still there, but silent
+    reader: int | None = None  # which child read; None: none said so
+
+
+class _Break(Enum):
+    """How a reader broke down, and at which time that is believed."""
+
+    SILENT = auto()  # it died before it looked at anything, or we ended it
+    SLOW = auto()  # it came to our limit of time
+    KILLED = auto()  # from outside
+    CRASHED = auto()  # by itself
+
+
+_BELIEVED = {
+    _Break.SILENT: 3,
+    _Break.SLOW: 1,
+    _Break.KILLED: 3,  # once beside others, then alone
+    _Break.CRASHED: 2,  # the child may have read others before
+}
+
+
+class _Server:
+    """The server's process, the socket to it, and what it says of its children's ends."""
+
+    def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket, ends: int) -> None:
+        self.process = process
+        self.socket = sock
+        self._ends = ends
+        self._lock = threading.Lock()  # over the two below, and who reads
+        self._unread = b""
+        self._ended: dict[int, int] = {}  # child -> its exit status, negative: a signal
+        self._is_gone = False
+        self.is_stopped = False  # by us
+
+    def end(self) -> int | None:
+        """Return how the server itself ended; None while it is there."""
+        if self._is_gone:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.process.wait(_REAPED)
+        return self.process.poll()
+
+    def end_of(self, reader: int) -> int | None:
+        """Return how a child ended; None if the server has died, or does not know of its end."""
+        deadline = time.monotonic() + _REAPED
+        poll = select.poll()
+        with self._lock:
+            if self.is_stopped:
+                return None
+            poll.register(self._ends, select.POLLIN)
+            while reader not in self._ended:
+                left = deadline - time.monotonic()
+                if left <= 0 or not poll.poll(math.ceil(left * 1000)):
+                    return None
+                piece = os.read(self._ends, 1 << 16)
+                if not piece:
+                    self._is_gone = True
+                    return None
+                *lines, self._unread = (self._unread + piece).split(b"\n")
+                for line in lines:
+                    child, _, status = line.partition(b" ")
+                    self._ended[int(child)] = int(status)
+            return self._ended.pop(reader)
+
+    def stop(self) -> None:
+        """End it, and its children with it."""
+        self.is_stopped = True
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+        with self._lock:
+            os.close(self._ends)
+
+
+class _Turns:
+    """Lets readers read beside each other, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._reading = 0
+        self._alone = False
+        self.waiting = 0  # for the others to be done
+
+    @contextlib.contextmanager
+    def beside_others(self) -> Iterator[None]:
+        """Read beside others, but not beside one that is to be alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._alone or self.waiting))
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reading -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Read when all others are done; who comes meanwhile, waits."""
+        with self._changed:
+            self.waiting += 1
+            try:
+                self._changed.wait_for(lambda: not (self._alone or self._reading))
+                self._alone = True
+            finally:
+                self.waiting -= 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
 
 
 class Checker:
@@ -72,9 +173,9 @@ class Checker:
     def __init__(self, limits: Limits, *, reader: str = _READER) -> None:
         self.limits = limits  # may be changed at any time: they go with each document
         self._reader = reader  # the module that is the server
-        self._lock = threading.Lock()  # over the two below
-        self._server: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()  # over the next
+        self._server: _Server | None = None
+        self._turns = _Turns()
 
     def __enter__(self) -> Self:
         self.start()
@@ -100,7 +201,12 @@ class Checker:
     def pid(self) -> int | None:
         """The server's process id, while there is one."""
         server = self._server
-        return server.pid if server is not None else None
+        return server.process.pid if server is not None else None
+
+    @property
+    def wait_to_be_alone(self) -> int:
+        """How many checks wait until all others are done."""
+        return self._turns.waiting
 
     def check(self, fd: int) -> Verdict:
         """Read the PDF in an open file; see ``document.examine``. Moves its position.
@@ -120,41 +226,45 @@ class Checker:
     # -- inside -----------------------------------------------------------------------------
 
     def _asked(self, *fds: int) -> Verdict:
-        again = 1  # crash that is not believed: something may have killed the child from outside
-        for _ in range(_TRIES):
-            sock = self._connected()
-            ending = self._exchange(sock, fds)
+        broken: Counter[_Break] = Counter()
+        while True:
+            alone = broken[_Break.KILLED] > 0
+            with self._turns.alone() if alone else self._turns.beside_others():
+                server = self._connected()
+                ending = self._exchange(server, fds)
             if not ending.closed:
-                self._discard(sock)
+                self._discard(server)
                 raise TimeoutError("the document could not be read in time")
-            if not ending.lines:
-                if ending.seconds >= self.limits.seconds:
-                    raise TimeoutError("the document could not be read in time")
-                self._discard(sock)
-                continue
             verdict = _final(ending.lines)
-            if verdict is not None:
-                if verdict.provisional and again and ending.seconds < self.limits.seconds:
-                    again -= 1
-                    _rewound(fds)
-                    continue
+            if verdict is not None and not verdict.provisional:
                 return verdict
-            fallback = Verdict.model_validate_json(ending.lines[0])
-            if ending.seconds >= self.limits.seconds:
-                return too_slow(fallback.sha256, fallback.bytes, self.limits.seconds)
-            if not again:
-                return fallback
-            again -= 1
+            known = Verdict.model_validate_json(ending.lines[0]) if ending.lines else None
+            how = self._how_it_broke(server, ending)
+            if known is None or server.end() is not None:
+                self._discard(server)
+            broken[how] += 1
+            if broken[how] == _BELIEVED[how]:
+                return verdict or _given_up(how, known, self.limits.seconds)
             _rewound(fds)
-        raise CheckerError("the PDF reader does not answer")
 
-    def _exchange(self, sock: socket.socket, fds: tuple[int, ...]) -> _Ending:
+    def _how_it_broke(self, server: _Server, ending: _Ending) -> _Break:
+        end = server.end_of(ending.reader) if ending.reader is not None else None
+        if end is None:
+            end = server.end()
+        died_of = -end if end is not None else 0
+        if died_of in _FROM_OUTSIDE and not server.is_stopped:
+            return _Break.KILLED
+        if ending.seconds >= self.limits.seconds or died_of in _OUR_LIMITS:
+            return _Break.SLOW
+        return _Break.CRASHED if ending.lines and not server.is_stopped else _Break.SILENT
+
+    def _exchange(self, server: _Server, fds: tuple[int, ...]) -> _Ending:
         reading, writing = os.pipe()
         started = time.monotonic()
         try:
             try:
                 request = json.dumps(asdict(self.limits)).encode()
-                socket.send_fds(sock, [request], [fds[0], writing, *fds[1:]])
+                socket.send_fds(server.socket, [request], [fds[0], writing, *fds[1:]])
             except OSError:
                 return _Ending([], 0.0, closed=True)
             finally:
@@ -163,48 +273,50 @@ class Checker:
         finally:
             os.close(reading)
         lines = [line for line in answer.split(b"\n")[:-1] if line]  # whole lines only
-        return _Ending(lines, time.monotonic() - started, closed)
+        reader = _reader_in(lines[0]) if lines else None
+        return _Ending(lines[1:], time.monotonic() - started, closed, reader)
 
-    def _connected(self) -> socket.socket:
+    def _connected(self) -> _Server:
         with self._lock:
-            if self._socket is None:
-                self._server, self._socket = _started(self._reader)
-            return self._socket
+            if self._server is None:
+                self._server = _started(self._reader)
+            return self._server
 
-    def _discard(self, sock: socket.socket | None) -> None:
+    def _discard(self, server: _Server | None) -> None:
         """Stop the server, unless it is another one by now."""
         with self._lock:
-            if self._socket is None or (sock is not None and sock is not self._socket):
+            known = self._server
+            if known is None or (server is not None and server is not known):
                 return
-            self._socket.close()
-            self._socket = None
-            server, self._server = self._server, None
-        if server is not None:
-            server.kill()
-            server.wait()
+            self._server = None
+        known.stop()
 
 
-def _started(reader: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _started(reader: str) -> _Server:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ends, telling = os.pipe()
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    environment |= _ONE_THREAD
     # This very package, wherever it was imported from.
     here = str(Path(__file__).resolve().parent.parent)
     known = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (here, known)))
     try:
-        server = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-P", "-m", reader],
             stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
+            stdout=telling,
             env=environment,
             cwd="/",
         )
     except OSError as error:
         ours.close()
+        os.close(ends)
         raise CheckerError(error.errno, f"the PDF reader cannot be started: {error}") from error
     finally:
         theirs.close()
-    return server, ours
+        os.close(telling)
+    return _Server(process, ours, ends)
 
 
 def _received(reading: int, deadline: float) -> tuple[bytes, bool]:
@@ -223,8 +335,37 @@ def _received(reading: int, deadline: float) -> tuple[bytes, bool]:
     return b"", False
 
 
+def _given_up(how: _Break, known: Verdict | None, seconds: float) -> Verdict:
+    """Return what to say of a document that cannot be read; raises OSError if it is not its fault.
+
+    ``known`` is what the reader said before it broke down.
+    """
+    if known is not None and how is _Break.SLOW:
+        return too_slow(known.sha256, known.bytes, seconds)
+    if known is not None and how is _Break.KILLED:
+        return killed(known.sha256, known.bytes, _BELIEVED[how])
+    if known is not None and how is _Break.CRASHED:
+        return known
+    if how is _Break.SLOW:
+        raise TimeoutError("the document could not be read in time")
+    if how is _Break.KILLED:
+        raise CheckerError(errno.ENOMEM, "the PDF reader is killed again and again")
+    raise CheckerError("the PDF reader does not answer")
+
+
+def _reader_in(line: bytes) -> int | None:
+    """Return which child a line says that it is, None if it says something else."""
+    try:
+        number = json.loads(line)["reader"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return number if isinstance(number, int) else None
+
+
 def _final(lines: list[bytes]) -> Verdict | None:
     """Return the last verdict; None if the child did not get so far, or wrote nonsense."""
+    if not lines:
+        return None
     try:
         answer: dict[str, Any] = json.loads(lines[-1])
         number = answer.get("errno")
@@ -241,140 +382,3 @@ def _rewound(fds: tuple[int, ...]) -> None:
     if len(fds) > 1:
         os.lseek(fds[1], 0, os.SEEK_SET)
         os.truncate(fds[1], 0)
-
-
-# -- the server ------------------------------------------------------------------------------
-
-Read = Callable[[BinaryIO, BinaryIO | None, Limits, Announce], Verdict]
-
-
-def serve(requests: socket.socket, read: Read) -> None:
-    """Answer requests until the other side is gone."""
-    # What is there now is shared with the children as it is, not copied by a collector's marks.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    baseline = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the terminal; the daemon ends us
-    server = os.getpid()
-    children: set[int] = set()
-    while True:
-        while len(children) < CHILDREN:
-            child = os.fork()
-            if child == 0:
-                _die_with(server)
-                _read_some(requests, read, baseline)
-            children.add(child)
-        child, status = os.wait()
-        children.discard(child)
-        if os.waitstatus_to_exitcode(status) == _GONE:
-            return
-
-
-def _read_some(requests: socket.socket, read: Read, baseline: int) -> None:
-    """Read documents until one is not flawless, or they were enough; end this process."""
-    status = 1
-    try:
-        for _ in range(_FLAWLESS):
-            try:
-                request, fds, _, _ = socket.recv_fds(requests, 4096, 3)
-            except ConnectionError:
-                request = b""
-            if not request:
-                status = _GONE
-                return
-            if not _answer(request, fds, read, baseline):
-                break
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def _die_with(server: int) -> None:
-    """Have the kernel end this process when its parent, the server, ends (prctl(2)).
-
-    The kernel says nothing of a parent that has ended before it was asked.
-    """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != server:
-        os._exit(_GONE)
-
-
-def _answer(request: bytes, fds: list[int], read: Read, baseline: int) -> bool:
-    """Read one document; return whether it was flawless, and nothing else was to be done."""
-    limits = Limits(**json.loads(request))
-    _confine(limits, baseline, max(fds))
-    document, answer, *output = fds
-
-    def announce(verdict: Verdict) -> None:
-        _say(answer, verdict.model_dump_json())
-
-    flawless = False
-    with contextlib.ExitStack() as files:
-        source = files.enter_context(os.fdopen(document, "rb", closefd=False))
-        target = files.enter_context(os.fdopen(output[0], "wb", closefd=False)) if output else None
-        try:
-            verdict = read(source, target, limits, announce)
-        except OSError as error:
-            _say(answer, json.dumps({"errno": error.errno}))
-        else:
-            if target is not None:
-                target.flush()
-            _say(answer, verdict.model_dump_json())
-            flawless = verdict.clean and verdict.reason is None and not output
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    for fd in fds:
-        os.close(fd)
-    return flawless
-
-
-def _say(answer: int, line: str) -> None:
-    os.write(answer, line.encode() + b"\n")
-
-
-def _confine(limits: Limits, baseline: int, highest_fd: int) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, limits.seconds)
-    seconds = math.ceil(time.process_time() + limits.seconds) + 1
-    for kind, most in (
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_AS, baseline + limits.memory),
-        (resource.RLIMIT_NOFILE, highest_fd + 1 + _SPARE_FILES),
-        (resource.RLIMIT_FSIZE, 2 * limits.max_bytes + (1 << 20)),
-    ):
-        _, hard = resource.getrlimit(kind)
-        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (allowed, hard))  # the next document has limits of its own
-
-
-def main() -> None:
-    """Be the server on standard input."""
-    # The reader forks, and needs no threads to multiply matrices.
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    # The reader is loaded here alone: the daemon, which imports this module, stays free of it.
-    from faxdrop.pdf import document  # noqa: PLC0415
-
-    def read(
-        file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Announce
-    ) -> Verdict:
-        if output is None:
-            return document.examine(file, limits, announce)
-        return document.prepare(file, output, limits, announce)
-
-    run(read)
-
-
-def run(read: Read) -> None:
-    """Serve the socket that is standard input, with a way to read documents."""
-    requests = socket.socket(fileno=os.dup(0))
-    quiet = os.open(os.devnull, os.O_RDWR)
-    os.dup2(quiet, 0)
-    # What native code prints as it dies could hold a piece of a document.
-    os.dup2(quiet, 2)
-    with requests:
-        serve(requests, read)
-
-
-if __name__ == "__main__":
-    main()

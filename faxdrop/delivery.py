@@ -4,6 +4,7 @@ Each method returns the job as it stands on disk afterwards. An OSError means th
 take the record: the error carries on to the daemon, which tries again; see ``UnrecordedError``.
 """
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from faxdrop.checker import Checker
+from faxdrop.checker import Checker, CheckerError
 from faxdrop.job import Job, Reason, ReasonCode, State, shown
 from faxdrop.lifecycle import (
     AnswerLost,
@@ -28,9 +29,11 @@ from faxdrop.lifecycle import (
 from faxdrop.reconcile import matches, slack_of, window
 from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable
 from faxdrop.spool import Spool, closed_at_last
+from faxdrop.verdict import Verdict
 
 log = structlog.stdlib.get_logger(__name__)
 
+_KILLED_AGAIN = 5  # times, with growing pauses, that a reader is killed before that is an answer
 _BY_ID_A_ROUND = 20  # entries asked for one by one in a round, so that no round becomes a storm
 
 
@@ -82,6 +85,7 @@ class Delivery:
         self._normalise = normalise
         self._asked: dict[str, int] = {}  # session id -> the round in which it was asked for
         self._rounds = 0
+        self._killed: dict[str, int] = {}  # job id -> how often its reader was killed
 
     def apply(self, job: Job, event: Event) -> Job:
         """Let something happen to a job, and write down what it makes of it.
@@ -127,6 +131,8 @@ class Delivery:
                 return self._submit(job, original, size, sha256, is_owned)
             with closed_at_last(self._spool.new_copy(job)) as copy:
                 verdict = self._checker.prepare(original, copy)
+                if self._waits_for_memory(job, verdict):
+                    raise CheckerError(errno.ENOMEM, "the PDF reader was killed")
                 if verdict.sha256 != job.document.sha256:
                     return Submitted(self.apply(job, Changed()), None)
                 if verdict.reason is not None:
@@ -137,6 +143,14 @@ class Delivery:
                     return Submitted(self.apply(job, Changed()), None)
                 size = os.fstat(copy).st_size
                 return self._submit(job, copy, size, verdict.copy_sha256, is_owned)
+
+    def _waits_for_memory(self, job: Job, verdict: Verdict) -> bool:
+        """Tell whether a reader that was killed from outside is tried once more, after a pause."""
+        times = self._killed.pop(job.job_id, 0) + 1
+        if not verdict.killed or times == _KILLED_AGAIN:
+            return False
+        self._killed[job.job_id] = times
+        return True
 
     def _submit(
         self, job: Job, fd: int, size: int, sha256: str, is_owned: Callable[[str], bool]

@@ -16,6 +16,7 @@ from faxdrop.clock import Clock
 from faxdrop.daemon import STEPS, Daemon, limits_of
 from faxdrop.notify import Notifier
 from faxdrop.reception import LOOKS
+from faxdrop.sandbox import hide_from_others
 from faxdrop.settings import Config
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
@@ -87,6 +88,7 @@ def run(config: Config, load: Callable[[], Config], *, simulated: bool) -> bool:
 
     Returns whether everything that was under way has ended. Raises SpoolError.
     """
+    hide_from_others()  # the token is in our memory, perhaps in our environment
     with daemon_of(config, simulated=simulated) as daemon:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -35,6 +35,7 @@ class Verdict(Record):
     pages: int | None = None  # None: not known
     facts: Facts | None = None  # it can be faxed; ``changes`` says what its copy needs or has had
     reason: Reason | None = None  # it cannot be faxed as it stands
+    killed: bool = False  # the reader was killed from outside: nothing is known of the document
     copy_sha256: str | None = None  # of the copy that ``prepare`` wrote; None: it wrote none
     copy_bytes: int | None = None  # its size
     unjudged: int = 0  # pages of the copy that could not be compared with the original
@@ -58,6 +59,18 @@ def crashed(sha256: str, size: int) -> Verdict:
 def too_slow(sha256: str, size: int, seconds: float) -> Verdict:
     """Return the verdict on a document that the reader does not finish in its time."""
     return _unreadable(sha256, size, f"The PDF could not be read within {seconds:g} seconds.")
+
+
+def killed(sha256: str, size: int, times: int) -> Verdict:
+    """Return the verdict on a document whose reader is killed from outside each time."""
+    reason = Reason(
+        code=ReasonCode.TOO_LARGE,
+        message=f"The PDF could not be read: its reader was killed from outside {times} times, as "
+        "happens on a machine that runs out of memory.",
+        advice="Nothing is known to be wrong with it. Give the machine more memory (its log names "
+        "what was killed), or print the document to a smaller PDF; then try once more.",
+    )
+    return Verdict(sha256=sha256, bytes=size, reason=reason, killed=True)
 
 
 def _unreadable(sha256: str, size: int, message: str) -> Verdict:

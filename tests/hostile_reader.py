@@ -1,18 +1,21 @@
 """A reader of PDFs that goes wrong in the way that each document names.
 
-``python -m tests.hostile_reader`` takes the place of the checker's own server in tests.
+``python -m tests.hostile_reader`` takes the place of the reader in tests. A document's first line
+says what is to be done; where the document can be written to, each look at it leaves another line,
+with the process id of who looked: nothing else can be written from in here.
 """
 
 import errno
 import hashlib
+import json
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from faxdrop.checker import run
+from faxdrop.reader import run
 from faxdrop.verdict import Announce, Limits, Verdict, crashed
+from tests import escapes
 
 
 def _die() -> NoReturn:
@@ -28,11 +31,6 @@ def _hang() -> NoReturn:
 def _spin() -> NoReturn:
     while True:
         pass
-
-
-def _end_server() -> NoReturn:
-    os.kill(os.getppid(), signal.SIGKILL)
-    os._exit(1)
 
 
 def _talk_nonsense() -> NoReturn:
@@ -56,11 +54,10 @@ def _hoard(limits: Limits) -> int:
 
 
 def _open_files() -> int:
-    return len([os.open(os.devnull, os.O_RDONLY) for _ in range(100)])
+    return len([os.open(os.__file__, os.O_RDONLY) for _ in range(100)])
 
 
 _AT_ONCE: dict[str, Callable[[], NoReturn]] = {
-    "server-dies": _end_server,
     "silent": lambda: os._exit(0),
     "storage-hangs": _hang,
 }
@@ -74,31 +71,37 @@ _LATER: dict[str, Callable[[], NoReturn]] = {
 
 
 def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Announce) -> Verdict:
-    """Do what the document says; its second word names a file that counts how often."""
+    """Do what the document says."""
     file.seek(0)
-    data = file.read()
-    way, _, counter = data.decode().partition(" ")
-    first = bool(counter) and not Path(counter).exists()
-    if counter:
-        with Path(counter).open("a") as lines:
-            lines.write(f"{os.getpid()}\n")
+    order, *looks = file.read().splitlines()
+    try:
+        os.pwrite(file.fileno(), b"\n%d" % os.getpid(), os.fstat(file.fileno()).st_size)
+    except OSError:
+        looks = [b"it is not to be written to"]
+    way, _, more = order.decode().partition(" ")
     if way in _AT_ONCE:
         _AT_ONCE[way]()
-    sha256 = hashlib.sha256(data).hexdigest()
-    announce(crashed(sha256, len(data)))
+    sha256 = hashlib.sha256(order).hexdigest()
+    announce(crashed(sha256, len(order)))
     if output is not None:
         output.write(b"copy")
         output.flush()
     if way in _LATER:
         _LATER[way]()
-    if way == "crash-once" and first:
+    if way == "crash-once" and not looks:
         _die()
+    if way == "hang-once" and not looks:
+        _hang()
     while way == "flood":
         announce(crashed("x" * 1000, 0))
-    return Verdict(sha256=sha256, bytes=len(data), whole=True, **_answers(way, limits))
+    while way == "linger" and b"go" not in os.pread(file.fileno(), 1000, 0):
+        pass
+    return Verdict(
+        sha256=sha256, bytes=len(order), whole=True, **_answers(way, more, file.fileno(), limits)
+    )
 
 
-def _answers(way: str, limits: Limits) -> dict[str, Any]:
+def _answers(way: str, more: str, document: int, limits: Limits) -> dict[str, Any]:
     match way:
         case "memory":
             return {"pages": _hoard(limits)}
@@ -108,6 +111,8 @@ def _answers(way: str, limits: Limits) -> dict[str, Any]:
             return {"pages": limits.max_pages}
         case "environment":
             return {"copy_sha256": " ".join(sorted(os.environ))}
+        case "escape":
+            return {"copy_sha256": json.dumps(escapes.tried(document, **json.loads(more)))}
     return {}
 
 

@@ -1,7 +1,7 @@
 """What draws the pages of a preview, with a pdfium that crashes over every document."""
 
-from faxdrop.checker import run
 from faxdrop.pdf import facsimile
+from faxdrop.reader import run
 from tests.shaky_reader import crash
 
 if __name__ == "__main__":

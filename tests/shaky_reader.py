@@ -6,9 +6,9 @@ from typing import BinaryIO, NoReturn
 
 from pikepdf import Name, Pdf
 
-from faxdrop.checker import run
 from faxdrop.pdf import copying, document, forms, judge
 from faxdrop.pdf.areas import Flattened
+from faxdrop.reader import run
 from faxdrop.verdict import Announce, Limits, Verdict
 
 CRASH, HANG, LOSE = b"%pdfium crashes", b"%pdfium hangs", b"%flattening loses all"

@@ -4,22 +4,26 @@ import errno
 import gc
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import psutil
 import pytest
 
-from faxdrop.checker import CHILDREN, Checker, CheckerError, Limits
+from faxdrop.checker import Checker, CheckerError, Limits
 from faxdrop.job import ReasonCode
+from faxdrop.reader import CHILDREN
 from faxdrop.verdict import Verdict
 from tests import pdfs
 
@@ -29,12 +33,12 @@ SHORT = replace(TIGHT, seconds=1.0)
 HOSTILE = "tests.hostile_reader"
 
 
-def opened(data: bytes) -> int:
+def opened(data: bytes, how: int = os.O_RDONLY) -> int:
     """Return a file with this content, open for reading, its position somewhere in it."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
-        fd = os.open(file.name, os.O_RDONLY)
+        fd = os.open(file.name, how)
     os.lseek(fd, len(data) // 2, os.SEEK_SET)
     return fd
 
@@ -52,6 +56,34 @@ def check(checker: Checker, data: bytes) -> Verdict:
         return checker.check(fd)
     finally:
         os.close(fd)
+
+
+class Watched:
+    """A document on which the hostile reader notes who looks at it."""
+
+    def __init__(self, order: bytes) -> None:
+        self.order = order
+        self.fd = opened(order, os.O_RDWR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+    @property
+    def looks(self) -> list[int]:
+        """The process ids of those who have looked."""
+        return [int(line) for line in os.pread(self.fd, 1000, 0).splitlines()[1:] if line != b"go"]
+
+    def kill_when_looked_at(self, times: int) -> None:
+        """Kill the reader, as who runs out of memory does, when it looks for the nth time."""
+        until(lambda: len(self.looks) == times)
+        os.kill(self.looks[-1], signal.SIGKILL)
+
+    def go(self) -> None:
+        """Let a reader that lingers end."""
+        os.pwrite(self.fd, b"\ngo", os.fstat(self.fd).st_size)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -224,25 +256,132 @@ def test_daemon_does_not_load_the_reader() -> None:
 # -- the way it goes wrong -------------------------------------------------------------------
 
 
-def test_crash(hostile: Checker, tmp_path: Path) -> None:
+def test_crash(hostile: Checker) -> None:
     """A document on which the reader crashes is refused with hash and size, at the second crash."""
-    counter = tmp_path / "count"
-    data = f"crash {counter}".encode()
-    verdict = check(hostile, data)
+    data = b"crash"
+    with Watched(data) as document:
+        verdict = hostile.check(document.fd)
+        assert len(document.looks) == 2
     assert not verdict.whole
+    assert not verdict.killed
     assert verdict.reason is not None
     assert verdict.reason.code is ReasonCode.DAMAGED_PDF
     assert "crash" in verdict.reason.message
     assert (verdict.sha256, verdict.bytes) == (hashlib.sha256(data).hexdigest(), len(data))
-    assert len(counter.read_text().splitlines()) == 2
     assert check(hostile, b"fine").whole
 
 
-def test_killed_once(hostile: Checker, tmp_path: Path) -> None:
-    """A reader that is killed from outside is no document's fault: it is tried again."""
-    source, output = opened(f"crash-once {tmp_path / 'count'}".encode()), empty()
-    assert hostile.prepare(source, output).whole
-    assert os.pread(output, 100, 0) == b"copy"
+def test_a_crash_that_is_not_believed(hostile: Checker) -> None:
+    """A reader that crashes once may have been led astray by an earlier one: it is tried again."""
+    with Watched(b"crash-once") as document:
+        output = empty()
+        assert hostile.prepare(document.fd, output).whole
+        assert os.pread(output, 100, 0) == b"copy"
+        os.close(output)
+
+
+# -- killed from outside ---------------------------------------------------------------------
+
+
+def test_killed_once(hostile: Checker) -> None:
+    """A reader that is killed from outside says nothing of its document, which is read again."""
+    with Watched(b"hang-once") as document, ThreadPoolExecutor(1) as threads:
+        output = empty()
+        prepared = threads.submit(hostile.prepare, document.fd, output)
+        document.kill_when_looked_at(1)
+        assert prepared.result().whole
+        assert os.pread(output, 100, 0) == b"copy"
+        assert len(document.looks) == 2
+        os.close(output)
+
+
+def test_killed_each_time(hostile: Checker) -> None:
+    """A document whose reader is killed each time is not damaged: the reason is the truth."""
+    with Watched(b"hang") as document, ThreadPoolExecutor(1) as threads:
+        checked = threads.submit(hostile.check, document.fd)
+        for times in (1, 2, 3):
+            document.kill_when_looked_at(times)
+        verdict = checked.result()
+        assert len(document.looks) == 3
+    assert verdict.killed
+    assert not verdict.whole
+    assert verdict.reason is not None
+    assert verdict.reason.code is ReasonCode.TOO_LARGE
+    assert "killed from outside 3 times" in verdict.reason.message
+    assert verdict.sha256 == hashlib.sha256(b"hang").hexdigest()
+    assert check(hostile, b"fine").whole
+
+
+def test_killed_at_once_each_time(hostile: Checker) -> None:
+    """Where the reader is killed before it knows the document at all, memory is the trouble."""
+    with Watched(b"storage-hangs") as document, ThreadPoolExecutor(1) as threads:
+        checked = threads.submit(hostile.check, document.fd)
+        for times in (1, 2, 3):
+            document.kill_when_looked_at(times)
+        with pytest.raises(CheckerError, match="killed again and again") as raised:
+            checked.result()
+    assert raised.value.errno == errno.ENOMEM
+
+
+def test_who_was_killed_is_read_again_alone(hostile: Checker) -> None:
+    """Memory that was short for many is left to one: nobody else reads meanwhile."""
+    with (
+        Watched(b"linger") as before,
+        Watched(b"hang-once") as killed,
+        Watched(b"fine") as after,
+        ThreadPoolExecutor(3) as threads,
+    ):
+        lingering = threads.submit(hostile.check, before.fd)
+        until(lambda: len(before.looks) == 1)
+        checked = threads.submit(hostile.check, killed.fd)
+        killed.kill_when_looked_at(1)
+        until(lambda: hostile.wait_to_be_alone == 1)
+        late = threads.submit(hostile.check, after.fd)
+        assert len(killed.looks) == 1
+        assert after.looks == []
+        before.go()
+        assert lingering.result().whole
+        assert checked.result().whole
+        assert late.result().whole
+        assert (len(killed.looks), len(after.looks)) == (2, 1)
+
+
+def test_the_server_is_killed_while_it_reads(hostile: Checker) -> None:
+    """When the server itself is killed, with its children, the document is read again."""
+    with Watched(b"hang-once") as document, ThreadPoolExecutor(1) as threads:
+        checked = threads.submit(hostile.check, document.fd)
+        until(lambda: len(document.looks) == 1)
+        assert hostile.pid is not None
+        os.kill(hostile.pid, signal.SIGKILL)
+        assert checked.result().whole
+    with Watched(b"hang") as document, ThreadPoolExecutor(1) as threads:
+        checked = threads.submit(hostile.check, document.fd)
+        for _ in range(3):
+            until(lambda: len(document.looks) > 0)
+            os.ftruncate(document.fd, len(document.order))
+            assert hostile.pid is not None
+            os.kill(hostile.pid, signal.SIGKILL)
+        assert checked.result().killed
+
+
+def test_our_own_limits_are_no_killing(hasty: Checker) -> None:
+    """A document that takes too long is read once, and said to take too long."""
+    for way in (b"hang", b"spin"):
+        with Watched(way) as document:
+            verdict = hasty.check(document.fd)
+            assert len(document.looks) == 1
+        assert not verdict.killed
+        assert verdict.reason is not None
+        assert "within 1 seconds" in verdict.reason.message
+
+
+def test_a_reader_is_the_first_to_be_killed(hostile: Checker) -> None:
+    """Where memory runs out the kernel takes a reader, and not the daemon."""
+    check(hostile, b"fine")
+    until(lambda: are_waiting(hostile.pid))
+    mine = int(Path("/proc/self/oom_score_adj").read_text())
+    for child in psutil.Process(hostile.pid).children():
+        assert int(Path(f"/proc/{child.pid}/oom_score_adj").read_text()) > mine
 
 
 @pytest.mark.parametrize("way", ["hang", "spin"])
@@ -326,14 +465,12 @@ def test_server_killed_between(hostile: Checker) -> None:
 
 def test_child_of_dead_server() -> None:
     """A child whose server died before the kernel was asked to tell ends by itself."""
-    orphan = "import os; from faxdrop import checker; checker._die_with(os.getppid() + 1)"
+    orphan = "import os; from faxdrop import reader; reader._die_with(os.getppid() + 1)"
     assert subprocess.run([sys.executable, "-c", orphan], check=False).returncode == 3
 
 
-def test_server_dies_at_each_document(hostile: Checker) -> None:
-    """A server that dies each time is trouble with the machine, not with the document."""
-    with pytest.raises(CheckerError):
-        check(hostile, b"server-dies")
+def test_a_reader_that_says_nothing(hostile: Checker) -> None:
+    """A reader that ends each time without a word is trouble with the machine."""
     with pytest.raises(CheckerError):
         check(hostile, b"silent")
     assert check(hostile, b"fine").whole
@@ -352,6 +489,7 @@ def test_environment(hostile: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
     hostile.close()
     known = set((check(hostile, b"environment").copy_sha256 or "").split())
     assert known <= {
+        "OPENBLAS_NUM_THREADS",
         "COVERAGE_PROCESS_CONFIG",
         "LANG",
         "LC_ALL",
@@ -368,8 +506,10 @@ def test_no_files_of_the_daemon(hostile: Checker) -> None:
     os.set_inheritable(secret, True)  # noqa: FBT003 - that is the function's way
     check(hostile, b"fine")
     links = [str(link.readlink()) for link in Path(f"/proc/{hostile.pid}/fd").iterdir()]
-    assert sum("socket:" in link for link in links) == 1
-    assert set(links) <= {"/dev/null", *(link for link in links if "socket:" in link)}
+    kinds = Counter(re.sub(r":?\[.*", "", link) for link in links)
+    # To hear of documents, to say how children ended, and what confines the children.
+    assert (kinds.pop("socket"), kinds.pop("pipe")) == (1, 1)
+    assert kinds.keys() <= {"/dev/null", "anon_inode"}
     os.close(secret)
 
 

@@ -1,13 +1,13 @@
 """Draws all pages of a PDF as a fax machine prints them, for a person to look at.
 
-``python -m faxdrop.pdf.facsimile`` takes the place of the checker's own reader: what it is asked to
+``python -m faxdrop.pdf.facsimile`` takes the place of the `reader`: what it is asked to
 prepare is a sheet for each page, fine and standard.
 """
 
 import io
 from typing import BinaryIO
 
-from faxdrop import checker
+from faxdrop import reader
 from faxdrop.pdf import pictures
 from faxdrop.pdf.render import Page, Rendered, RenderError, Resolution
 from faxdrop.preview import Sheet, paper
@@ -64,4 +64,4 @@ def _png(picture: pictures.Picture) -> bytes:
 
 
 if __name__ == "__main__":
-    checker.run(read)
+    reader.run(read)
