@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from faxdrop import credentials, mounts, specimen
+from faxdrop import credentials, mounts, sandbox, specimen
 from faxdrop.checker import Checker
 from faxdrop.config import command
 from faxdrop.daemon import limits_of
@@ -317,6 +317,12 @@ def _documents(config: Config) -> Iterator[Finding]:
         "documents",
         f"PDFs are checked; up to {documents.max_megabytes:g} MB and {documents.max_pages} pages.",
     )
+    if lacks := sandbox.missing():
+        yield _note(
+            "sandbox",
+            f"A hostile PDF that takes over its reader could {', and '.join(lacks)}.",
+            "Use a kernel with Landlock and seccomp (Linux 6.12 has it all) on x86-64 or ARM64.",
+        )
 
 
 def _recipients(config: Config, spool: Spool) -> Iterator[Finding]:

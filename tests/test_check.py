@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from faxdrop import check, mounts, screens
+from faxdrop import check, mounts, sandbox, screens
 from faxdrop.check import Finding, Level, Report
 from faxdrop.checker import CheckerError
 from faxdrop.job import Reason, ReasonCode
@@ -324,6 +324,20 @@ def test_a_reader_that_refuses(config: Config, monkeypatch: pytest.MonkeyPatch) 
     verdict = Verdict(sha256="", bytes=1, reason=reason)
     monkeypatch.setattr("faxdrop.checker.Checker.check", lambda _checker, _fd: verdict)
     assert "reader crash" in finding(report(config), "documents", Level.WRONG).words
+
+
+def test_a_kernel_that_cannot_confine_readers(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where readers cannot be confined, that is said with what would help, and faxes go out."""
+    lacks = ["open files that faxdrop may read (no Landlock in this kernel)"]
+    monkeypatch.setattr(sandbox, "missing", lambda: lacks)
+    seen = report(config)
+    note = finding(seen, "sandbox", Level.NOTE)
+    assert "no Landlock in this kernel" in note.words
+    assert "Use a kernel with Landlock" in note.advice
+    monkeypatch.setattr(sandbox, "missing", list)
+    assert "sandbox" not in {one.topic for one in report(config).findings}
 
 
 def test_folders_that_name_nobody(config: Config) -> None:
