@@ -169,6 +169,7 @@ _HARMLESS_FCNTL = (
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _ALLOW, _KILL_PROCESS, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
+_SELF = 0x7FFFFFFE  # stands for the process itself: no process has such a number
 _X32 = 0x40000000  # the bit of another set of numbers, on x86_64
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _PR_GET_SECCOMP, _PR_SET_DUMPABLE = 38, 22, 21, 4
@@ -209,8 +210,8 @@ class _Program:
         self.add(_RETURN, _ALLOW)
 
 
-def filter_for(pid: int) -> bytes | None:
-    """Return the filter for one process; None where we do not know the machine's numbers."""
+def make_filter() -> bytes | None:
+    """Return the filter, for the process ``_SELF``; None where a machine's numbers are unknown."""
     known = _ARCHITECTURES.get(platform.machine())
     if known is None or sys.byteorder != "little":
         return None
@@ -229,9 +230,9 @@ def filter_for(pid: int) -> bytes | None:
         if (number := numbers[column]) is not None:
             program.allow_without(number, argument, _WRITING)
     program.allow_if(_FCNTL[column], 1, _HARMLESS_FCNTL)
-    program.allow_if(_PRLIMIT64[column], 0, (0, pid))
-    program.allow_if(_KILL[column], 0, (pid,))  # its own end: abort(3)
-    program.allow_if(_TGKILL[column], 0, (pid,))
+    program.allow_if(_PRLIMIT64[column], 0, (0, _SELF))
+    program.allow_if(_KILL[column], 0, (_SELF,))  # its own end: abort(3)
+    program.allow_if(_TGKILL[column], 0, (_SELF,))
     program.give(_CLONE3[column], _REFUSE | errno.ENOSYS)  # then the C library tries clone(2)
     program.add(_RETURN, _REFUSE | errno.EPERM)
     return bytes(program.code)
@@ -247,14 +248,16 @@ class Sandbox:
         # Before anything else: whoever is confined must not get more by running another program.
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         self._rules = _ruleset(_needed())
+        self._filter = make_filter()
 
     def enter(self) -> None:
         """Confine this process, for good."""
         if self._rules is not None:
             _libc.syscall(_RESTRICT_SELF, self._rules, 0)
             os.close(self._rules)
-        code = filter_for(os.getpid())
-        if code is not None:
+        if self._filter is not None:
+            own = struct.pack("=I", os.getpid())
+            code = self._filter.replace(struct.pack("=I", _SELF), own)
             here = ctypes.create_string_buffer(code, len(code))
             program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(here))
             _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_MODE_FILTER), program)
@@ -271,7 +274,7 @@ def missing() -> list[str]:
     if not version:
         lacks.append("open files that faxdrop may read (no Landlock in this kernel)")
     has_seccomp = _prctl(_PR_GET_SECCOMP, 0) >= 0
-    if not has_seccomp or filter_for(0) is None:
+    if not has_seccomp or make_filter() is None:
         lacks.append("connect to others and signal them (no seccomp filter for this machine)")
     return lacks
 

@@ -5,10 +5,10 @@ from faxdrop.reader import run
 from tests.hostile_reader import read
 
 
-def _no_filter(pid: int) -> bytes | None:  # noqa: ARG001 - as the one it stands for
+def _no_filter() -> bytes | None:
     return None
 
 
 if __name__ == "__main__":
-    sandbox.filter_for = _no_filter
+    sandbox.make_filter = _no_filter
     run(read)

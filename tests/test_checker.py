@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -362,6 +363,48 @@ def test_the_server_is_killed_while_it_reads(hostile: Checker) -> None:
             assert hostile.pid is not None
             os.kill(hostile.pid, signal.SIGKILL)
         assert checked.result().killed
+
+
+@contextmanager
+def little_memory(most: int) -> Iterator[Path]:
+    """Make a control group with so many bytes of memory; yield where a process joins it."""
+    v1 = Path("/sys/fs/cgroup/memory")
+    group = (v1 if v1.is_dir() else v1.parent) / f"faxdrop-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        limit = group / ("memory.limit_in_bytes" if v1.is_dir() else "memory.max")
+        limit.write_text(str(most))
+    except OSError as error:
+        pytest.skip(f"no control group for memory: {error}")
+    for swap, none in (("memory.memsw.limit_in_bytes", most), ("memory.swap.max", 0)):
+        if (group / swap).exists():
+            (group / swap).write_text(str(none))
+    try:
+        yield group / "cgroup.procs"
+    finally:
+        until(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
+def test_the_kernel_kills_a_reader_that_takes_all_memory() -> None:
+    """The real thing: who is killed is the reader, not the daemon, and that is what is said."""
+    code = (
+        "import os, sys\n"
+        "from tests.test_checker import HOSTILE, TIGHT, Checker, check\n"
+        "open(sys.argv[1], 'w').write(str(os.getpid()))\n"
+        "with Checker(TIGHT, reader=HOSTILE) as checker:\n"
+        "    pid = checker.pid\n"
+        "    verdict = check(checker, b'feast')\n"
+        "    print(verdict.killed, verdict.reason.code, checker.pid == pid)\n"
+        "    print(check(checker, b'fine').whole)\n"
+    )
+    with little_memory(150 << 20) as group:
+        seen = subprocess.run(
+            [sys.executable, "-c", code, str(group)], capture_output=True, text=True, check=False
+        )
+    assert seen.stdout.splitlines() == ["True too_large True", "True"], seen.stderr
 
 
 def test_our_own_limits_are_no_killing(hasty: Checker) -> None:

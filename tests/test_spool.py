@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -853,3 +855,72 @@ def test_what_waits_is_sent_as_it_was_meant(tmp_path: Path, *, simulated: bool) 
     spool.close()
     spool.open(simulated=not simulated)
     spool.close()
+
+
+# -- a full file system ----------------------------------------------------------------------
+
+
+@pytest.fixture(name="small")
+def _small(tmp_path: Path) -> Iterator[Path]:
+    """Return a file system with few inodes and little room."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    options = "nr_inodes=64,size=256k"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", tmp_path], check=True)
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def _filled(root: Path, what: str, left: int) -> list[Path]:
+    """Use up all inodes, or all room, but some; return what does so."""
+    used = []
+    try:
+        for number in count():
+            path = root / f"filler {number}"
+            path.touch() if what == "inodes" else path.write_bytes(bytes(4096))
+            used.append(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+    for _ in range(left):
+        used.pop().unlink()
+    return used
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("what", ["inodes", "room"])
+def test_a_full_file_system_loses_and_doubles_nothing(small: Path, what: str) -> None:
+    """Wherever inodes or room run out, each step can be repeated, and ends with one of each."""
+    refused = set()
+    for left in range(10):
+        spool = Spool(small)
+        spool.open()
+        one = job(number=left)
+        path = drop(spool, one)
+        used = _filled(small, what, left)
+        done = 0
+        for step in range(2 * 4):
+            try:
+                if done < 1:
+                    spool.claim(path, None, one)
+                elif done < 2:
+                    spool.record(sent(one))
+                elif done < 3:
+                    assert spool.file_away(sent(one)) is not None
+                done += 1
+            except OSError as error:
+                refused.add((done, error.errno))
+                assert path.exists() != os.path.lexists(spool.document(one)), "in one place"
+                if step % 2:  # tried twice: now there is room
+                    for filler in used:
+                        filler.unlink(missing_ok=True)
+        assert done > 2
+        for filler in used:
+            filler.unlink(missing_ok=True)
+        spool.close()
+        filed = tree(small / "sent" / "Labor")
+        assert sorted(filed) == ["letter.pdf", "letter.pdf.json"]
+        assert filed["letter.pdf"] == CONTENT
+        assert not list((small / ".faxdrop" / "jobs").iterdir())
+        shutil.rmtree(small / "sent" / "Labor")
+    assert {step for step, _ in refused} == {0, 1, 2}
+    assert {code for _, code in refused} == {errno.ENOSPC}
