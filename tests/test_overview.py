@@ -344,6 +344,23 @@ def test_what_holds(tmp_path: Path) -> None:
     assert looked(spool).holds == (), "what a daemon said that is gone is of no worth"
 
 
+def test_a_large_inbox_that_is_being_read_and_one_that_is_held(tmp_path: Path) -> None:
+    """How far a look at everything is stands there; an inbox that is held holds no job."""
+    spool = in_spool(tmp_path, job_in(State.QUEUED))
+    hold = {"words": "too little room", "advice": "Make room.", "since": "2026-03-02T11:00:00Z"}
+    spool.write_status(
+        {"scanning": {"folders": 439, "of": 6003}, "holds": [{"what": "intake", **hold}]}
+    )
+    with a_daemon_at(tmp_path):
+        seen = looked(spool)
+    assert seen.scanning is not None
+    text = text_of(seen, width=300)
+    assert "The inbox is being read: 439 of 6003 folders." in text
+    assert "too little room. Make room." in text
+    assert [one.words for one in seen.documents] == ["waiting for its turn"]
+    assert "being read" not in text_of(looked(spool))
+
+
 @pytest.mark.parametrize("words", [{"holds": 3}, {"pid": "x"}, {}])
 def test_last_words_that_cannot_be_read(tmp_path: Path, words: dict[str, object]) -> None:
     """A status file of another form stops nothing."""
