@@ -25,7 +25,9 @@ from faxdrop.hold import Trouble
 from faxdrop.inbox import Inbox
 from faxdrop.intake import Intake
 from faxdrop.job import shown
+from faxdrop.lines import FaxLines
 from faxdrop.notify import Notifier
+from faxdrop.reasons import SHARED_ADVICE
 from faxdrop.reception import Reception
 from faxdrop.recipient import AddressBook, normalise
 from faxdrop.settings import Config
@@ -52,7 +54,7 @@ class Daemon:
     ``spool`` must be open. ``make_sipgate`` makes the client of a config, again at each reload.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of the world of its own
         self,
         config: Config,
         spool: Spool,
@@ -63,6 +65,7 @@ class Daemon:
         steps: Executor,
         looks: Executor,
         notifier: Notifier,
+        lines: FaxLines,
         make_watcher: Callable[[Inbox, Callable[[], None], Path], Watcher] = Watcher,
     ) -> None:
         self._config = config
@@ -87,7 +90,9 @@ class Daemon:
         self._steps = Steps(self.wake)
         self._sipgate = make_sipgate(config)
         parts = self._make_parts(config)
-        self._dispatcher = Dispatcher(spool, parts, clock=clock, steps=self._steps, pool=steps)
+        self._dispatcher = Dispatcher(
+            spool, parts, clock=clock, steps=self._steps, pool=steps, lines=lines
+        )
         self._reception = self._make_reception(parts)
         self._leaving: list[Reception] = []  # of older configs, with claims under way
 
@@ -294,6 +299,11 @@ class Daemon:
                 "was rejected when it was to be reloaded, so the one before stays in force: "
                 + shown(self._rejected)
             )
+        for faxline in self._dispatcher.shared_lines:
+            problems[f"The fax line {faxline}"] = (
+                "is also used by another faxdrop on this machine, so a fax whose answer was lost "
+                f"ends as outcome_unknown. {SHARED_ADVICE}"
+            )
         progress = self._reception.progress
         return {
             "format": "faxdrop-status/1",
@@ -361,8 +371,10 @@ class Daemon:
     def _wind_up(self) -> bool:
         """Stop watching and wait a little for the steps under way; return whether all ended.
 
-        A submission that does not end in time stays ``submitting`` on disk for the next start.
+        A submission that is not handed over whole stays ``queued``; one whose answer does not come
+        in time stays ``submitting`` on disk for the next start.
         """
+        self._dispatcher.withhold()
         self._notifier.stopping()
         log.info("daemon.stopping", under_way=self._dispatcher.under_way)
         self._reception.close()

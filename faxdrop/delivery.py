@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from faxdrop.checker import Checker, CheckerError
-from faxdrop.job import Job, Reason, ReasonCode, State, shown
+from faxdrop.job import Faxed, Job, Reason, ReasonCode, State, shown
 from faxdrop.lifecycle import (
     AnswerLost,
     Changed,
@@ -26,8 +26,8 @@ from faxdrop.lifecycle import (
     Taken,
     advance,
 )
-from faxdrop.reconcile import matches, slack_of, window
-from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable
+from faxdrop.reconcile import Candidates, candidates, slack_of, window
+from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable, Withheld
 from faxdrop.spool import Spool, closed_at_last
 from faxdrop.verdict import Verdict
 
@@ -59,9 +59,15 @@ class Sighting:
     """What one look at the history says of one job."""
 
     status: str | None
+    pages: int | None  # as sipgate counts them
     matches: tuple[str, ...]
+    doubtful: tuple[str, ...]
     is_complete: bool  # nothing was cut off where a lost answer is looked for
     is_certain: bool  # the page counts of all matches are known
+
+
+class _StoppingError(Exception):
+    """faxdrop is about to end: what is not handed over whole stays where it is."""
 
 
 class Delivery:
@@ -116,19 +122,23 @@ class Delivery:
         self.record(job, durable=False)
         return self._spool.file_away(job)
 
-    def submit(self, job: Job, is_owned: Callable[[str], bool]) -> Submitted:
-        """Submit a checked document: the intent on disk, the POST, its outcome on disk.
+    def submit(
+        self, job: Job, is_owned: Callable[[str], bool], may_go: Callable[[], bool]
+    ) -> Submitted:
+        """Submit a checked document: all but the last byte, the intent on disk, the rest.
 
-        ``is_owned`` tells whether a session id is another attempt's. Raises UnrecordedError. If
-        that is the intent, nothing was submitted; and so it is with every other error.
+        Until the intent is on disk nothing can have been taken, and nothing is written down; its
+        outcome is written down behind it. ``is_owned`` tells whether a session id is another
+        attempt's, ``may_go`` whether the last byte may go. Raises UnrecordedError. If that is the
+        intent, nothing was submitted; and so it is with every other error.
         """
         if job.document is None:
             raise ValueError(f"job {job.job_id} has not been checked")
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         with closed_at_last(os.open(self._spool.document(job), flags)) as original:
             if not job.document.changes:
-                size, sha256 = job.document.bytes, job.document.sha256
-                return self._submit(job, original, size, sha256, is_owned)
+                faxed = Faxed(sha256=job.document.sha256, bytes=job.document.bytes)
+                return self._submit(job, original, faxed, is_owned, may_go)
             with closed_at_last(self._spool.new_copy(job)) as copy:
                 verdict = self._checker.prepare(original, copy)
                 if self._waits_for_memory(job, verdict):
@@ -141,8 +151,12 @@ class Delivery:
                     log.warning("fax.copy_not_compared", job=job.job_id, pages=verdict.unjudged)
                 if verdict.copy_sha256 is None:
                     return Submitted(self.apply(job, Changed()), None)
-                size = os.fstat(copy).st_size
-                return self._submit(job, copy, size, verdict.copy_sha256, is_owned)
+                faxed = Faxed(
+                    sha256=verdict.copy_sha256,
+                    bytes=os.fstat(copy).st_size,
+                    changes=verdict.facts.changes if verdict.facts else job.document.changes,
+                )
+                return self._submit(job, copy, faxed, is_owned, may_go)
 
     def _waits_for_memory(self, job: Job, verdict: Verdict) -> bool:
         """Tell whether a reader that was killed from outside is tried once more, after a pause."""
@@ -153,36 +167,53 @@ class Delivery:
         return True
 
     def _submit(
-        self, job: Job, fd: int, size: int, sha256: str, is_owned: Callable[[str], bool]
+        self,
+        queued: Job,
+        fd: int,
+        faxed: Faxed,
+        is_owned: Callable[[str], bool],
+        may_go: Callable[[], bool],
     ) -> Submitted:
         os.lseek(fd, 0, os.SEEK_SET)
         document = os.fdopen(fd, "rb", closefd=False)
-        try:
-            job = self.apply(job, Submitting(self._sipgate.clock_offset))
-        except UnrecordedError as unrecorded:
-            # Not submitted: in memory the job stays what it was, and so it may on disk.
-            raise UnrecordedError(job, unrecorded.error) from unrecorded.error
-        # From here on, the fax may have been sent whatever happens: nothing may be raised but that
-        # its outcome is not recorded.
+        job = queued
+
+        def before_last() -> None:
+            nonlocal job
+            if not may_go():
+                raise _StoppingError
+            job = self.apply(queued, Submitting(faxed, self._sipgate.clock_offset))
+
+        # Once that has returned, the fax may have been sent whatever happens: nothing may be raised
+        # then but that its outcome is not recorded.
         try:
             answer = self._sipgate.submit(
                 faxline=job.faxline or "",
                 recipient=job.number or "",
                 filename=f"{job.job_id}.pdf",
                 document=document,
-                size=size,
-                sha256=sha256,
+                size=faxed.bytes,
+                sha256=faxed.sha256,
+                before_last=before_last,
             )
         except DocumentChanged:
             log.warning("fax.document_changed", job=job.job_id, file=shown(job.name))
-            return Submitted(self.apply(job, Changed()), None)
-        except Exception:  # a mistake of ours: how far the request got, nobody knows
+            return Submitted(self.after(queued, Changed()), None)
+        except Withheld as withheld:
+            return _withheld(queued, withheld.error)
+        except Exception:  # a mistake of ours: how far the request got, only the record tells
             log.exception("fax.submission_failed", job=job.job_id)
-            answer = Answer(Outcome.UNKNOWN, None, None, "faxdrop made a mistake", None)
+            outcome = Outcome.LATER if job is queued else Outcome.UNKNOWN
+            answer = Answer(outcome, None, None, "faxdrop made a mistake", None)
         if answer.session_id and is_owned(answer.session_id):
             words = "sipgate answered with the session id of another fax"
             answer = Answer(Outcome.UNKNOWN, None, answer.status, words, None)
-        return Submitted(self.apply(job, _event_of(answer)), answer)
+        event = _event_of(answer)
+        if job is queued:  # the answer came before the last byte could go
+            if isinstance(event, NotTaken):
+                return Submitted(self.after(job, event), answer)
+            job = self.after(job, Submitting(faxed, self._sipgate.clock_offset))
+        return Submitted(self.apply(job, event), answer)
 
     def look(self, jobs: Sequence[Job], owned: frozenset[str]) -> dict[str, Sighting]:
         """Ask sipgate's history about jobs on their way; return what it says of each, by job id.
@@ -192,7 +223,7 @@ class Delivery:
         session ids of all attempts of all jobs. Raises Unreachable.
         """
         offset = self._sipgate.clock_offset or 0.0
-        faxlines = sorted({job.faxline for job in jobs if job.faxline})
+        faxlines = sorted({line for job in jobs if (line := job.attempts[-1].faxline)})
         since = min(window(job, offset)[0] for job in jobs)
         entries = self._sipgate.history(faxlines=faxlines, since=since)
         lost = [job for job in jobs if job.state is State.UNKNOWN or job.attempts[-1].found]
@@ -209,9 +240,9 @@ class Delivery:
             session_id = job.attempts[-1].session_id
             entry = by_id.get(session_id) if session_id else None
             status = entry.status or None if entry else None
-            found: list[Entry] = []
+            found = Candidates((), ())
             if job in lost:
-                found = matches(
+                found = candidates(
                     job,
                     entries,
                     owned=owned - {session_id} if session_id else owned,
@@ -221,9 +252,11 @@ class Delivery:
                 )
             sightings[job.job_id] = Sighting(
                 status,
-                tuple(match.session_id for match in found),
+                entry.pages if entry else None,
+                tuple(one.session_id for one in found.alike),
+                tuple(one.session_id for one in found.doubtful),
                 is_complete=is_complete or job not in lost,
-                is_certain=all(match.pages is not None for match in found),
+                is_certain=all(one.pages is not None for one in found.alike),
             )
         return sightings
 
@@ -251,6 +284,16 @@ class Delivery:
                 continue
             if entry is not None:
                 by_id[session_id] = entry
+
+
+def _withheld(queued: Job, error: Exception) -> Submitted:
+    """Return a job that was not submitted, for its last byte was held back; or raise why."""
+    if isinstance(error, UnrecordedError):
+        # In memory the job stays what it was, and so it may on disk.
+        raise UnrecordedError(queued, error.error) from error
+    if not isinstance(error, _StoppingError):
+        raise error
+    return Submitted(queued, None)
 
 
 def _event_of(answer: Answer) -> Event:

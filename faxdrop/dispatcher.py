@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from faxdrop import refusals
+from faxdrop import reasons, refusals
 from faxdrop.clock import Clock
 from faxdrop.delivery import Delivery, Sighting, Submitted, UnrecordedError
 from faxdrop.hold import Hold, Trouble
@@ -32,7 +32,9 @@ from faxdrop.lifecycle import (
     Restarted,
     action,
 )
+from faxdrop.lines import FaxLines
 from faxdrop.refusals import Refusals
+from faxdrop.repeats import Repeats
 from faxdrop.schedule import SLOW, Schedule
 from faxdrop.settings import Config
 from faxdrop.sipgate import Answer, Outcome, Unreachable
@@ -72,14 +74,26 @@ class Dispatcher:
     """All jobs of a spool, and the steps that carry them on."""
 
     def __init__(
-        self, spool: Spool, parts: Parts, *, clock: Clock, steps: Steps, pool: Executor
+        self,
+        spool: Spool,
+        parts: Parts,
+        *,
+        clock: Clock,
+        steps: Steps,
+        pool: Executor,
+        lines: FaxLines,
     ) -> None:
         self._spool = spool
         self._parts = parts
         self._clock = clock
         self._steps = steps
         self._pool = pool
+        self._lines = lines
+        self._shared: set[str] = set()  # fax lines that another faxdrop uses, too
+        self._may_go = True  # whether last bytes may be handed over
         self._schedule = Schedule()
+        self._repeats = Repeats()
+        self._as_configured: set[str] = set()  # ids of jobs checked by the config in force
         self._refused: Counter[str] = Counter()  # job id -> how often in a row its step failed
         self._unrecorded: dict[str, float] = {}  # job id -> when to write it down again
         self._owned: set[str] = set()  # all session ids that are some job's
@@ -104,17 +118,21 @@ class Dispatcher:
     def reload(self, parts: Parts) -> None:
         """Go on by another config; what held may hold no longer, so everything is tried again.
 
-        What was not submitted yet is checked again: its folder may mean another number now.
+        What is still to be submitted is checked again: its folder may mean another number now.
+        What is in a step just now is so when it comes to its next attempt.
         """
         self._parts = parts
+        self._as_configured.clear()
         self._is_known, self._next_look = False, None
         self._submitting.release()
         self._following.release()
         for job in list(self._schedule.jobs.values()):
-            if action(job) is Action.SUBMIT and not (
-                job.attempts or self._schedule.is_busy(job.job_id)
-            ):
-                self.put(parts.delivery.after(job, Changed()))
+            if action(job) is Action.SUBMIT and not self._schedule.is_busy(job.job_id):
+                self.put(job)
+
+    def withhold(self) -> None:
+        """Hand over no last byte any more: what is being submitted stays queued."""
+        self._may_go = False
 
     def adopt(self, jobs: Iterable[Job], owned: set[str]) -> None:
         """Take what the spool holds: the record is what counts, for others may have been at work.
@@ -123,6 +141,9 @@ class Dispatcher:
         knows of more attempts. ``owned``: the session ids of jobs that have left the spool.
         """
         self._owned |= owned
+        self._shared |= self._spool.marks.shared(self._clock.now())
+        for first, sha256, number in self._spool.marks.recent():
+            self._repeats.remember(first, sha256, number)
         on_disk = set()
         for job in jobs:
             on_disk.add(job.job_id)
@@ -135,16 +156,22 @@ class Dispatcher:
             ):
                 continue
             self._unrecorded.pop(job.job_id, None)
+            self._as_configured.discard(job.job_id)
+            self._repeats.know(job, None)
             self.put(self._parts.delivery.after(job, Restarted()))
         for job_id in self._schedule.jobs.keys() - on_disk:
             log.error("spool.job_gone", job=job_id)
             self._unrecorded.pop(job_id, None)
             self._refused.pop(job_id, None)
             self.refusals.clear(job_id)
+            self._repeats.forget(job_id)
             self._schedule.drop(job_id)
 
     def tidy(self, owned: set[str]) -> None:
         """Forget the session ids of jobs filed long ago: ``owned`` are those still remembered."""
+        window = self._parts.config.inbox.duplicate_window
+        self._spool.marks.forget(self._clock.now(), window)
+        self._repeats.tidy(self._clock.now(), self._clock.monotonic(), window)
         self._owned = owned
         for job in self._schedule.jobs.values():
             self._own(job)
@@ -152,6 +179,7 @@ class Dispatcher:
     def turn(self) -> None:
         """Start all the steps that may be taken now."""
         self._cancel()
+        self._meet_others()
         self._start_steps()
         self._look()
         if self._submitting.trouble and not self._schedule.wants_submissions:
@@ -189,16 +217,51 @@ class Dispatcher:
         }
         return {what: trouble for what, trouble in troubles.items() if trouble is not None}
 
-    def put(self, job: Job) -> None:
-        """Schedule a job as its record says."""
+    @property
+    def shared_lines(self) -> list[str]:
+        """The fax lines that another faxdrop on this machine uses, too."""
+        return sorted(self._shared & set(_lines_of(self._parts.config)))
+
+    def put(self, job: Job, *, checked_by: Parts | None = None) -> None:
+        """Schedule a job as its record says; ``checked_by``: it was checked just now, with these.
+
+        What an older config has made of a job counts no longer: it is checked again before it is
+        submitted.
+        """
         self._own(job)
+        if checked_by is self._parts:
+            self._as_configured.add(job.job_id)
+        elif checked_by is not None:
+            self._as_configured.discard(job.job_id)
+        if action(job) is Action.SUBMIT and job.job_id not in self._as_configured:
+            job = self._parts.delivery.after(job, Changed())
         now = self._clock.monotonic()
+        self._repeats.know(job, now)
+        if checked_by is not None and self._is_repeated(job, now):
+            return
         not_before = 0.0
         if job.state is State.QUEUED and job.due_at is not None:
             # The wall clock may have jumped: no delay is longer than the longest there is.
             left = (job.due_at - self._clock.now()).total_seconds()
             not_before = now + min(max(left, 0.0), self._longest_delay())
         self._schedule.put(job, now=now, not_before=not_before)
+
+    def _is_repeated(self, job: Job, now: float) -> bool:
+        """Tell whether a job is the same again as another; then that is being written down."""
+        first = self._repeats.repeated(job, self._parts.config.inbox.duplicate_window)
+        if job.document is None or first is None or job.even_if_sent:
+            return False
+        if self._spool.marks.take_again(job.document.sha256):
+            after = job.model_copy(update={"even_if_sent": True})
+        else:
+            window = self._parts.config.inbox.duplicate_window
+            words = reasons.duplicate(shown(first.name), first.job_id, first.standing, window)
+            after = self._parts.delivery.after(job, Refused(words))
+        self._repeats.know(after, now)
+        self._schedule.put(after, now=now)
+        self._schedule.start(job.job_id)
+        self._start(self._on_advanced, job, partial(self._parts.delivery.record, after))
+        return True
 
     def keep(self, error: UnrecordedError) -> None:
         """Keep a job that the disk did not take; nothing else happens to it until it does."""
@@ -253,7 +316,7 @@ class Dispatcher:
         while (ready := self._schedule.next_ready()) is not None:
             if action(ready) is Action.CHECK:
                 step = partial(_check, self._parts.intake, self._parts.delivery, ready)
-                self._start(self._on_checked, ready, step)
+                self._start(partial(self._on_checked, self._parts), ready, step)
             else:
                 self._start(self._on_filed, ready, partial(self._spool.file_away, ready))
         while self._may_submit(now):
@@ -262,7 +325,9 @@ class Dispatcher:
                 break
             self._submissions += 1
             self._submitting.trying(now)
-            submit = partial(self._parts.delivery.submit, submission, self._is_owned)
+            submit = partial(
+                self._parts.delivery.submit, submission, self._is_owned, lambda: self._may_go
+            )
             self._start(self._on_submitted, submission, submit)
 
     def _is_owned(self, session_id: str) -> bool:
@@ -288,13 +353,13 @@ class Dispatcher:
 
     # -- what became of them ----------------------------------------------------------------
 
-    def _on_checked(self, ended: Ended) -> None:
+    def _on_checked(self, parts: Parts, ended: Ended) -> None:
         if isinstance(ended.result, NotYet):
             pause = self._parts.config.inbox.settle
             now = self._clock.monotonic()
             self._schedule.put(ended.of, now=now, not_before=now + pause)
         else:
-            self._on_advanced(ended)
+            self._on_advanced(ended, checked_by=parts)
 
     def _on_recorded(self, ended: Ended) -> None:
         """Take a job whose record was still to be written; until it is, nothing else happens."""
@@ -303,7 +368,7 @@ class Dispatcher:
         else:
             self._on_advanced(ended)
 
-    def _on_advanced(self, ended: Ended) -> None:
+    def _on_advanced(self, ended: Ended, checked_by: Parts | None = None) -> None:
         """Take a job after a step, or after a step that went wrong."""
         if isinstance(ended.error, UnrecordedError):
             self.keep(ended.error)
@@ -317,7 +382,7 @@ class Dispatcher:
             self._refused.pop(ended.result.job_id, None)
             self.refusals.clear(ended.result.job_id)
             self.disk_is_well()
-            self.put(ended.result)
+            self.put(ended.result, checked_by=checked_by)
 
     def _on_ended(self, ended: Ended) -> None:
         """Take a job whose end sipgate told, after its record and its filing."""
@@ -344,6 +409,7 @@ class Dispatcher:
         self.refusals.clear(job.job_id)
         self.disk_is_well()
         self._schedule.drop(job.job_id)
+        self._as_configured.discard(job.job_id)
         details: dict[str, object] = {"job": job.job_id, "file": shown(job.name)}
         if ended.result is None:
             log.warning("fax.filed_before", **details)
@@ -484,8 +550,11 @@ class Dispatcher:
             sighting.status,
             # What became another's while this look was under way is not this one's.
             tuple(one for one in sighting.matches if one == mine or one not in self._owned),
+            tuple(one for one in sighting.doubtful if one == mine or one not in self._owned),
             is_complete=sighting.is_complete,
             is_certain=sighting.is_certain,
+            is_shared=job.attempts[-1].faxline in self._shared,
+            pages=sighting.pages,
         )
         after = self._parts.delivery.after(job, event)
         self._own(after)
@@ -504,6 +573,18 @@ class Dispatcher:
             self._start(self._on_ended, after, partial(self._parts.delivery.end, after))
         else:
             self._start(self._on_advanced, job, partial(self._parts.delivery.record, after))
+
+    def _meet_others(self) -> None:
+        """See who else uses our fax lines, before anything is submitted or found."""
+        config = self._parts.config
+        try:
+            shared = self._lines.shared(config.sipgate.base_url, _lines_of(config))
+            for faxline in shared - self._shared:
+                log.warning("line.shared", faxline=faxline, advice=reasons.SHARED_ADVICE)
+                self._spool.marks.note_shared(faxline, self._clock.now())
+                self._shared.add(faxline)
+        except OSError as error:
+            self.went_wrong(error)
 
     def _look_pause(self) -> float:
         """Return the seconds between two looks; what has been slow for long is not asked often."""
@@ -557,6 +638,12 @@ def decided(delivery: Delivery, job: Job, event: Checked | Refused | None) -> Jo
 def _check(intake: Intake, delivery: Delivery, job: Job) -> Job | NotYet:
     event = intake.check(job)
     return event if isinstance(event, NotYet) else decided(delivery, job, event)
+
+
+def _lines_of(config: Config) -> set[str]:
+    """Return the fax lines that faxes are sent by."""
+    others = {entry.faxline for entry in config.recipients.values() if entry.faxline}
+    return {config.sipgate.faxline, *others}
 
 
 def _attempt_of(job: Job) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 A job is immutable; every step makes a new one, and the spool writes it down before the step counts.
 The format is versioned (``format``): a reader refuses what it does not know, and loses nothing.
+Records of version 1 are read and become records of version 2.
 """
 
 import os
@@ -16,11 +17,13 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
+    model_validator,
 )
 
 from faxdrop.names import shown as shown  # noqa: PLC0414  (known here to many)
 
-RECORD_FORMAT: Final = "faxdrop-job/1"
+RECORD_FORMAT: Final = "faxdrop-job/2"
+READABLE_FORMATS: Final = ("faxdrop-job/1", RECORD_FORMAT)
 
 
 class State(StrEnum):
@@ -56,6 +59,7 @@ class ReasonCode(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     NO_FINAL_STATUS = "no_final_status"
     CANCELLED = "cancelled"
+    DUPLICATE = "duplicate"
 
 
 def _name_from_json(value: Any) -> str:
@@ -119,6 +123,15 @@ class Facts(Record):
     changes: tuple[Change, ...] = ()
 
 
+class Faxed(Record):
+    """What was handed over to sipgate: the document itself, or the copy that was made of it."""
+
+    sha256: str  # hexadecimal
+    bytes: int
+    pages: int | None = None  # as sipgate counts them; None: not told (yet)
+    changes: tuple[Change, ...] = ()  # what was done to the copy
+
+
 class StatusSeen(Record):
     """One faxStatusType of sipgate's, and when we first saw it."""
 
@@ -130,7 +143,10 @@ class Attempt(Record):
     """One submission to sipgate."""
 
     number: int  # 1 is the first
-    submitted_at: Instant  # just before the POST
+    number_dialled: str | None = None  # E.164
+    faxline: str | None = None
+    faxed: Faxed | None = None  # None: not known, in records of version 1
+    submitted_at: Instant  # just before the last byte of the POST
     clock_offset: float | None = None  # seconds sipgate's clock was ahead of ours, if known
     answered_at: Instant | None = None  # when its outcome was known, or was known to be lost
     session_id: str | None = None
@@ -143,22 +159,47 @@ class Attempt(Record):
 class Job(Record):
     """One document on its way from the inbox to sent/ or failed/."""
 
-    format: Literal["faxdrop-job/1"] = RECORD_FORMAT
+    format: Literal["faxdrop-job/2"] = RECORD_FORMAT
     job_id: str
     state: State
     name: FileName  # of the file as dropped
     folder: FileName | None  # the recipient folder; None: it lay directly in inbox/
     claimed_at: Instant
-    number: str | None = None  # E.164
+    number: str | None = None  # E.164; where the next attempt goes, or the latest went
     faxline: str | None = None
     document: Facts | None = None  # None until checked
     attempts: tuple[Attempt, ...] = ()
     due_at: Instant | None = None  # queued: not before
     cancelled: bool = False  # a person wants no further attempt
+    even_if_sent: bool = False  # a person wants it faxed, although it is the same again
     reason: Reason | None = None  # failed: why
     finished_at: Instant | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, record: Any) -> Any:
+        """Read a record of version 1: its attempts went to the one number that it had."""
+        if not isinstance(record, dict) or record.get("format") != READABLE_FORMATS[0]:
+            return record
+        attempts = record.get("attempts")
+        if isinstance(attempts, list) and all(isinstance(each, dict) for each in attempts):
+            faxed = _unchanged(record.get("document"))
+            more = {
+                "number_dialled": record.get("number"),
+                "faxline": record.get("faxline"),
+                "faxed": faxed,
+            }
+            record = {**record, "attempts": [{**each, **more} for each in attempts]}
+        return {**record, "format": RECORD_FORMAT}
 
     @property
     def attempt(self) -> Attempt | None:
         """The latest attempt."""
         return self.attempts[-1] if self.attempts else None
+
+
+def _unchanged(document: Any) -> dict[str, Any] | None:
+    """Return what was faxed of a document that needed no copy; None where one was made."""
+    if not isinstance(document, dict) or document.get("changes"):
+        return None
+    return {"sha256": document.get("sha256"), "bytes": document.get("bytes")}

@@ -12,7 +12,8 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Protocol
 
-from faxdrop.job import Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop import reasons
+from faxdrop.job import Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
 
 SENT, FAILED = "SENT", "FAILED"
 """sipgate's two final values of faxStatusType; every other value means "not final yet"."""
@@ -62,8 +63,9 @@ class Refused:
 
 @dataclass(frozen=True)
 class Submitting:
-    """The POST is about to be sent; ``clock_offset`` as in the attempt."""
+    """The last byte of the POST is about to be sent; ``clock_offset`` as in the attempt."""
 
+    faxed: Faxed
     clock_offset: float | None = None
 
 
@@ -100,18 +102,25 @@ class Restarted:
 class Looked:
     """sipgate answered a look at the history.
 
-    ``status`` is that of the attempt's own entry, None while it does not show. ``matches`` are the
-    session ids of all entries that could be this attempt and belong to no other job; ``waited``
-    is by how many seconds the time in which sipgate answered has grown. A look that is not complete
-    may have missed entries: it shows what is there, and never that something is not. Matches are
-    certain when all their page counts are known: one that is not may turn out to be another fax.
+    ``status`` is that of the attempt's own entry, None while it does not show; ``pages`` is its
+    page count. ``waited`` is by how many seconds the time in which sipgate answered has grown.
+
+    The rest is for attempts whose answer was lost. ``matches`` are the session ids of the entries
+    that look like this attempt and belong to no other job, ``doubtful`` those of entries that could
+    be it all the same, such as one whose number is masked. A look that is not complete may have
+    missed entries: it shows what is there, and never that something is not. Matches are certain
+    when all their page counts are known: one that is not may turn out to be another fax. On a
+    shared line, entries can be the faxes of another root.
     """
 
     waited: float
     status: str | None = None
     matches: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
     is_complete: bool = True
     is_certain: bool = True
+    is_shared: bool = False
+    pages: int | None = None
 
 
 @dataclass(frozen=True)
@@ -180,19 +189,20 @@ def _checked(job: Job, event: Checked, _now: datetime, _policy: Policy) -> Job:
 
 
 def _refused(job: Job, event: Refused, now: datetime, _policy: Policy) -> Job:
-    job = job.model_copy(
-        update={
-            "document": event.facts or job.document,
-            "number": event.number or job.number,
-            "faxline": event.faxline or job.faxline,
-        }
-    )
+    job = job.model_copy(update={"document": event.facts or job.document})
+    if event.number or event.reason.code in _NO_NUMBER:  # what it meant before is history
+        job = job.model_copy(update={"number": event.number, "faxline": event.faxline})
     return _failed(job, event.reason, now)
 
 
 def _submitting(job: Job, event: Submitting, now: datetime, _policy: Policy) -> Job:
     attempt = Attempt(
-        number=len(job.attempts) + 1, submitted_at=now, clock_offset=event.clock_offset
+        number=len(job.attempts) + 1,
+        number_dialled=job.number,
+        faxline=job.faxline,
+        faxed=event.faxed,
+        submitted_at=now,
+        clock_offset=event.clock_offset,
     )
     return job.model_copy(
         update={
@@ -218,12 +228,12 @@ def _not_taken(job: Job, event: NotTaken, now: datetime, _policy: Policy) -> Job
     return _queued(job, event.delay, now)
 
 
+def _postponed(job: Job, event: NotTaken, now: datetime, _policy: Policy) -> Job:
+    return _queued(job, event.delay, now)
+
+
 def _changed(job: Job, _event: Changed, _now: datetime, _policy: Policy) -> Job:
     return job.model_copy(update={"document": None})
-
-
-def _changed_in_submitting(job: Job, event: Changed, now: datetime, policy: Policy) -> Job:
-    return _changed(_not_taken(job, NotTaken(delay=0.0), now, policy), event, now, policy)
 
 
 def _answer_lost(job: Job, _event: AnswerLost, now: datetime, _policy: Policy) -> Job:
@@ -242,36 +252,60 @@ def _stay(job: Job, _event: Event, _now: datetime, _policy: Policy) -> Job:
 def _followed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     job = _noted(job, event, now)
     attempt = job.attempts[-1]
+    if attempt.found and event.status in (SENT, FAILED):
+        return _inferred(job, event, now, policy)
     if event.status == SENT:
         job = _with_attempt(job, outcome=SENT)
         return job.model_copy(update={"state": State.SENT, "finished_at": now})
     if event.status == FAILED:
-        return _attempt_failed(job, event, now, policy)
+        return _attempt_failed(job, now, policy)
     if attempt.waited >= policy.give_up_after:
         job = _with_attempt(job, outcome="no_final_status")
-        return _failed(job, _no_final_status(policy), now)
+        return _failed(job, reasons.no_final_status(policy.give_up_after), now)
     return job
+
+
+def _inferred(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
+    """Return what the end of an entry makes of an attempt that is this entry by inference only.
+
+    It may be somebody else's fax. So it is never a reason to submit again, and it counts as sent
+    only where nothing else can be this attempt.
+    """
+    mine = job.attempts[-1].session_id
+    is_alone = {mine} == {mine, *event.matches} and not event.doubtful and not event.is_shared
+    if event.status == SENT and is_alone:
+        job = _with_attempt(job, outcome=SENT)
+        return job.model_copy(update={"state": State.SENT, "finished_at": now})
+    if _is_looked_for(job, event, policy):  # until then, the next one's fax could be taken for it
+        return job
+    job = _with_attempt(job, outcome="unknown")
+    if event.is_shared:
+        return _failed(job, reasons.OUTCOME_SHARED, now)
+    return _failed(job, reasons.OUTCOME_FAILED if is_alone else reasons.OUTCOME_AMBIGUOUS, now)
 
 
 def _reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     job = _noted(job, event, now)
     may_wait = _is_looked_for(job, event, policy)
-    if len(event.matches) == 1 and (event.is_certain or not may_wait):
+    is_alone = len(event.matches) == 1 and not event.doubtful and not event.is_shared
+    if is_alone and (event.is_certain or not may_wait):
         job = _with_attempt(job, session_id=event.matches[0], found=True)
         return job.model_copy(update={"state": State.ACCEPTED})
     if may_wait:
         return job
-    if event.matches:
-        return _ambiguous(job, now)
     job = _with_attempt(job, outcome="unknown")
+    if event.matches or event.doubtful:
+        is_shared = event.is_shared and event.matches
+        reason = reasons.OUTCOME_SHARED if is_shared else reasons.OUTCOME_AMBIGUOUS
+        return _failed(job, reason, now)
     may_resend = policy.resend_if_absent and event.is_complete and not job.cancelled
     if may_resend and len(job.attempts) < policy.attempts:
         return _queued(job, 0.0, now)
-    return _failed(job, _OUTCOME_UNKNOWN, now)
+    return _failed(job, reasons.OUTCOME_UNKNOWN, now)
 
 
 def _cancel_queued(job: Job, _event: Cancelled, now: datetime, _policy: Policy) -> Job:
-    return _failed(job.model_copy(update={"cancelled": True}), _CANCELLED, now)
+    return _failed(job.model_copy(update={"cancelled": True}), reasons.CANCELLED, now)
 
 
 def _cancel_rest(job: Job, _event: Cancelled, _now: datetime, _policy: Policy) -> Job:
@@ -289,24 +323,18 @@ def _noted(job: Job, event: Looked, now: datetime) -> Job:
     statuses = attempt.statuses
     if event.status and (not statuses or statuses[-1].status != event.status):
         statuses = (*statuses, StatusSeen(status=event.status, at=now))
-    return _with_attempt(job, statuses=statuses, waited=attempt.waited + event.waited)
+    faxed = attempt.faxed
+    if faxed is not None and event.pages is not None:
+        faxed = faxed.model_copy(update={"pages": event.pages})
+    waited = attempt.waited + event.waited
+    return _with_attempt(job, statuses=statuses, waited=waited, faxed=faxed)
 
 
-def _attempt_failed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
-    attempt = job.attempts[-1]
-    if attempt.found:
-        # Our own answer was lost, so this entry is ours by inference only. It is repeated when it
-        # was the only one that can be ours all through the window, and else never.
-        if set(event.matches) - {attempt.session_id}:
-            return _ambiguous(job, now)
-        if _is_looked_for(job, event, policy):
-            return job
-        if not event.is_complete:
-            return _ambiguous(job, now)
+def _attempt_failed(job: Job, now: datetime, policy: Policy) -> Job:
     job = _with_attempt(job, outcome=FAILED)
     tried = len(job.attempts)
     if tried >= policy.attempts and not job.cancelled:
-        return _failed(job, _transmission_failed(tried), now)
+        return _failed(job, reasons.transmission_failed(tried), now)
     return _queued(job, policy.delay(tried), now)
 
 
@@ -318,96 +346,33 @@ def _is_looked_for(job: Job, event: Looked, policy: Policy) -> bool:
 
 def _queued(job: Job, delay: float, now: datetime) -> Job:
     if job.cancelled:
-        return _failed(job, _CANCELLED, now)
+        return _failed(job, reasons.CANCELLED, now)
     due_at = now + timedelta(seconds=delay)
     return job.model_copy(update={"state": State.QUEUED, "due_at": due_at})
 
 
-def _ambiguous(job: Job, now: datetime) -> Job:
-    return _failed(_with_attempt(job, outcome="unknown"), _OUTCOME_AMBIGUOUS, now)
-
-
 def _failed(job: Job, reason: Reason, now: datetime) -> Job:
     # An attempt that was repeated although its answer was lost may have reached the recipient.
-    if reason.code is not ReasonCode.OUTCOME_UNKNOWN and _may_have_been_sent(job):
-        message = f"{reason.message} {_PERHAPS_EARLIER}"
-        advice = f"Ask the recipient whether the fax has arrived. If not: {reason.advice}"
-        reason = Reason(code=reason.code, message=message, advice=advice)
+    is_lost = any(attempt.outcome == "unknown" for attempt in job.attempts)
+    if reason.code is not ReasonCode.OUTCOME_UNKNOWN and is_lost:
+        reason = reasons.after_a_lost_answer(reason)
     return job.model_copy(
         update={"state": State.FAILED, "reason": reason, "finished_at": now, "due_at": None}
     )
 
 
-def _may_have_been_sent(job: Job) -> bool:
-    """Tell whether an attempt of a job may have reached the recipient, though nobody said so."""
-    return any(attempt.outcome == "unknown" for attempt in job.attempts)
+def numbers_perhaps_sent_to(job: Job) -> set[str]:
+    """Return the numbers (E.164) at which an attempt of a job has arrived, or may have."""
+    attempts = (attempt for attempt in job.attempts if attempt.outcome in _PERHAPS_SENT)
+    return {attempt.number_dialled for attempt in attempts if attempt.number_dialled}
 
 
-_PERHAPS_EARLIER = "An earlier attempt, whose answer was lost, may have been sent all the same."
-
-_CANCELLED = Reason(
-    code=ReasonCode.CANCELLED,
-    message="The fax was cancelled before it was sent.",
-    advice="Nothing to do. To fax it after all, put the PDF into the inbox again.",
-)
-
-_OUTCOME_UNKNOWN = Reason(
-    code=ReasonCode.OUTCOME_UNKNOWN,
-    message=(
-        "The fax was handed over, but sipgate's answer was lost or was no answer, and sipgate's "
-        "history does not show the fax. Whether it was sent is not known; it was not sent again."
-    ),
-    advice=(
-        "Ask the recipient, or look into the sipgate account. If the fax did not arrive, put the "
-        "PDF into the inbox again."
-    ),
-)
-
-_OUTCOME_AMBIGUOUS = Reason(
-    code=ReasonCode.OUTCOME_UNKNOWN,
-    message=(
-        "The fax was handed over, but sipgate's answer was lost or was no answer, and sipgate's "
-        "history shows other faxes to this number at that time. Which one is this document is not "
-        "known; it was not sent again."
-    ),
-    advice=(
-        "Look into the sipgate account or ask the recipient. If the fax did not arrive, put the "
-        "PDF into the inbox again."
-    ),
-)
-
-
-def _transmission_failed(tried: int) -> Reason:
-    return Reason(
-        code=ReasonCode.TRANSMISSION_FAILED,
-        message=(
-            "sipgate could not deliver the fax: the recipient's line was busy, did not answer, or "
-            f"is no fax machine. Attempts made: {tried}."
-        ),
-        advice="Check the fax number, then put the PDF into the inbox again.",
-    )
-
-
-def _no_final_status(policy: Policy) -> Reason:
-    return Reason(
-        code=ReasonCode.NO_FINAL_STATUS,
-        message=(
-            "sipgate took the fax but did not say within "
-            f"{_in_words(policy.give_up_after)} whether it was delivered. It may still be."
-        ),
-        advice=(
-            "Look into the sipgate account before anything else. Put the PDF into the inbox again "
-            "only if sipgate shows that it was not sent."
-        ),
-    )
-
-
-def _in_words(seconds: float) -> str:
-    for unit, name in ((3600, "hours"), (60, "minutes")):
-        if seconds >= unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds:.3g} seconds"
-
+_PERHAPS_SENT = {SENT, "unknown", "no_final_status", None}
+_NO_NUMBER = {
+    ReasonCode.RECIPIENT_UNKNOWN,
+    ReasonCode.NUMBER_INVALID,
+    ReasonCode.NUMBER_BLOCKED,
+}
 
 _Transition = Callable[[Job, Event, datetime, Policy], Job]
 
@@ -415,6 +380,7 @@ _Transition = Callable[[Job, Event, datetime, Policy], Job]
 _TABLE: dict[tuple[State, type], Callable[..., Job]] = {
     (State.QUEUED, Checked): _checked,
     (State.QUEUED, Refused): _refused,
+    (State.QUEUED, NotTaken): _postponed,
     (State.QUEUED, Changed): _changed,
     (State.QUEUED, Submitting): _submitting,
     (State.QUEUED, Restarted): _stay,
@@ -422,7 +388,6 @@ _TABLE: dict[tuple[State, type], Callable[..., Job]] = {
     (State.SUBMITTING, Taken): _taken,
     (State.SUBMITTING, Refused): _rejected,
     (State.SUBMITTING, NotTaken): _not_taken,
-    (State.SUBMITTING, Changed): _changed_in_submitting,
     (State.SUBMITTING, AnswerLost): _answer_lost,
     (State.SUBMITTING, Restarted): _interrupted,
     (State.SUBMITTING, Cancelled): _cancel_rest,

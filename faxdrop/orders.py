@@ -16,7 +16,7 @@ from faxdrop.lifecycle import Cancelled, Policy, advance
 from faxdrop.names import shown
 from faxdrop.spool import RECEIPT_SUFFIX, Spool, SpoolError
 
-_PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS}
+_PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS, ReasonCode.DUPLICATE}
 
 
 class OrderError(Exception):
@@ -62,6 +62,9 @@ def retry(spool: Spool, file: Path, *, even_if_sent: bool = False) -> Path:
                 f"{shown(str(document))} may have been sent already ({why}). Ask the recipient, "
                 "or look into the sipgate account."
             )
+        if even_if_sent:  # the same again is faxed, then
+            with document.open("rb") as content:
+                spool.marks.want_again(hashlib.file_digest(content, "sha256").hexdigest())
         return spool.put_back(document)
     except SpoolError as error:
         raise OrderError(shown(str(error))) from None

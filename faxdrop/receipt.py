@@ -1,17 +1,20 @@
 """The receipt that lies beside every document in sent/ and failed/.
 
 Its format is versioned and its bytes are deterministic: the same job gives the same receipt.
+Receipts of version 1 are read and become receipts of version 2.
 """
 
+from datetime import datetime
 from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from faxdrop import __version__
 from faxdrop.job import Attempt, Change, Instant, Job, Reason, Record, State, StatusSeen
 from faxdrop.names import stored
 
-RECEIPT_FORMAT: Final = "faxdrop-receipt/1"
+RECEIPT_FORMAT: Final = "faxdrop-receipt/2"
+READABLE_FORMATS: Final = ("faxdrop-receipt/1", RECEIPT_FORMAT)
 
 
 class ReceiptDocument(Record):
@@ -33,10 +36,20 @@ class ReceiptRecipient(Record):
     number: str | None = Field(description="E.164; null if the folder names no fax number")
 
 
+class ReceiptFaxed(Record):
+    """What was really handed over to sipgate: the document, or the copy that was made of it."""
+
+    sha256: str = Field(description="Of its bytes")
+    bytes: int
+    pages: int | None = Field(description="As sipgate counts them; null if it did not say")
+
+
 class ReceiptAttempt(Record):
     """One submission to sipgate."""
 
-    number: int
+    number: int = Field(description="1 is the first")
+    number_dialled: str | None = Field(description="E.164; null if not known")
+    faxline: str | None
     submitted_at: Instant
     session_id: str | None = Field(description="sipgate's id of the fax; null if never known")
     found_in_history: bool = Field(
@@ -51,17 +64,49 @@ class ReceiptAttempt(Record):
 class Receipt(Record):
     """What became of one document."""
 
-    format: Literal["faxdrop-receipt/1"]
+    format: Literal["faxdrop-receipt/2"]
     job_id: str
     status: Literal["sent", "failed"]
     reason: Reason | None = Field(description="Null when sent")
     document: ReceiptDocument
+    faxed: ReceiptFaxed | None = Field(
+        description="Of the latest attempt; null if there was none, or it is not known"
+    )
     recipient: ReceiptRecipient
     faxline: str | None
     attempts: tuple[ReceiptAttempt, ...]
     claimed_at: Instant
     finished_at: Instant
+    clock_set_back: float | None = Field(
+        description="Seconds by which this machine's clock was set back meanwhile, as far as it "
+        "shows; an instant that would lie before an earlier one stands as that one. Null if never"
+    )
+    report: str | None = Field(description="Name of the transmission report beside it, or null")
+    language: str = Field(description="Of the reason's words")
     faxdrop: str = Field(description="Version that wrote it; (simulated) where no fax was sent")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, receipt: Any) -> Any:
+        """Read a receipt of version 1: its attempts went to the one number that it has."""
+        if not isinstance(receipt, dict) or receipt.get("format") != READABLE_FORMATS[0]:
+            return receipt
+        more: dict[str, Any] = {
+            "format": RECEIPT_FORMAT,
+            "faxed": None,
+            "clock_set_back": None,
+            "report": None,
+            "language": "en",
+        }
+        attempts, recipient = receipt.get("attempts"), receipt.get("recipient")
+        if isinstance(recipient, dict) and isinstance(attempts, list):
+            dialled = {
+                "number_dialled": recipient.get("number"),
+                "faxline": receipt.get("faxline"),
+            }
+            each = [{**one, **dialled} if isinstance(one, dict) else one for one in attempts]
+            more = {**more, "attempts": each}
+        return {**receipt, **more}
 
 
 def make_receipt(job: Job, *, simulated: bool = False) -> Receipt:
@@ -69,6 +114,11 @@ def make_receipt(job: Job, *, simulated: bool = False) -> Receipt:
     if job.finished_at is None:
         raise ValueError(f"job {job.job_id} is {job.state}: not final, so it has no receipt")
     facts = job.document
+    faxed = job.attempts[-1].faxed if job.attempts else None
+    changes = faxed.changes if faxed else facts.changes if facts else ()
+    times = _InOrder(job.claimed_at)
+    attempts = tuple(_receipt_attempt(attempt, times) for attempt in job.attempts)
+    finished_at = times.next(job.finished_at)
     return Receipt(
         format=RECEIPT_FORMAT,
         job_id=job.job_id,
@@ -79,27 +129,51 @@ def make_receipt(job: Job, *, simulated: bool = False) -> Receipt:
             sha256=facts.sha256 if facts else None,
             bytes=facts.bytes if facts else None,
             pages=facts.pages if facts else None,
-            changes=facts.changes if facts else (),
+            changes=changes,
         ),
+        faxed=ReceiptFaxed(sha256=faxed.sha256, bytes=faxed.bytes, pages=faxed.pages)
+        if faxed
+        else None,
         recipient=ReceiptRecipient(
             folder=None if job.folder is None else stored(job.folder), number=job.number
         ),
         faxline=job.faxline,
-        attempts=tuple(_receipt_attempt(attempt) for attempt in job.attempts),
+        attempts=attempts,
         claimed_at=job.claimed_at,
-        finished_at=job.finished_at,
+        finished_at=finished_at,
+        clock_set_back=times.set_back or None,
+        report=None,
+        language="en",
         faxdrop=f"{__version__} (simulated)" if simulated else __version__,
     )
 
 
-def _receipt_attempt(attempt: Attempt) -> ReceiptAttempt:
+class _InOrder:
+    """Instants of a clock that may be set: none is told as earlier than the one before it."""
+
+    def __init__(self, first: datetime) -> None:
+        self._latest = first
+        self.set_back = 0.0  # seconds, the most that was seen
+
+    def next(self, at: datetime) -> datetime:
+        """Return an instant as it is told."""
+        self.set_back = max(self.set_back, (self._latest - at).total_seconds())
+        self._latest = max(self._latest, at)
+        return self._latest
+
+
+def _receipt_attempt(attempt: Attempt, times: _InOrder) -> ReceiptAttempt:
     return ReceiptAttempt(
         number=attempt.number,
-        submitted_at=attempt.submitted_at,
+        number_dialled=attempt.number_dialled,
+        faxline=attempt.faxline,
+        submitted_at=times.next(attempt.submitted_at),
         session_id=attempt.session_id,
         found_in_history=attempt.found,
         outcome=attempt.outcome,
-        statuses=attempt.statuses,
+        statuses=tuple(
+            StatusSeen(status=seen.status, at=times.next(seen.at)) for seen in attempt.statuses
+        ),
     )
 
 

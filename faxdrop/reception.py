@@ -273,7 +273,7 @@ class Reception:
                 self._inbox.not_yet(candidate, now, again=written)
             case Job() as job:
                 self._inbox.taken(candidate)
-                self._dispatcher.put(job)
+                self._dispatcher.put(job, checked_by=self._parts)
                 log.info(
                     "fax.claimed",
                     job=job.job_id,

@@ -186,8 +186,11 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
 def normalise(written: str, region: str) -> str | None:
     """Return a number that sipgate shows in E.164, for comparing; None where it is no number.
 
-    Lenient, where ``number`` is strict: what stands in the history has been dialled already.
+    Lenient, where ``number`` is strict: what stands in the history has been dialled already. But it
+    must be a number whole: of one that is masked (``+4930231***``) nobody can tell which it is.
     """
+    if not _WRITTEN.fullmatch(_plain(written)):
+        return None
     try:
         parsed = phonenumbers.parse(written, region)
     except phonenumbers.NumberParseException:

@@ -1,11 +1,15 @@
 """Which entries of sipgate's history could be a fax whose answer was lost. No I/O, no clock.
 
 sipgate knows no idempotency key and shows no file name, so line, number, time and page count are
-all there is to tell (the sipgate documentation of ``GET /history``).
+all there is to tell (the sipgate documentation of ``GET /history``). What cannot be read of an
+entry speaks neither for it nor against it.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from faxdrop.job import Job
 from faxdrop.sipgate import Entry
@@ -16,7 +20,9 @@ SLACK = timedelta(minutes=2)
 _LEAST_SLACK = timedelta(seconds=3)  # sipgate says its time, and when a fax came, to the second
 
 LONGEST_POST = timedelta(hours=1)
-"""How long after its start a POST may have been taken when no clock tells of its end."""
+"""How long after its last byte a POST may have been taken, whatever is known of its end."""
+
+_TELLING = 8  # last digits that tell two numbers apart, however much of them is written
 
 _FARTHEST = 50 * 365 * 86400.0  # seconds that two clocks may be apart: farther, none is a clock
 
@@ -39,13 +45,31 @@ def window(job: Job, clock_offset: float, slack: timedelta = SLACK) -> tuple[dat
     known = attempt.clock_offset
     ahead = clock_offset if known is None else known
     offset = timedelta(seconds=max(-_FARTHEST, min(ahead, _FARTHEST)))
+    latest = attempt.submitted_at + LONGEST_POST
     until = attempt.answered_at
     if until is None or until < attempt.submitted_at:  # not seen, or the clock was set back
-        until = attempt.submitted_at + LONGEST_POST
+        until = latest
+    until = min(until, latest)  # after a crash, its end is only known to be before the next start
     return attempt.submitted_at + offset - slack, until + offset + slack
 
 
-def matches(
+class Likeness(Enum):
+    """What an entry of the history is to a fax whose answer was lost."""
+
+    ALIKE = auto()  # all that it tells is as it would be for this fax
+    DOUBTFUL = auto()  # it could be this fax: something does not agree, or cannot be read
+    OTHER = auto()  # it is another fax
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The entries that could be an attempt, oldest first."""
+
+    alike: tuple[Entry, ...]
+    doubtful: tuple[Entry, ...]
+
+
+def candidates(
     job: Job,
     entries: Iterable[Entry],
     *,
@@ -53,22 +77,49 @@ def matches(
     clock_offset: float,
     normalise: Callable[[str], str | None],
     slack: timedelta = SLACK,
-) -> list[Entry]:
-    """Return the entries that could be the latest attempt, oldest first.
+) -> Candidates:
+    """Return the entries that could be the latest attempt.
 
-    An entry whose page count sipgate does not say yet could be; whether it is, a later look tells.
     ``owned`` are the session ids that belong to attempts of any job, but for this latest one.
+    ``normalise`` reads a number, whole, in E.164; None for anything else.
     """
-    begin, end = window(job, clock_offset, slack)
+    between = window(job, clock_offset, slack)
+    by_id = {entry.session_id: entry for entry in entries if entry.session_id not in owned}
+    found: dict[Likeness, list[Entry]] = {likeness: [] for likeness in Likeness}
+    for entry in by_id.values():
+        found[_likeness(job, entry, between, normalise)].append(entry)
+    for each in found.values():
+        each.sort(key=lambda entry: (entry.created or between[0], entry.session_id))
+    return Candidates(tuple(found[Likeness.ALIKE]), tuple(found[Likeness.DOUBTFUL]))
+
+
+def _likeness(
+    job: Job,
+    entry: Entry,
+    between: tuple[datetime, datetime],
+    normalise: Callable[[str], str | None],
+) -> Likeness:
+    """Tell what an entry is to the latest attempt.
+
+    An entry whose page count sipgate does not say yet is like it; a later look tells more. Where
+    sipgate counts other pages than we do, it may still be this fax.
+    """
+    attempt = job.attempts[-1]
+    dialled, faxline = attempt.number_dialled or job.number or "", attempt.faxline or job.faxline
+    if entry.created is not None and not between[0] <= entry.created <= between[1]:
+        return Likeness.OTHER
+    if entry.faxlines and faxline not in entry.faxlines:
+        return Likeness.OTHER
+    number = normalise(entry.target)
+    if number is not None and number != dialled and not _may_mean(entry.target, dialled):
+        return Likeness.OTHER
     pages = job.document.pages if job.document else None
-    found = {
-        entry.session_id: entry
-        for entry in entries
-        if entry.session_id not in owned
-        and entry.created is not None
-        and begin <= entry.created <= end
-        and (not entry.faxlines or job.faxline in entry.faxlines)
-        and (entry.pages is None or pages is None or entry.pages == pages)
-        and normalise(entry.target) == job.number
-    }
-    return sorted(found.values(), key=lambda entry: (entry.created, entry.session_id))
+    has_its_pages = entry.pages is None or pages is None or entry.pages == pages
+    is_alike = entry.created is not None and number == dialled and has_its_pages
+    return Likeness.ALIKE if is_alike else Likeness.DOUBTFUL
+
+
+def _may_mean(written: str, number: str) -> bool:
+    """Tell whether a number that is read as another one could be a part or a form of this one."""
+    digits = re.sub("[^0-9]", "", written).lstrip("0")
+    return digits in number or digits.endswith(number[-_TELLING:])

@@ -14,6 +14,7 @@ from faxdrop import mounts
 from faxdrop.checker import Checker
 from faxdrop.clock import Clock
 from faxdrop.daemon import STEPS, Daemon, limits_of
+from faxdrop.lines import FaxLines
 from faxdrop.notify import Notifier
 from faxdrop.reception import LOOKS
 from faxdrop.sandbox import hide_from_others
@@ -76,6 +77,7 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
                 steps=steps,
                 looks=looks,
                 notifier=Notifier(os.environ),
+                lines=FaxLines(),
             )
             steps.shutdown(wait=False, cancel_futures=True)
             looks.shutdown(wait=False, cancel_futures=True)

@@ -34,12 +34,15 @@ _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds of ``"250ms"``, ``"5s"``, ``"1.5h"``; raise ValueError for other text."""
+    """Return the seconds of ``"250ms"``, ``"5s"``, ``"1.5h"``; raise ValueError for other text.
+
+    What is there but too short to be told from nothing is out of range.
+    """
     written = _DURATION.fullmatch(text)
     if not written:
         raise ValueError("not a duration")
     seconds = round(float(written[1]) * _MILLISECONDS[written[2]]) / 1000
-    if not 0 < seconds <= _LONGEST:
+    if seconds > _LONGEST or (not seconds and float(written[1])):
         raise ValueError("a duration out of range")
     return seconds
 
@@ -47,6 +50,8 @@ def parse_duration(text: str) -> float:
 def format_duration(seconds: float) -> str:
     """Return a duration as it is written in TOML, to the millisecond, in its largest whole unit."""
     milliseconds = round(seconds * 1000)
+    if not milliseconds:
+        return "0s"
     unit = next(unit for unit, size in _MILLISECONDS.items() if milliseconds % size == 0)
     return f"{milliseconds // _MILLISECONDS[unit]}{unit}"
 
@@ -66,9 +71,15 @@ def _duration(value: Any, info: ValidationInfo) -> float:
         return parse_duration(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     from_code = number and not isinstance(info.context, FromFile)
-    if not from_code or not 0 < value <= _LONGEST:
+    if not from_code or not 0 <= value <= _LONGEST:
         raise ValueError("a duration without its unit, or out of range")
     return float(value)
+
+
+def _above_zero(seconds: float) -> float:
+    if not seconds:
+        raise ValueError("no time at all")
+    return seconds
 
 
 def _folder(value: Any, info: ValidationInfo) -> Path:
@@ -115,8 +126,11 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-Duration = Annotated[float, BeforeValidator(_duration)]
-"""Seconds; in TOML a string with its unit."""
+DurationOrNone = Annotated[float, BeforeValidator(_duration)]
+"""Seconds, 0 for none; in TOML a string with its unit."""
+
+Duration = Annotated[DurationOrNone, AfterValidator(_above_zero)]
+"""Seconds, more than none; in TOML a string with its unit."""
 
 _DURATION_REMEDY = 'a duration with its unit (ms, s, m or h) in quotes, such as "{}"'
 
@@ -150,6 +164,7 @@ class InboxSettings(_Table):
     settle: Duration = _lasting("3s")
     patience: Duration = _lasting("5m")
     rescan: Duration = _lasting("60s")
+    duplicate_window: DurationOrNone = _lasting("2m")
 
 
 class DocumentSettings(_Table):

@@ -13,6 +13,7 @@ Below the root that people share:
     .faxdrop/corrupt/              what could not be read: for a person, never deleted
     .faxdrop/cancel/<job id>       a person's wish to cancel, for the daemon to find
     .faxdrop/owned/<session id>    marks the faxes in sipgate's history that are a filed job's
+    .faxdrop/recent/, again/, shared/    what is remembered beyond the jobs (see ``marks``)
     .faxdrop/status.json           what the daemon has to say, for ``faxdrop status``
 
 Promises, after a crash or power cut at any step: the document is in exactly one place, a record is
@@ -46,7 +47,8 @@ from faxdrop.filing import (
     nth_name,
     read_receipt,
 )
-from faxdrop.job import FINAL, ON_ITS_WAY, RECORD_FORMAT, Job, State
+from faxdrop.job import FINAL, ON_ITS_WAY, READABLE_FORMATS, RECORD_FORMAT, Job, State
+from faxdrop.marks import Marks
 from faxdrop.names import shown
 from faxdrop.receipt import to_bytes
 from faxdrop.sharing import share
@@ -85,6 +87,7 @@ class Spool:
         self._cancel = self.home / "cancel"
         self._lock_path = self.home / "lock"
         self._owned = self.home / "owned"
+        self.marks = Marks(self.home)
         self._disk = disk or Disk()
         self._filing = Filing(root, self.home, self._disk)
         self._unfiled: set[str] = set()  # job ids: ended here, and not even begun to be filed
@@ -107,7 +110,8 @@ class Spool:
                 "config."
             )
         self._ensure_folder(self.home, 0o700)
-        for folder in (self._jobs, self._corrupt, self._cancel, self._owned):
+        marks = self.marks.folders
+        for folder in (self._jobs, self._corrupt, self._cancel, self._owned, *marks):
             self._ensure_folder(folder, 0o700)
         for folder in (self.inbox, self.sent, self.failed):
             if folder.is_symlink():
@@ -252,6 +256,7 @@ class Spool:
                 return place.path / name if name is not None else None
             name = None if is_new else self._filing.reserved(job, folder, place)
             self._own(job)
+            self.marks.remember(job)
             while True:
                 if name is None:
                     name = self._filing.reserve(job, folder, place, simulated=self._is_simulated)
@@ -589,7 +594,9 @@ def _refuse_foreign(path: Path) -> None:
     except (OSError, ValueError, RecursionError):
         return
     found = record.get("format") if isinstance(record, dict) else None
-    if isinstance(found, str) and found.startswith("faxdrop-job/") and found != RECORD_FORMAT:
+    if not isinstance(found, str) or found in READABLE_FORMATS:
+        return
+    if found.startswith("faxdrop-job/"):
         raise SpoolError(
             f"{path} was written by another version of faxdrop (format {shown(found)}, this one "
             f"reads {RECORD_FORMAT}). Install that version again; nothing was changed."

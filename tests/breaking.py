@@ -110,10 +110,16 @@ class CrashingSipgate(Sipgate):
 
     steps: Steps
 
-    def submit(self, **fax: Any) -> Answer:
-        """Submit, or crash."""
+    def submit(self, *, before_last: Callable[[], None] = lambda: None, **fax: Any) -> Answer:
+        """Submit, or crash; also around the record that comes before the last byte."""
+
+        def last() -> None:
+            self.steps.step("last byte waits")
+            before_last()
+            self.steps.step("last byte goes")
+
         self.steps.step("POST goes")
-        answer = super().submit(**fax)
+        answer = super().submit(**fax, before_last=last)
         self.steps.step("POST is answered")
         return answer
 
@@ -392,7 +398,7 @@ def _judge(staged: Stage, *, ended: bool) -> None:
 
 
 def _is_receipt(path: Path) -> bool:
-    return path.read_bytes().startswith(b'{\n  "format": "faxdrop-receipt/1",')
+    return path.read_bytes().startswith(b'{\n  "format": "faxdrop-receipt/')
 
 
 def ends(world: World) -> list[tuple[str, str | None]]:

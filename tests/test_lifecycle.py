@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
-from faxdrop import lifecycle
-from faxdrop.job import FINAL, Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop import reasons
+from faxdrop.job import FINAL, Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
 from faxdrop.lifecycle import (
     TRANSITIONS,
     Action,
@@ -31,6 +31,7 @@ from faxdrop.lifecycle import (
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 FACTS = Facts(sha256="0" * 64, bytes=1000, pages=1)
+FAXED = Faxed(sha256="1" * 64, bytes=1001, changes=("flattened",))
 REASON = Reason(code=ReasonCode.REJECTED, message="No.", advice="Do not.")
 QUEUED, SUBMITTING, ACCEPTED = State.QUEUED, State.SUBMITTING, State.ACCEPTED
 UNKNOWN, SENT, FAILED = State.UNKNOWN, State.SENT, State.FAILED
@@ -40,14 +41,14 @@ UNKNOWN, SENT, FAILED = State.UNKNOWN, State.SENT, State.FAILED
 MACHINE: dict[tuple[State, type], set[State]] = {
     (QUEUED,     Checked):    {QUEUED},
     (QUEUED,     Refused):    {FAILED},
+    (QUEUED,     NotTaken):   {QUEUED, FAILED},  # failed where it was cancelled meanwhile
     (QUEUED,     Changed):    {QUEUED},
     (QUEUED,     Submitting): {SUBMITTING},
     (QUEUED,     Restarted):  {QUEUED},
     (QUEUED,     Cancelled):  {FAILED},
     (SUBMITTING, Taken):      {ACCEPTED},
     (SUBMITTING, Refused):    {FAILED},
-    (SUBMITTING, NotTaken):   {QUEUED, FAILED},  # failed where it was cancelled meanwhile
-    (SUBMITTING, Changed):    {QUEUED, FAILED},
+    (SUBMITTING, NotTaken):   {QUEUED, FAILED},
     (SUBMITTING, AnswerLost): {UNKNOWN},
     (SUBMITTING, Restarted):  {UNKNOWN},
     (SUBMITTING, Cancelled):  {SUBMITTING},
@@ -108,11 +109,20 @@ def job(state: State, *, attempts: int = 1, **latest: object) -> Job:
     )
 
 
+DOUBTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"is_complete": False},
+    {"is_certain": False},
+    {"is_shared": True},
+    {"doubtful": ("s9",)},
+    {"is_complete": False, "is_certain": False, "is_shared": True, "doubtful": ("s9",)},
+)
+
 EVENTS: tuple[Event, ...] = (
     Checked(FACTS, "+493023125100", "f0"),
     Refused(REASON),
     Refused(REASON, FACTS, "+493023125100", "f0"),
-    Submitting(),
+    Submitting(FAXED),
     Taken("s9"),
     NotTaken(0.0),
     NotTaken(60.0),
@@ -121,12 +131,11 @@ EVENTS: tuple[Event, ...] = (
     Restarted(),
     Cancelled(),
     *(
-        Looked(waited, status, matches, is_complete=complete, is_certain=certain)
+        Looked(waited, status, matches, **doubt)
         for waited in (0.0, 700.0, 8000.0)
         for status in (None, "PENDING", "NOBODY_KNOWS_THIS", "SENT", "FAILED")
         for matches in ((), ("s1",), ("s7",), ("s7", "s8"))
-        for complete in (True, False)
-        for certain in (True, False)
+        for doubt in DOUBTS
     ),
 )
 
@@ -171,7 +180,10 @@ def test_whatever_happens_a_job_stays_sound(state: State) -> None:
             if len(after.attempts) > len(one.attempts):
                 assert isinstance(event, Submitting), "only a submission makes an attempt"
             if after.state is QUEUED and state is not QUEUED and after.attempts:
-                assert after.attempts[-1].outcome in {"FAILED", "unknown"}
+                latest = after.attempts[-1]
+                assert latest.outcome in {"FAILED", "unknown"}
+                by_inference = state is ACCEPTED and latest.found
+                assert not by_inference, "what may be another's is no reason to submit again"
 
 
 def test_a_final_job_is_final() -> None:
@@ -198,8 +210,26 @@ def test_what_is_to_be_done_next() -> None:
 def test_an_attempt_that_was_none_leaves_no_trace() -> None:
     """What sipgate is known not to have taken is no attempt, and waits as long as told."""
     before = job(QUEUED)
-    after = advance(advance(before, Submitting(), NOW, RULES), NotTaken(60.0), NOW, RULES)
-    assert after == before.model_copy(update={"due_at": NOW + timedelta(seconds=60)})
+    submitting = advance(before, Submitting(FAXED), NOW, RULES)
+    due = before.model_copy(update={"due_at": NOW + timedelta(seconds=60)})
+    assert advance(submitting, NotTaken(60.0), NOW, RULES) == due
+    assert advance(before, NotTaken(60.0), NOW, RULES) == due
+
+
+def test_an_attempt_says_what_was_faxed_and_where() -> None:
+    """Number, line and copy are the attempt's own, whatever the next one's are."""
+    before = job(QUEUED)
+    [attempt] = advance(before, Submitting(FAXED), NOW, RULES).attempts
+    assert (attempt.number_dialled, attempt.faxline) == (before.number, before.faxline)
+    assert attempt.faxed == FAXED
+
+
+def test_the_pages_that_sipgate_counts_are_written_down() -> None:
+    """What was faxed gets its page count when the history tells it."""
+    one = job(ACCEPTED, faxed=FAXED)
+    one = advance(one, Looked(1.0, "SENDING", pages=3), NOW, RULES)
+    one = advance(one, Looked(1.0, "SENT"), NOW, RULES)
+    assert one.attempts[-1].faxed == FAXED.model_copy(update={"pages": 3})
 
 
 @pytest.mark.parametrize(("tried", "state", "due"), [(1, QUEUED, 100), (2, QUEUED, 200)])
@@ -287,6 +317,13 @@ def test_a_cancelled_fax_that_failed_is_not_repeated() -> None:
         (Looked(600.0), QUEUED),
         (Looked(600.0, is_complete=False), UNKNOWN),
         (Looked(1200.0, is_complete=False), FAILED),
+        (Looked(0.0, doubtful=("s9",)), UNKNOWN),
+        (Looked(600.0, doubtful=("s9",)), FAILED),
+        (Looked(0.0, matches=("s7",), doubtful=("s9",)), UNKNOWN),
+        (Looked(600.0, matches=("s7",), doubtful=("s9",)), FAILED),
+        (Looked(0.0, matches=("s7",), is_shared=True), UNKNOWN),
+        (Looked(600.0, matches=("s7",), is_shared=True), FAILED),
+        (Looked(600.0, is_shared=True), QUEUED),
     ],
     ids=str,
 )
@@ -303,20 +340,37 @@ def test_a_lost_answer_is_looked_for(looked: Looked, state: State) -> None:
     ("looked", "state"),
     [
         (Looked(0.0, "FAILED", ("s1",)), ACCEPTED),
-        (Looked(600.0, "FAILED", ("s1",)), QUEUED),
-        (Looked(0.0, "FAILED", ("s1", "s7")), FAILED),
-        (Looked(0.0, "FAILED", ("s7",)), FAILED),
+        (Looked(600.0, "FAILED", ("s1",)), FAILED),
+        (Looked(0.0, "FAILED", ("s1", "s7")), ACCEPTED),
+        (Looked(600.0, "FAILED", ("s1", "s7")), FAILED),
+        (Looked(600.0, "FAILED", ("s7",)), FAILED),
         (Looked(600.0, "FAILED", ("s1",), is_complete=False), ACCEPTED),
         (Looked(1200.0, "FAILED", ("s1",), is_complete=False), FAILED),
         (Looked(0.0, "SENT", ("s1",)), SENT),
+        (Looked(0.0, "SENT", ("s1", "s7")), ACCEPTED),
+        (Looked(600.0, "SENT", ("s1", "s7")), FAILED),
+        (Looked(600.0, "SENT", (), ("s1",)), FAILED),
+        (Looked(600.0, "SENT", ("s1",), is_shared=True), FAILED),
     ],
     ids=str,
 )
-def test_a_fax_that_is_ours_by_inference_is_repeated_with_care(
-    looked: Looked, state: State
-) -> None:
-    """FAILED under an id that was only found: repeated when no other entry can be ours."""
-    assert advance(job(ACCEPTED, found=True), looked, NOW, RULES).state is state
+def test_a_fax_that_is_ours_by_inference_is_never_repeated(looked: Looked, state: State) -> None:
+    """Under an id that was only found, SENT counts where nothing else can be it, FAILED never."""
+    policy = replace(RULES, resend_if_absent=True)
+    after = advance(job(ACCEPTED, found=True), looked, NOW, policy)
+    assert after.state is state
+    if state is FAILED:
+        assert after.reason is not None
+        assert after.reason.code is ReasonCode.OUTCOME_UNKNOWN
+        assert after.attempts[-1].outcome == "unknown"
+
+
+def test_a_number_that_means_nobody_any_more_is_not_told() -> None:
+    """Where the folder has lost its number, the receipt names none; the attempts keep theirs."""
+    nobody = REASON.model_copy(update={"code": ReasonCode.RECIPIENT_UNKNOWN})
+    one = job(QUEUED, attempts=2)
+    assert advance(one, Refused(nobody, FACTS), NOW, RULES).number is None
+    assert advance(one, Refused(REASON), NOW, RULES).number == one.number
 
 
 def test_an_impossible_event_says_what_and_where() -> None:
@@ -328,9 +382,12 @@ def test_an_impossible_event_says_what_and_where() -> None:
 
 
 def test_every_reason_tells_a_person_what_to_do() -> None:
-    """Each reason that the lifecycle gives has a message and an advice, in whole sentences."""
-    reasons = [value for value in vars(lifecycle).values() if isinstance(value, Reason)]
-    assert len(reasons) >= 3
-    for reason in reasons:
+    """Each way to fail has a message and an advice, in whole sentences."""
+    ways = [value for value in vars(reasons).values() if isinstance(value, Reason)]
+    assert len(ways) >= 5
+    ways += [reasons.transmission_failed(3), reasons.no_final_status(7200.0)]
+    ways += [reasons.after_a_lost_answer(way) for way in ways]
+    ways += [reasons.duplicate("a.pdf", "j1", state, 120.0) for state in (*State, *ReasonCode)]
+    for reason in ways:
         assert reason.message.endswith(".")
         assert reason.advice.endswith(".")

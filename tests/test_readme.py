@@ -122,7 +122,7 @@ def test_the_first_command_faxes(tmp_path: Path) -> None:
     ran = _run(DEMO, fresh)
     assert "sent/" in ran
     assert "failed/" in ran
-    assert '"format": "faxdrop-receipt/1"' in ran
+    assert '"format": "faxdrop-receipt/2"' in ran
 
 
 @pytest.mark.long

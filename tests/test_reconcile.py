@@ -8,7 +8,7 @@ import pytest
 
 from faxdrop.job import Attempt, Facts, Job, State
 from faxdrop.recipient import normalise
-from faxdrop.reconcile import LONGEST_POST, SLACK, matches, window
+from faxdrop.reconcile import LONGEST_POST, SLACK, Candidates, candidates, window
 from faxdrop.sipgate import Entry
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -31,10 +31,13 @@ def _job(**latest: object) -> Job:
     )
 
 
-def _found(*entries: Entry, owned: frozenset[str] = frozenset(), offset: float = 0.0) -> list[str]:
+def _candidates(*entries: Entry, owned: frozenset[str] = frozenset()) -> Candidates:
     german = partial(normalise, region="DE")
-    found = matches(_job(), entries, owned=owned, clock_offset=offset, normalise=german)
-    return [entry.session_id for entry in found]
+    return candidates(_job(), entries, owned=owned, clock_offset=0.0, normalise=german)
+
+
+def _found(*entries: Entry, owned: frozenset[str] = frozenset()) -> list[str]:
+    return [entry.session_id for entry in _candidates(*entries, owned=owned).alike]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,7 @@ def _found(*entries: Entry, owned: frozenset[str] = frozenset(), offset: float =
         OURS,
         replace(OURS, target="030 23125-100"),
         replace(OURS, target="+49 30 23125100"),
+        replace(OURS, target="493023125100"),
         replace(OURS, pages=None),
         replace(OURS, faxlines=()),
         replace(OURS, faxlines=("f1", "f0")),
@@ -62,19 +66,43 @@ def test_what_could_be_ours(entry: Entry) -> None:
     "entry",
     [
         replace(OURS, target="+493023125101"),
-        replace(OURS, target="anonymous"),
-        replace(OURS, target=""),
-        replace(OURS, pages=3),
+        replace(OURS, target="030 23125-101"),
         replace(OURS, faxlines=("f1",)),
-        replace(OURS, created=None),
         replace(OURS, created=NOW - SLACK - SECOND),
         replace(OURS, created=NOW + 11 * SECOND + SLACK),
     ],
     ids=str,
 )
 def test_what_cannot_be_ours(entry: Entry) -> None:
-    """Another number, length, line or time is another fax."""
-    assert _found(entry) == []
+    """Another number, line or time is another fax."""
+    assert _candidates(entry) == Candidates((), ())
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        replace(OURS, pages=3),
+        replace(OURS, created=None),
+        *(
+            replace(OURS, target=target)
+            for target in (
+                "",
+                "anonymous",
+                "+4930231***",
+                "+4930231xxxxx",
+                "***25100",
+                "+4930231",
+                "030231",
+                "25100",
+                "(masked)",
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_what_may_be_ours_all_the_same(entry: Entry) -> None:
+    """What is masked, unreadable, or counts other pages is neither ours nor another's."""
+    assert _candidates(entry) == Candidates((), (entry,))
 
 
 def test_what_belongs_to_another_job_is_not_ours() -> None:
@@ -103,7 +131,7 @@ def test_a_clock_that_is_none_does_not_end_the_looking(offset: float) -> None:
     assert end - begin == 10 * SECOND + 2 * SLACK
 
 
-@pytest.mark.parametrize("answered", [None, NOW - timedelta(days=400)])
+@pytest.mark.parametrize("answered", [None, NOW - timedelta(days=400), NOW + timedelta(days=3)])
 def test_a_post_whose_end_nobody_saw_may_have_been_taken_for_long(
     answered: datetime | None,
 ) -> None:

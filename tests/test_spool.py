@@ -638,7 +638,7 @@ def test_records_of_another_user_are_not_touched(
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("version", ["faxdrop-job/2", "faxdrop-job/1.1", "faxdrop-job/"])
+@pytest.mark.parametrize("version", ["faxdrop-job/3", "faxdrop-job/1.1", "faxdrop-job/"])
 def test_a_foreign_record_is_refused_and_nothing_changed(
     spool: Spool, tmp_path: Path, version: str
 ) -> None:

@@ -106,7 +106,7 @@ def test_a_root_of_another_version_is_not_worked_on(tmp_path: Path) -> None:
         folder = other / ".faxdrop" / "jobs" / "20260101-080000-aaaaaaaa"
         folder.mkdir()
         (folder / "document.pdf").write_bytes(pdfs.good())
-        (folder / "job.json").write_text('{"format": "faxdrop-job/2"}')
+        (folder / "job.json").write_text('{"format": "faxdrop-job/3"}')
         _comes_back(staged, other)
         letter = world.drop(PLAIN, "letter.pdf", pdfs.good())
         world.live(120.0)

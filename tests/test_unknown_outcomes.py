@@ -113,7 +113,7 @@ def test_a_fax_that_was_archived_at_once(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_two_identical_documents_to_one_number(
+def test_two_documents_to_one_number_that_the_history_cannot_tell_apart(
     script: list[str | None], expected: list[tuple[str, str | None]], tmp_path: Path
 ) -> None:
     """Neither is taken for the other, also when the daemon starts anew between them."""
@@ -121,8 +121,8 @@ def test_two_identical_documents_to_one_number(
         world = staged.world
         world.start()
         staged.simulator.script(script)
-        staged.drop(PLAIN, "letter.pdf", pdfs.good())
-        staged.drop(PLAIN, "letter again.pdf", pdfs.good())
+        staged.drop(PLAIN, "letter.pdf", pdfs.good(text="one"))
+        staged.drop(PLAIN, "letter again.pdf", pdfs.good(text="two"))
         world.until(lambda: staged.simulator.count("POST /sessions/fax") == 1)
         world.crash()
         world.start()
@@ -205,16 +205,79 @@ def test_a_failed_fax_that_may_be_somebody_elses_is_not_repeated(tmp_path: Path)
         assert_all_answered(staged)
 
 
-def test_a_failed_fax_that_was_found_is_repeated(tmp_path: Path) -> None:
-    """A FAILED entry that only can be ours is repeated when the looking has come to its end."""
-    with stage(tmp_path) as staged:
+@pytest.mark.parametrize("resend", [False, True])
+def test_a_failed_fax_that_was_only_found_is_not_repeated(*, resend: bool, tmp_path: Path) -> None:
+    """A FAILED entry that is ours by inference may be another's: a person decides."""
+    with stage(tmp_path, resend_if_absent=resend) as staged:
         staged.world.start()
         staged.simulator.script(["lose-after"])
         staged.drop("+493023125001", "letter.pdf", pdfs.good())  # busy once
         staged.world.until_done(hours=2.0)
-        [one] = staged.world.sent
-        assert [each.outcome for each in one.receipt.attempts] == ["FAILED", "SENT"]
+        [one] = staged.world.failed
+        [attempt] = one.receipt.attempts
+        assert (attempt.found_in_history, attempt.outcome) == (True, "unknown")
+        assert [seen.status for seen in attempt.statuses][-1] == "FAILED"
+        assert one.receipt.reason is not None
+        assert one.receipt.reason.code == "outcome_unknown"
+        assert "that it failed" in one.receipt.reason.message
+        assert len(staged.simulator.taken) == 1
         assert_all_answered(staged)
+
+
+@pytest.mark.parametrize("resend", [False, True])
+def test_a_failed_fax_by_hand_is_no_reason_to_send_again(*, resend: bool, tmp_path: Path) -> None:
+    """Ours shows after the looking has ended; a fax by hand that failed was found: sent once."""
+    with stage(tmp_path, late=3000.0, resend_if_absent=resend) as staged:
+        world = staged.world
+        world.start()
+        by_hand = staged.simulator.enter_by_hand(LOST_LATE, pages=1)
+        entry = staged.simulator.account.find(by_hand, world.time.wall.timestamp())
+        assert entry is not None
+        entry.fate = Fate.FAILED
+        staged.drop(LOST_LATE, "letter.pdf", pdfs.good())
+        world.until_done(hours=2.0)
+        assert ends(world) == [UNKNOWN]
+        _sent_once(staged)
+        assert_all_answered(staged)
+
+
+@pytest.mark.parametrize("fate", [Fate.DELIVERED, Fate.FAILED])
+@pytest.mark.parametrize("resend", [False, True])
+@pytest.mark.parametrize("how", ["masked", "hidden", "more pages", "fewer pages"])
+def test_a_history_that_does_not_tell_all_proves_nothing(
+    how: str, *, resend: bool, fate: Fate, tmp_path: Path
+) -> None:
+    """Masked numbers and other page counts are perhaps ours: not found, and never sent again."""
+    number = "+493023125003" if fate is Fate.FAILED else PLAIN
+    with stage(tmp_path, resend_if_absent=resend) as staged:
+        world, account = staged.world, staged.simulator.account
+        world.start()
+        match how:
+            case "masked":
+                account.show_number = lambda number: number[:8] + "*" * len(number[8:])
+            case "hidden":
+                account.show_number = lambda _: "anonymous"
+            case _:
+                account.show_pages = lambda pages: pages + (1 if how == "more pages" else -1)
+        staged.simulator.script(["lose-after"])
+        staged.drop(number, "letter.pdf", pdfs.good(pages=3))
+        world.until_done(hours=2.0)
+        assert ends(world) == [UNKNOWN]
+        assert len(staged.simulator.taken) == 1
+        assert_all_answered(staged)
+
+
+def test_masked_numbers_cost_nothing_where_no_answer_is_lost(tmp_path: Path) -> None:
+    """A fax whose session id is known is followed by that, whatever the history masks."""
+    with stage(tmp_path) as staged:
+        staged.simulator.account.show_number = lambda _: "***"
+        staged.simulator.account.show_pages = lambda pages: pages + 1
+        staged.world.start()
+        staged.drop(PLAIN, "letter.pdf", pdfs.good())
+        staged.world.until_done(hours=1.0)
+        [one] = staged.world.sent
+        assert one.receipt.faxed is not None
+        assert (one.receipt.document.pages, one.receipt.faxed.pages) == (1, 2)
 
 
 class Mistaken(Sipgate):
@@ -268,21 +331,21 @@ def test_a_lost_answer_is_looked_for_more_than_once(tmp_path: Path) -> None:
         assert_all_answered(staged)
 
 
-class AtThePost(Steps):
-    """Crashes when a submission is about to go."""
+class AtTheLastByte(Steps):
+    """Crashes when the last byte of a submission is about to go."""
 
     def step(self, name: str, half_done: Callable[[], object] | None = None) -> None:
         """Count a step, or crash."""
-        if name == "POST goes":
+        if name == "last byte goes":
             raise Crash(name)
         super().step(name, half_done)
 
 
-def _crash_before_the_post(staged: Stage, name: str) -> None:
+def _crash_before_the_last_byte(staged: Stage, name: str) -> None:
     """Drop a document, and crash when its intent is on disk and nothing was submitted."""
     world = staged.world
     make_sipgate = world.make_sipgate
-    world.make_sipgate = sipgate_that_crashes(world, AtThePost())
+    world.make_sipgate = sipgate_that_crashes(world, AtTheLastByte())
     world.start()
     staged.drop(PLAIN, name, pdfs.good(1, name))
     with pytest.raises(Crash):
@@ -297,7 +360,7 @@ def test_what_was_sent_after_the_restart_is_not_what_was_interrupted_before(
 ) -> None:
     """A fax by hand minutes after a crash is not taken for the one that the crash interrupted."""
     with stage(tmp_path) as staged:
-        _crash_before_the_post(staged, "letter.pdf")
+        _crash_before_the_last_byte(staged, "letter.pdf")
         staged.world.live(300.0)
         staged.simulator.enter_by_hand(PLAIN, pages=1)
         staged.world.until_done(hours=2.0)
@@ -309,7 +372,7 @@ def test_two_lost_answers_share_no_fax(tmp_path: Path) -> None:
     """Also where one is looked for during hours, the next letter's fax is not taken for it."""
     with stage(tmp_path, reconcile_for=7200.0) as staged:
         world = staged.world
-        _crash_before_the_post(staged, "first.pdf")
+        _crash_before_the_last_byte(staged, "first.pdf")
         world.live(1900.0)
         staged.simulator.script(["lose-after"])
         staged.drop(PLAIN, "second.pdf", pdfs.good(1, "second"))

@@ -19,6 +19,7 @@ from faxdrop.checker import Checker
 from faxdrop.clock import Clock
 from faxdrop.credentials import SIMULATED
 from faxdrop.daemon import Daemon
+from faxdrop.lines import Alone
 from faxdrop.notify import Notifier
 from faxdrop.receipt import Receipt
 from faxdrop.settings import Config, InboxSettings, Secrets, SendingSettings, SipgateSettings
@@ -146,6 +147,7 @@ class World:
             steps=Here(),
             looks=Here(),
             notifier=Notifier({}),
+            lines=Alone(),
             make_watcher=Deaf,
         )
         self.daemon.start()

@@ -13,7 +13,7 @@ from faxdrop.sipgate.client import (
     Sipgate,
     Unreachable,
 )
-from faxdrop.sipgate.connection import DocumentChanged
+from faxdrop.sipgate.connection import DocumentChanged, Withheld
 from faxdrop.sipgate.outcome import OUTCOMES, Outcome
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "Outcome",
     "Sipgate",
     "Unreachable",
+    "Withheld",
 ]

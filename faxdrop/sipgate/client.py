@@ -168,15 +168,18 @@ class Sipgate:
         document: BinaryIO,
         size: int,
         sha256: str,
+        before_last: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Submit a document of ``size`` bytes with this SHA-256 (hexadecimal).
 
-        Raises DocumentChanged if the document is not that one or cannot be read: nothing was
-        submitted then.
+        ``before_last`` is called when all but the last byte of the request is handed over, and
+        never where that does not come to pass: until it returns, sipgate cannot take the fax.
+        Raises Withheld with what it raises, and DocumentChanged if the document is not that one or
+        cannot be read: nothing was submitted then.
         """
         name = filename.encode("utf-8", "backslashreplace").decode()
         fields = {"faxlineId": faxline, "recipient": recipient, "filename": name}
-        upload = Upload(fields, "base64Content", document, size, sha256)
+        upload = Upload(fields, "base64Content", document, size, sha256, before_last)
         try:
             reply = self._transport.post("/sessions/fax", upload, limit=SMALL)
         except NoAnswer as lost:

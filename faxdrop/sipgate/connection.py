@@ -21,7 +21,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 import urllib3
@@ -42,15 +42,31 @@ class DocumentChanged(Exception):  # noqa: N818 - what happened, not whose error
     """The document cannot be read or is not the one that was checked; nothing was submitted."""
 
 
+class Withheld(Exception):  # noqa: N818 - what happened, not whose error
+    """The last byte was not handed over, for ``error``; nothing was submitted."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Upload:
     """The body of one POST: a JSON object whose last field is a document in base64.
 
-    It is made while it is sent. The closing brace is withheld until the document has proved to be
-    the one with this ``size`` (bytes) and ``sha256`` (hexadecimal), to its last byte.
+    It is made while it is sent. The closing brace, without which nobody can read the object, is
+    withheld until the document has proved to be the one with this ``size`` (bytes) and ``sha256``
+    (hexadecimal), to its last byte, and until ``before_last`` has returned. What that raises ends
+    the upload as Withheld.
     """
 
     def __init__(
-        self, fields: Mapping[str, str], field: str, document: BinaryIO, size: int, sha256: str
+        self,
+        fields: Mapping[str, str],
+        field: str,
+        document: BinaryIO,
+        size: int,
+        sha256: str,
+        before_last: Callable[[], None] = lambda: None,
     ) -> None:
         opening = json.dumps(dict(fields))[:-1] + f', {json.dumps(field)}: "'
         self.timeout = 100.0  # seconds in which each send must make progress
@@ -60,6 +76,7 @@ class Upload:
         self._document = document
         self._size = size
         self._sha256 = sha256
+        self._before_last = before_last
         self._length = len(self._opening) + 4 * -(-size // 3) + len('"}')
         self._started: float | None = None
         self._begun = False
@@ -82,6 +99,10 @@ class Upload:
         if digest.hexdigest() != self._sha256:
             raise DocumentChanged("the document is not the one that was checked")
         yield ready + b'"'
+        try:
+            self._before_last()
+        except Exception as error:
+            raise Withheld(error) from error
         self.handed_over = True  # said before it is done: an interruption leaves the doubt
         yield b"}"
 
@@ -193,7 +214,12 @@ class _Connection(HTTPConnection):
     def _push(self, upload: Upload, piece: memoryview) -> None:
         while piece:
             try:
-                self.sock.settimeout(upload.patience())
+                patience = upload.patience()
+            except TimeoutError as error:
+                upload.trouble, upload.handed_over = error, False  # this piece is still here
+                raise _Stopped from error
+            try:
+                self.sock.settimeout(patience)
                 sent = self.sock.send(piece)
             except OSError as error:
                 upload.trouble = error

@@ -40,7 +40,7 @@ from urllib3.exceptions import (
 )
 
 from faxdrop import __version__
-from faxdrop.sipgate.connection import ONCE, POOLS, DocumentChanged, Pools, Upload
+from faxdrop.sipgate.connection import ONCE, POOLS, DocumentChanged, Pools, Upload, Withheld
 
 CHUNK = 16 * 1024  # bytes of an answer read at once
 CONNECT_SECONDS = 30.0  # for one address, and again for the TLS handshake
@@ -120,7 +120,9 @@ class Transport:
         return self._fetch(self._http, path, limit, params=list(params))
 
     def post(self, path: str, upload: Upload, *, limit: int) -> Reply:
-        """Hand ``upload`` over; raise NoAnswer, or DocumentChanged (nothing was submitted).
+        """Hand ``upload`` over; raise NoAnswer.
+
+        Raises DocumentChanged and Withheld where nothing was submitted.
 
         Each has a connection of its own: one that was kept alive may be dead already, and then
         the body would vanish in it with an outcome that nobody knows.
@@ -168,7 +170,7 @@ class Transport:
                 body = _read(response, limit)
                 handed_over = data is None or data.handed_over
                 return Reply(response.status_code, response.headers, body, handed_over)
-        except DocumentChanged:
+        except (DocumentChanged, Withheld):
             raise
         except Exception as error:  # noqa: BLE001 - what it is changes the words only, not the truth
             no_answer = self._no_answer(error, data)

@@ -1,0 +1,103 @@
+"""Whether another faxdrop on this machine sends by one of our fax lines.
+
+sipgate's history does not tell whose fax an entry is. Where two roots use one line, the one whose
+answer was lost could take the other's fax for its own, and say that it was sent. So each daemon
+takes a seat at each of its lines: an abstract Unix socket (unix(7)), which needs no folder that all
+may write to, is seen across users, mounts and systemd's sandboxes, and is free again when its
+process is gone, however that ended. It is not seen from another network namespace or machine.
+
+Anybody on this machine can take all seats or knock; then lost answers are looked up by people.
+"""
+
+import contextlib
+import errno
+import hashlib
+import socket
+from collections.abc import Callable, Iterable
+
+SEATS = 16  # at one line; where more are wanted, it is shared in any case
+
+Occupied = Callable[[str], None]
+
+
+class FaxLines:
+    """The seats of one daemon. Not thread-safe. ``Alone`` is the same where nobody else can be."""
+
+    def __init__(self) -> None:
+        self._seats: dict[str, socket.socket | None] = {}  # by name; None: there was none to take
+        self._shared: set[str] = set()
+
+    def close(self) -> None:
+        """Leave all seats."""
+        for seat in self._seats.values():
+            if seat is not None:
+                seat.close()
+        self._seats.clear()
+
+    def shared(self, base_url: str, faxlines: Iterable[str]) -> set[str]:
+        """Return which of these lines another daemon uses, or has used in our time.
+
+        Takes a seat at those where we have none yet, and lets the others know. Never waits.
+        """
+        return {faxline for faxline in faxlines if self._is_shared(_name(base_url, faxline))}
+
+    def _is_shared(self, name: str) -> bool:
+        if name not in self._seats:
+            self._sit_down(name)
+        elif (seat := self._seats[name]) is not None:
+            with contextlib.suppress(BlockingIOError):
+                while True:  # somebody knocks who has come since
+                    seat.recv(1)
+                    self._shared.add(name)
+        return name in self._shared
+
+    def _sit_down(self, name: str) -> None:
+        mine = -1
+        self._seats[name] = None
+        for at in range(SEATS):
+            seat = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            try:
+                seat.bind(_seat(name, at))
+            except OSError as error:
+                seat.close()
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            self._seats[name] = seat
+            mine = at
+            break
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as knocking:
+            for at in range(SEATS):
+                if at != mine and _is_taken(knocking, _seat(name, at)):
+                    self._shared.add(name)
+
+
+class Alone(FaxLines):
+    """Lines that nobody else uses."""
+
+    def shared(self, base_url: str, faxlines: Iterable[str]) -> set[str]:  # noqa: ARG002
+        """Return none."""
+        return set()
+
+
+def _name(base_url: str, faxline: str) -> str:
+    """Return what a line is known by.
+
+    An account has a fax line f0 as every other has: two accounts on one machine are taken for one.
+    That costs a look by a person, and the other mistake a wrong word.
+    """
+    return hashlib.sha256(f"{base_url}\n{faxline}".encode()).hexdigest()[:32]
+
+
+def _seat(name: str, at: int) -> str:
+    return f"\0faxdrop-line-{name}-{at}"
+
+
+def _is_taken(knocking: socket.socket, seat: str) -> bool:
+    try:
+        knocking.sendto(b"!", seat)
+    except ConnectionRefusedError:
+        return False
+    except OSError:  # its queue is full: all the more somebody is there
+        return True
+    return True
