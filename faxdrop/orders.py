@@ -16,7 +16,7 @@ from faxdrop.lifecycle import Cancelled, Policy, advance
 from faxdrop.names import shown
 from faxdrop.spool import RECEIPT_SUFFIX, Spool, SpoolError
 
-_PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS, ReasonCode.DUPLICATE}
+_PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS}
 
 
 class OrderError(Exception):

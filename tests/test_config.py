@@ -677,7 +677,7 @@ def _defaults(model: type[BaseModel]) -> dict[str, Any]:
             continue
         value: Any = None if field.is_required() else field.get_default()
         lasting = key in {"timeout", "settle", "patience", "rescan"} or key.endswith(
-            ("_interval", "_after", "_for")
+            ("_interval", "_after", "_for", "_window")
         )
         if key == "delays":
             value = [format_duration(each) for each in field.get_default()]

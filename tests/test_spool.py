@@ -15,7 +15,7 @@ import pytest
 
 from faxdrop import __version__, filing
 from faxdrop.disk import Folder
-from faxdrop.job import Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.job import Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
 from faxdrop.names import shown, stored
 from faxdrop.receipt import Receipt, to_bytes
 from faxdrop.spool import Disk, GoneError, Spool, SpoolError
@@ -48,18 +48,22 @@ def failed(one: Job) -> Job:
 
 def sent(one: Job) -> Job:
     """Return a job at its other end, after two attempts."""
+    began = {1: NOW + timedelta(minutes=1), 2: NOW + timedelta(minutes=3)}
     attempts = tuple(
         Attempt(
             number=number,
-            submitted_at=NOW + timedelta(minutes=number),
+            number_dialled="+493023125100",
+            faxline="f0",
+            faxed=Faxed(sha256="cd" * 32, bytes=47000, pages=2, changes=FACTS.changes),
+            submitted_at=began[number],
             clock_offset=-0.5,
-            answered_at=NOW + timedelta(minutes=number, seconds=2),
+            answered_at=began[number] + timedelta(seconds=2),
             session_id=f"177243840{number}",
             found=number == 2,
             outcome=outcome,
             statuses=(
-                StatusSeen(status="PENDING", at=NOW + timedelta(minutes=number, seconds=5)),
-                StatusSeen(status=outcome, at=NOW + timedelta(minutes=number, seconds=65)),
+                StatusSeen(status="PENDING", at=began[number] + timedelta(seconds=5)),
+                StatusSeen(status=outcome, at=began[number] + timedelta(seconds=65)),
             ),
             waited=70.0,
         )
@@ -72,7 +76,7 @@ def sent(one: Job) -> Job:
             "faxline": "f0",
             "document": FACTS,
             "attempts": attempts,
-            "finished_at": NOW + timedelta(minutes=4),
+            "finished_at": NOW + timedelta(minutes=5),
         }
     )
 
@@ -691,7 +695,7 @@ def golden_jobs() -> dict[str, Job]:
 @pytest.mark.parametrize("name", golden_jobs())
 def test_records_are_written_and_read_as_ever(name: str) -> None:
     """A record has the bytes that it always had, and what was written once is read for ever."""
-    written = (GOLDEN / f"job-1-{name}.json").read_bytes()
+    written = (GOLDEN / f"job-2-{name}.json").read_bytes()
     one = golden_jobs()[name]
     assert to_bytes(one) == written
     again = Job.model_validate_json(written)
@@ -699,12 +703,38 @@ def test_records_are_written_and_read_as_ever(name: str) -> None:
     assert (again.name, again.folder) == (one.name, one.folder)
 
 
-def test_a_spool_of_format_1_goes_on(spool: Spool) -> None:
+@pytest.mark.parametrize("name", golden_jobs())
+def test_records_of_version_1_are_read(name: str) -> None:
+    """What version 1 wrote is read, with all that it knew: the one number and line that it had."""
+    written = json.loads((GOLDEN / f"job-1-{name}.json").read_bytes())
+    dialled = {"number_dialled": written["number"], "faxline": written["faxline"], "faxed": None}
+    expected = {
+        **written,
+        "format": "faxdrop-job/2",
+        "attempts": [{**each, **dialled} for each in written["attempts"]],
+        "even_if_sent": False,
+    }
+    assert json.loads(to_bytes(Job.model_validate(written))) == expected
+
+
+def test_what_version_1_faxed_unchanged_is_known() -> None:
+    """Where no copy was made, what was faxed is the document."""
+    record = json.loads((GOLDEN / "job-1-sent.json").read_bytes())
+    record["document"]["changes"] = []
+    read = Job.model_validate(record)
+    faxed = Faxed(sha256=FACTS.sha256, bytes=FACTS.bytes)
+    assert [attempt.faxed for attempt in read.attempts] == [faxed, faxed]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_spool_of_an_older_format_goes_on(spool: Spool, version: int) -> None:
     """A spool with the records of an older version is taken over as it is."""
     for name, one in golden_jobs().items():
         folder = spool.document(one.model_copy(update={"job_id": f"golden-{name}"})).parent
         folder.mkdir()
-        record = (GOLDEN / f"job-1-{name}.json").read_text().replace(one.job_id, folder.name)
+        record = (
+            (GOLDEN / f"job-{version}-{name}.json").read_text().replace(one.job_id, folder.name)
+        )
         (folder / "job.json").write_text(record)
         (folder / "document.pdf").write_bytes(CONTENT)
     jobs, corrupt = spool.recover()
