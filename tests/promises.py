@@ -199,18 +199,37 @@ def _untrue(one: Filed, faxes: Sequence[Taken], *, resends: bool) -> Iterator[st
         if attempt.outcome in _TAKEN_ONCE and attempt.session_id not in its:
             yield f"{name}: the fax {attempt.session_id} is not this document (of {sorted(its)})"
     for fax in faxes:
-        if fax.number != receipt.recipient.number:
-            yield f"{name}: faxed to {fax.number} instead of {receipt.recipient.number}"
         if not receipt.document.changes and fax.sha256 != one.sha256:
             yield f"{name}: something else was faxed than what was dropped"
         if fax.pages != receipt.document.pages:
             yield f"{name}: {fax.pages} pages were faxed of {receipt.document.pages}"
+    yield from (f"{name}: {flaw}" for flaw in _untrue_of_attempts(receipt, faxes))
     yield from (f"{name}: {flaw}" for flaw in _illogical(receipt.attempts, resends=resends))
     last = receipt.attempts[-1].outcome if receipt.attempts else None
     if (receipt.status == "sent") != (last == "SENT") or (receipt.status == "failed") != bool(
         receipt.reason
     ):
         yield f"{name}: {receipt.status} for {receipt.reason} after {last}"
+
+
+def _untrue_of_attempts(receipt: Receipt, faxes: Sequence[Taken]) -> Iterator[str]:
+    """Hold the numbers, lines, contents and times of attempts against what was taken."""
+    attempts = {attempt.session_id: attempt for attempt in receipt.attempts}
+    for fax in faxes:
+        mine = attempts.get(fax.session_id)
+        said = [mine] if mine else receipt.attempts
+        if (fax.number, fax.faxline) not in {(one.number_dialled, one.faxline) for one in said}:
+            yield f"faxed to {fax.number} by {fax.faxline}, the receipt says {said}"
+        if mine is not None and mine is receipt.attempts[-1]:
+            faxed = receipt.faxed
+            if faxed is None or faxed.sha256 != fax.sha256 or faxed.pages not in (fax.pages, None):
+                yield f"{fax.sha256} with {fax.pages} pages was faxed, the receipt says {faxed}"
+    instants = [receipt.claimed_at]
+    for attempt in receipt.attempts:
+        instants += [attempt.submitted_at, *(seen.at for seen in attempt.statuses)]
+    instants.append(receipt.finished_at)
+    if instants != sorted(instants):
+        yield f"its times run backwards: {instants}"
 
 
 def _illogical(attempts: Sequence[ReceiptAttempt], *, resends: bool) -> Iterator[str]:

@@ -168,7 +168,13 @@ def sipgate(url: str, timeout: float = 5.0, clock: Callable[[], float] = time.ti
 
 
 def submit(
-    url: str, data: bytes = SMALL, *, timeout: float = 5.0, document: Any = None, sha256: str = ""
+    url: str,
+    data: bytes = SMALL,
+    *,
+    timeout: float = 5.0,
+    document: Any = None,
+    sha256: str = "",
+    before_last: Callable[[], None] = lambda: None,
 ) -> Answer:
     """Submit a document once."""
     with sipgate(url, timeout) as client:
@@ -179,6 +185,7 @@ def submit(
             document=document or io.BytesIO(data),
             size=len(data),
             sha256=sha256 or hashlib.sha256(data).hexdigest(),
+            before_last=before_last,
         )
 
 

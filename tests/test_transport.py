@@ -1,6 +1,7 @@
 """Networks and servers that fail: what is known then of a submission, and what it costs."""
 
 import base64
+import contextlib
 import gc
 import gzip
 import hashlib
@@ -11,9 +12,11 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ import urllib3
 from requests import exceptions as re_
 from urllib3 import exceptions as u3
 
-from faxdrop.sipgate import Outcome, connection
+from faxdrop.sipgate import Outcome, Withheld, connection
 from tests.rawserver import (
     LARGE,
     LOGIN,
@@ -167,6 +170,121 @@ def test_an_upload_that_creeps_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with Elapsed(8):
         assert outcome_of(behave, data=LARGE * 2, timeout=0.3) is LATER
+
+
+# The last byte follows the record
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+def test_the_last_byte_waits_for_the_record(data: bytes) -> None:
+    """What is called before it finds all of the request gone but the brace that closes it."""
+    arrived, recorded = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def behave(call: Call) -> None:
+        call.read_head()
+        call.read_body(leave=1)
+        call.sock.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            call.body += call.sock.recv(1)
+        seen.append(call.length - len(call.body))
+        assert call.body.endswith(b'"')
+        arrived.set()
+        call.sock.settimeout(10)
+        call.read_body()
+        assert recorded.is_set()
+        call.answer("200 OK", b'{"sessionId": 1}')
+
+    def record() -> None:
+        assert arrived.wait(10)
+        recorded.set()
+
+    with RawServer(behave) as server:
+        answer = submit(server.url, data, before_last=record)
+    assert answer.outcome is ACCEPTED
+    assert seen == [1]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("a mistake")])
+def test_what_is_not_recorded_is_not_handed_over(error: Exception) -> None:
+    """If the record fails, the connection ends without the last byte, and the error is told."""
+
+    def record() -> None:
+        raise error
+
+    def behave(call: Call) -> None:
+        call.read()
+        ended.set()
+
+    ended = threading.Event()
+    with RawServer(behave) as server:
+        with pytest.raises(Withheld) as raised:
+            submit(server.url, before_last=record)
+        assert ended.wait(10)
+        assert len(server.calls[0].body) == server.calls[0].length - 1
+    assert raised.value.error is error
+
+
+def say_408(call: Call) -> None:
+    """Tell the client that it was too slow."""
+    call.answer("408 Request Timeout")
+
+
+@pytest.mark.parametrize("end", [close_with_reset, close_politely, say_408])
+def test_a_server_that_gives_up_while_the_record_is_written_has_taken_nothing(
+    end: Behaviour,
+) -> None:
+    """A disk that hangs until the server goes away costs another try, and leaves no doubt."""
+    gone = threading.Event()
+
+    def behave(call: Call) -> None:
+        call.read_head()
+        call.read_body(leave=1)
+        end(call)
+        gone.set()
+        call.stop.wait(10)
+
+    def record() -> None:
+        assert gone.wait(10)
+
+    with RawServer(behave) as server:
+        answer = submit(server.url, before_last=record)
+        assert len(server.calls[0].body) == server.calls[0].length - 1
+    assert answer.outcome is LATER
+
+
+def test_a_record_that_takes_longer_than_an_upload_may_leaves_no_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When the time for the upload is over, the last byte stays here."""
+
+    def record() -> None:
+        hours_later = SimpleNamespace(monotonic=lambda: time.monotonic() + 7200.0)
+        monkeypatch.setattr(connection, "time", hours_later)
+
+    with RawServer(taking) as server:
+        answer = submit(server.url, before_last=record)
+    assert len(server.calls[0].body) == server.calls[0].length - 1
+    assert answer.outcome is LATER
+
+
+@pytest.mark.parametrize("status", ["401 X", "413 X", "429 X"])
+def test_a_refusal_before_the_last_byte_needs_no_record(status: str) -> None:
+    """What is refused while it is uploaded is never recorded as submitted."""
+    answered = threading.Event()
+
+    def behave(call: Call) -> None:
+        call.read_head()
+        call.answer(status)
+        answered.set()
+        call.stop.wait(10)
+
+    def record() -> None:
+        raise AssertionError("recorded")
+
+    with RawServer(behave) as server:
+        answer = submit(server.url, LARGE, document=Gated(LARGE, answered), before_last=record)
+    assert answer.status == int(status[:3])
 
 
 def dripped(call: Call, data: bytes) -> None:
