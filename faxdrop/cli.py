@@ -152,8 +152,8 @@ def run(config_path: Path, *, simulate: bool) -> None:
         take = partial(_taken, config_path, simulator)
         ended = service.run(take(), take, simulated=simulate)
     if not ended:
-        # A submission under way would keep its thread, and so us; on disk it stands as
-        # "submitting", and the next start looks it up.
+        # A submission under way would keep its thread, and so us. On disk it is still "queued"; or
+        # "submitting" where only its answer is missing, and then the next start looks it up.
         sys.stderr.flush()
         os._exit(0)
 
@@ -205,7 +205,8 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
     """Put documents from failed/ back into their inbox, to be faxed again.
 
     Their receipts are removed: there will be new ones. A document that may have been sent already
-    (outcome_unknown, no_final_status, or no receipt) is only put back with --even-if-sent.
+    (outcome_unknown, no_final_status, or no receipt) is only put back with --even-if-sent; and only
+    with that is a duplicate faxed while it is one.
     """
     failures = 0
     with _spool_of(_without_secrets(config_path)) as spool:

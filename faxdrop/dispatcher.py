@@ -409,6 +409,7 @@ class Dispatcher:
         self.refusals.clear(job.job_id)
         self.disk_is_well()
         self._schedule.drop(job.job_id)
+        self._repeats.know(job, self._clock.monotonic())
         self._as_configured.discard(job.job_id)
         details: dict[str, object] = {"job": job.job_id, "file": shown(job.name)}
         if ended.result is None:

@@ -260,6 +260,8 @@ def _followed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     if event.status == FAILED:
         return _attempt_failed(job, now, policy)
     if attempt.waited >= policy.give_up_after:
+        if attempt.found:
+            return _failed(_with_attempt(job, outcome="unknown"), reasons.OUTCOME_OPEN, now)
         job = _with_attempt(job, outcome="no_final_status")
         return _failed(job, reasons.no_final_status(policy.give_up_after), now)
     return job

@@ -62,9 +62,8 @@ def retry(spool: Spool, file: Path, *, even_if_sent: bool = False) -> Path:
                 f"{shown(str(document))} may have been sent already ({why}). Ask the recipient, "
                 "or look into the sipgate account."
             )
-        if even_if_sent:  # the same again is faxed, then
-            with document.open("rb") as content:
-                spool.marks.want_again(hashlib.file_digest(content, "sha256").hexdigest())
+        if even_if_sent:
+            spool.want_again(document)
         return spool.put_back(document)
     except SpoolError as error:
         raise OrderError(shown(str(error))) from None

@@ -51,6 +51,15 @@ OUTCOME_FAILED = Reason(
     advice=_LOOK_OR_ASK,
 )
 
+OUTCOME_OPEN = Reason(
+    code=ReasonCode.OUTCOME_UNKNOWN,
+    message=(
+        f"{_HANDED_OVER}. sipgate's history shows one fax to this number at that time, which is "
+        "probably this one, and did not say in all the time since whether it was delivered."
+    ),
+    advice=_LOOK_OR_ASK,
+)
+
 OUTCOME_SHARED = Reason(
     code=ReasonCode.OUTCOME_UNKNOWN,
     message=(

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -65,7 +65,8 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
     spool = Spool(config.root)
     spool.open(simulated=simulated)
     try:
-        with Checker(limits_of(config)) as checker:
+        # The seats are left before the lock is: who takes it next is not to meet us there.
+        with Checker(limits_of(config)) as checker, closing(FaxLines()) as lines:
             steps = ThreadPoolExecutor(STEPS, "step")
             looks = ThreadPoolExecutor(LOOKS, "look")
             yield Daemon(
@@ -77,7 +78,7 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
                 steps=steps,
                 looks=looks,
                 notifier=Notifier(os.environ),
-                lines=FaxLines(),
+                lines=lines,
             )
             steps.shutdown(wait=False, cancel_futures=True)
             looks.shutdown(wait=False, cancel_futures=True)

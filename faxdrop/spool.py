@@ -25,6 +25,7 @@ OSErrors of the disk are passed on: nothing that was not recorded counts.
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -37,7 +38,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
-from faxdrop.disk import Disk, closed_at_last
+from faxdrop.disk import Disk, closed_at_last, read_file
 from faxdrop.filing import (
     DRAFT,
     PLACE,
@@ -56,6 +57,8 @@ from faxdrop.sharing import share
 __all__ = ["RECEIPT_SUFFIX", "Disk", "GoneError", "Spool", "SpoolError", "closed_at_last"]
 
 DOCUMENT, RECORD, COPY = "document.pdf", "job.json", "fax.pdf"
+
+_LONGEST_FAXED = 32 << 20  # bytes: more than sipgate takes
 
 _LOOKS_AT_LOCK, _LOOK_AT_LOCK = 5, 0.02  # times, seconds: a lock that is held so long is a daemon's
 
@@ -286,6 +289,17 @@ class Spool:
         folder, name = self._filing.way_back(filed)
         with self._filing.filed_in(folder) as place:
             return read_receipt(place, name)
+
+    def want_again(self, filed: Path) -> None:
+        """Leave the word that a PDF in failed/ is to be faxed, also if it is the same again.
+
+        Raises SpoolError if it is no PDF in failed/, and OSError.
+        """
+        folder, name = self._filing.way_back(filed)
+        with self._filing.filed_in(folder) as place:
+            content = read_file(place, name, _LONGEST_FAXED)
+        if content is not None:  # what is longer is never faxed
+            self.marks.want_again(hashlib.sha256(content).hexdigest())
 
     def find_filed(self, job: Job) -> Path | None:
         """Return where a job's document is filed, None if it is not (or was taken away)."""

@@ -351,6 +351,8 @@ def test_a_lost_answer_is_looked_for(looked: Looked, state: State) -> None:
         (Looked(600.0, "SENT", ("s1", "s7")), FAILED),
         (Looked(600.0, "SENT", (), ("s1",)), FAILED),
         (Looked(600.0, "SENT", ("s1",), is_shared=True), FAILED),
+        (Looked(7200.0, "SENDING", ("s1",)), FAILED),
+        (Looked(7199.0, "SENDING", ("s1",)), ACCEPTED),
     ],
     ids=str,
 )
