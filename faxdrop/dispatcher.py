@@ -90,6 +90,7 @@ class Dispatcher:
         self._pool = pool
         self._lines = lines
         self._shared: set[str] = set()  # fax lines that another faxdrop uses, too
+        self._noted: set[str] = set()  # of these, the ones that the next daemon will know of
         self._may_go = True  # whether last bytes may be handed over
         self._schedule = Schedule()
         self._repeats = Repeats()
@@ -578,14 +579,17 @@ class Dispatcher:
     def _meet_others(self) -> None:
         """See who else uses our fax lines, before anything is submitted or found."""
         config = self._parts.config
-        try:
-            shared = self._lines.shared(config.sipgate.base_url, _lines_of(config))
-            for faxline in shared - self._shared:
-                log.warning("line.shared", faxline=faxline, advice=reasons.SHARED_ADVICE)
+        shared = self._lines.shared(config.sipgate.base_url, _lines_of(config))
+        for faxline in shared - self._shared:
+            log.warning("line.shared", faxline=faxline, advice=reasons.SHARED_ADVICE)
+        self._shared |= shared
+        for faxline in shared - self._noted:
+            try:
                 self._spool.marks.note_shared(faxline, self._clock.now())
-                self._shared.add(faxline)
-        except OSError as error:
-            self.went_wrong(error)
+            except OSError as error:
+                self.went_wrong(error)
+            else:
+                self._noted.add(faxline)
 
     def _look_pause(self) -> float:
         """Return the seconds between two looks; what has been slow for long is not asked often."""

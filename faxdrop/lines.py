@@ -13,15 +13,17 @@ import contextlib
 import errno
 import hashlib
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+
+import structlog
+
+log = structlog.stdlib.get_logger(__name__)
 
 SEATS = 16  # at one line; where more are wanted, it is shared in any case
 
-Occupied = Callable[[str], None]
-
 
 class FaxLines:
-    """The seats of one daemon. Not thread-safe. ``Alone`` is the same where nobody else can be."""
+    """The seats of one daemon. Not thread-safe."""
 
     def __init__(self) -> None:
         self._seats: dict[str, socket.socket | None] = {}  # by name; None: there was none to take
@@ -43,7 +45,10 @@ class FaxLines:
 
     def _is_shared(self, name: str) -> bool:
         if name not in self._seats:
-            self._sit_down(name)
+            try:
+                self._sit_down(name)
+            except OSError as error:  # a sandbox of its own making: it knows of nobody
+                log.warning("line.not_guarded", why=error.strerror)
         elif (seat := self._seats[name]) is not None:
             with contextlib.suppress(BlockingIOError):
                 while True:  # somebody knocks who has come since

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
 from faxdrop.lines import SEATS, Alone, FaxLines
 from faxdrop.marks import Marks
@@ -80,6 +81,20 @@ def test_a_seat_is_free_when_its_process_is_killed() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False)
     with _lines(1) as (alone,):
         assert alone.shared(URL, {"f0"}) == set()
+
+
+def test_where_there_are_no_sockets_nobody_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox that allows no Unix socket costs a warning, and no fax."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr("faxdrop.lines.socket.socket", refuse)
+    with structlog.testing.capture_logs() as said:
+        lines = FaxLines()
+        assert lines.shared(URL, {"f0"}) == set()
+        assert lines.shared(URL, {"f0"}) == set()
+    assert [each["event"] for each in said] == ["line.not_guarded"]
 
 
 def test_where_nobody_else_can_be_nothing_is_shared() -> None:
