@@ -151,6 +151,7 @@ class Attempt(Record):
     answered_at: Instant | None = None  # when its outcome was known, or was known to be lost
     session_id: str | None = None
     found: bool = False  # the answer was lost; the session id was found in the history
+    suspected: bool = False  # the answer was lost; the history has shown what could be this one
     outcome: str | None = None  # SENT, FAILED, unknown, rejected; None while under way
     statuses: tuple[StatusSeen, ...] = ()
     waited: float = 0.0  # seconds since submission in which sipgate answered our questions

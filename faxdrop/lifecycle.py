@@ -288,6 +288,8 @@ def _inferred(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
 
 def _reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     job = _noted(job, event, now)
+    if event.matches or event.doubtful:  # also if somebody deletes it from the history then
+        job = _with_attempt(job, suspected=True)
     may_wait = _is_looked_for(job, event, policy)
     is_alone = len(event.matches) == 1 and not event.doubtful and not event.is_shared
     if is_alone and (event.is_certain or not may_wait):
@@ -296,7 +298,7 @@ def _reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     if may_wait:
         return job
     job = _with_attempt(job, outcome="unknown")
-    if event.matches or event.doubtful:
+    if job.attempts[-1].suspected:
         is_shared = event.is_shared and event.matches
         reason = reasons.OUTCOME_SHARED if is_shared else reasons.OUTCOME_AMBIGUOUS
         return _failed(job, reason, now)

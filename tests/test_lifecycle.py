@@ -367,6 +367,15 @@ def test_a_fax_that_is_ours_by_inference_is_never_repeated(looked: Looked, state
         assert after.attempts[-1].outcome == "unknown"
 
 
+def test_what_was_seen_once_is_not_absent() -> None:
+    """An entry that could be ours, and is deleted before the looking ends, was there."""
+    policy = replace(RULES, resend_if_absent=True)
+    for seen in (Looked(1.0, matches=("s7",), is_certain=False), Looked(1.0, doubtful=("s9",))):
+        after = advance(advance(job(UNKNOWN), seen, NOW, policy), Looked(600.0), NOW, policy)
+        assert after.reason is not None
+        assert after.reason.code is ReasonCode.OUTCOME_UNKNOWN
+
+
 def test_a_number_that_means_nobody_any_more_is_not_told() -> None:
     """Where the folder has lost its number, the receipt names none; the attempts keep theirs."""
     nobody = REASON.model_copy(update={"code": ReasonCode.RECIPIENT_UNKNOWN})

@@ -711,7 +711,7 @@ def test_records_of_version_1_are_read(name: str) -> None:
     expected = {
         **written,
         "format": "faxdrop-job/2",
-        "attempts": [{**each, **dialled} for each in written["attempts"]],
+        "attempts": [{**each, **dialled, "suspected": False} for each in written["attempts"]],
         "even_if_sent": False,
     }
     assert json.loads(to_bytes(Job.model_validate(written))) == expected
