@@ -261,7 +261,7 @@ class Dispatcher:
         self._repeats.know(after, now)
         self._schedule.put(after, now=now)
         self._schedule.start(job.job_id)
-        self._start(self._on_advanced, job, partial(self._parts.delivery.record, after))
+        self._start(self._on_recorded, after, partial(self._parts.delivery.record, after))
         return True
 
     def keep(self, error: UnrecordedError) -> None:

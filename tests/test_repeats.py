@@ -1,5 +1,6 @@
 """The same again: the same content to the same number, dropped twice, is faxed once."""
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from faxdrop import orders
+from faxdrop.delivery import Delivery
 from faxdrop.job import Attempt, Facts, Job, Reason, ReasonCode, State
 from faxdrop.marks import Marks
 from faxdrop.recipient import Entry
@@ -278,6 +280,29 @@ def test_a_crash_anywhere_makes_no_second_fax(at: int, staged: Stage) -> None:
     assert first in {SENT, UNKNOWN}
     assert second == DUPLICATE
     assert len(staged.simulator.taken) <= 1
+    assert_all_answered(staged)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), RuntimeError("no thread")])
+def test_a_refusal_that_is_not_written_down_sends_nothing(
+    error: Exception, staged: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it stands on disk that a document is a duplicate, nothing else happens to it."""
+    world, record = staged.world, Delivery.record
+    refused = iter([error] * 3)
+
+    def fail(delivery: Delivery, job: Job, **more: bool) -> Job:
+        if job.reason and job.reason.code == "duplicate" and (one := next(refused, None)):
+            raise one
+        return record(delivery, job, **more)
+
+    monkeypatch.setattr(Delivery, "record", fail)
+    world.start()
+    staged.drop(PLAIN, "scan.pdf", pdfs.good())
+    staged.drop(PLAIN, "scan again.pdf", pdfs.good())
+    world.until_done(hours=1.0)
+    assert next(refused, None) is None
+    assert sorted(ends(world), key=str) == [DUPLICATE, SENT]
     assert_all_answered(staged)
 
 
