@@ -1,5 +1,6 @@
 """What people can put where a file is expected: each a way to make it at a path."""
 
+import gc
 import os
 import socket
 import threading
@@ -62,3 +63,9 @@ STRANGE_FILES: dict[str, Callable[[Path], object]] = {
     "link to itself": lambda path: path.symlink_to(path.name),
 }
 """What may stand where a receipt would: no reader may wait for it, follow it or read it all."""
+
+
+def descriptors() -> int:
+    """Return how many files this process has open."""
+    gc.collect()  # what other tests left
+    return len(list(Path("/proc/self/fd").iterdir()))

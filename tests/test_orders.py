@@ -12,7 +12,7 @@ from faxdrop.job import Job, ReasonCode, State
 from faxdrop.orders import Answered, Cancellation, OrderError, PerhapsSentError, cancel, retry
 from faxdrop.settings import SendingSettings
 from faxdrop.spool import Spool, SpoolError
-from tests.strange import STRANGE_FILES
+from tests.strange import STRANGE_FILES, descriptors
 from tests.test_overview import NOW, attempt, in_spool, job_in
 
 SENDING = SendingSettings()
@@ -101,11 +101,11 @@ def test_retry_with_something_strange_in_the_receipts_place(
     receipt = path.with_name("letter.pdf.json")
     receipt.unlink()
     strange(receipt)
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     with pytest.raises(PerhapsSentError, match="no receipt says what became of it"):
         retry(Spool(tmp_path), path)
     assert retry(Spool(tmp_path), path, even_if_sent=True).is_file()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert descriptors() == before
     assert os.path.lexists(receipt)
 
 

@@ -19,7 +19,7 @@ from faxdrop.job import Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, S
 from faxdrop.names import shown, stored
 from faxdrop.receipt import Receipt, to_bytes
 from faxdrop.spool import Disk, GoneError, Spool, SpoolError
-from tests.strange import STRANGE_FILES
+from tests.strange import STRANGE_FILES, descriptors
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 NOW = datetime(2026, 3, 2, 8, 0, 0, 123456, tzinfo=UTC)
@@ -308,11 +308,6 @@ def test_a_document_of_any_name_goes_all_the_way(spool: Spool, name: str) -> Non
 
 
 STRANGE = pytest.mark.parametrize("strange", STRANGE_FILES.values(), ids=STRANGE_FILES)
-
-
-def descriptors() -> int:
-    """Return how many files this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @STRANGE
