@@ -122,6 +122,7 @@ def main() -> None:
         "capabilities": [int(status[f"Cap{kind}"], 16) for kind in ("Eff", "Prm", "Bnd", "Amb")],
         "no_new_privileges": status["NoNewPrivs"],
         "others": others(),
+        "landlock": outcome(lambda: call("syscall", 444, None, ctypes.c_size_t(0), 1)),
         "core_limit": resource.getrlimit(resource.RLIMIT_CORE)[0],
         "credentials": {path.name: path.read_text() for path in credentials.iterdir()},
         "lease on another's file": outcome(lambda: lease(share / "inbox" / ".anna")),
