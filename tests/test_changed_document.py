@@ -128,10 +128,10 @@ def test_a_mistake_after_the_intent_repeats_no_fax(
         record = Spool.record
         wrong = iter([MemoryError("no more memory")])
 
-        def recording(spool: Spool, job: Job) -> None:
+        def recording(spool: Spool, job: Job, **how: bool) -> None:
             if staged.simulator.taken and (error := next(wrong, None)):
                 raise error
-            record(spool, job)
+            record(spool, job, **how)
 
         monkeypatch.setattr(Spool, "record", recording)
         staged.drop(PLAIN, "letter.pdf", pdfs.good())
