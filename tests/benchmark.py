@@ -551,9 +551,11 @@ def drawing(bench: Bench) -> list[Row]:
     plain, filled = good(1), form(appearances=True)
 
     def bare(data: bytes, resolution: render.Resolution) -> float:
-        with render.Rendered(data) as rendered, rendered.page(0) as page:
-            size = page.pixels(resolution)
-            return _median(lambda: page.drawn(*size))
+        def drawn() -> None:
+            with render.Rendered(data) as rendered, rendered.page(0) as page:
+                page.drawn(*page.pixels(resolution))
+
+        return _median(drawn)
 
     with pikepdf.open(
         io.BytesIO(filled), inherit_page_attributes=False, conversion_mode="explicit"
