@@ -133,6 +133,15 @@ class Disk:
         """open(2) for writing; raises FileExistsError rather than take a name that is taken."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
+    def open_append(self, path: Path, mode: int = 0o666) -> int:
+        """open(2) for writing at the end; the file is made where it is missing."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(path, flags, mode)
+
+    def cut(self, path: Path, length: int) -> None:
+        """truncate(2) to so many bytes."""
+        os.truncate(path, length)
+
     def write(self, fd: int, data: bytes) -> None:
         """Write all of it (write(2))."""
         view = memoryview(data)

@@ -1,0 +1,301 @@
+"""Appends to the journal: one line at a time, each durable before ``append`` returns.
+
+    .faxdrop/journal/2026-11.jsonl      the lines of a month (UTC)
+    .faxdrop/journal/head.json          where the chain ended last: a hint, never durable
+    .faxdrop/journal/lock               held for the moment of an append
+    .faxdrop/journal/torn-12-1.bin      what could not be read behind line 12
+
+A journal may have several writers (the daemon, and commands beside it): each takes the lock, and
+looks first whether the other has written. A line that a crash or a full disk tore is kept aside and
+followed by a ``mended`` line. The chain never starts anew: where earlier lines are gone, the next
+one names the last that was known.
+"""
+
+import contextlib
+import fcntl
+import json
+import mmap
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from faxdrop.job import shown
+from faxdrop.journal.lines import (
+    FORMAT,
+    LONGEST_LINE,
+    Event,
+    Head,
+    Kept,
+    Mended,
+    hash_of,
+    line_of,
+)
+from faxdrop.spool import Disk
+
+MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")
+
+
+class JournalError(Exception):
+    """The journal cannot be used by this version; the text says why and what to do."""
+
+
+class Journal:
+    """The chain of one root. Thread-safe; several processes may write to the same one.
+
+    ``folder`` is made when it is missing. Nothing is read before the first append.
+    """
+
+    def __init__(self, folder: Path, now: Callable[[], datetime], disk: Disk | None = None) -> None:
+        self.folder = folder
+        self._now = now
+        self._disk = disk or Disk()
+        self._writing = threading.Lock()  # over all below but the last two
+        self._head: Head | None = None  # None: to be read from disk
+        self._month = ""  # of the last line
+        self._end = 0  # bytes of that month's file
+        self._syncing = threading.Lock()
+        self._synced = 0  # seq up to which all lines are durable
+
+    def append(self, event: Event) -> Head:
+        """Write an event down; when this returns, it survives a power cut. Raises OSError.
+
+        After an OSError, nothing of it counts, or all: ``has_ended`` tells. Raises JournalError
+        where the journal is one of a newer faxdrop.
+        """
+        with self._writing, self._locked():
+            self._catch_up()
+            head = self._write(event)
+        self._sync(head.seq)
+        return head
+
+    def append_once(self, event: Event, job_id: str) -> None:
+        """Write down how a job ended, unless an earlier try has done so; raises as ``append``."""
+        with self._writing, self._locked():
+            self._catch_up()
+            seq = self._known().seq if self._has_ended(job_id) else self._write(event).seq
+        self._sync(seq)
+
+    def head(self) -> Head:
+        """Return where the chain ends now, mending it first if need be."""
+        with self._writing, self._locked():
+            self._catch_up()
+            return self._known()
+
+    # -- inside -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if not self.folder.is_dir():
+            with contextlib.suppress(FileExistsError):
+                self._disk.make_folder(self.folder, 0o700)
+            self._disk.sync_folder(self.folder.parent)
+        fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+    def _known(self) -> Head:
+        assert self._head is not None  # noqa: S101 - _catch_up has run under the same lock
+        return self._head
+
+    def _path(self, month: str) -> Path:
+        return self.folder / f"{month}.jsonl"
+
+    def _catch_up(self) -> None:
+        """Know the end of the chain; mend it where it is not as it was left."""
+        if self._head is not None and self._is_as_known():
+            return
+        self._head, self._synced = Head(), 0  # who wrote may have ended before it was durable
+        self._month, self._end = "", 0
+        torn: list[tuple[Path, int]] = []
+        for month in reversed(months_of(self.folder)):
+            found = last_line(self._path(month))
+            torn.append((self._path(month), found[1] if found else 0))
+            if found is not None:
+                self._month, (self._head, self._end) = month, found
+                break
+        before, known = self._head, read_hint(self.folder)
+        if known is not None and known.seq > before.seq:
+            self._head = known
+        for path, end in torn:
+            self._set_aside(path, end)
+        kept = tuple(self._set_aside_behind(self._head.seq))
+        words = []
+        if self._head.seq > before.seq:
+            words.append(f"The lines {before.seq + 1} to {self._head.seq} are gone.")
+        if kept:
+            words.append(f"What stood behind line {before.seq} could not be read.")
+        if words:
+            self._write(Mended(words=" ".join(words), kept=kept))
+
+    def _is_as_known(self) -> bool:
+        months = months_of(self.folder)
+        try:
+            size = self._path(self._month).stat().st_size if self._month else 0
+        except OSError:
+            return False
+        return months[-1:] == [self._month] * bool(self._month) and size == self._end
+
+    def _set_aside(self, path: Path, end: int) -> None:
+        """Move what lies behind the last line of a file into one of its own."""
+        with path.open("rb") as file:
+            file.seek(end)
+            rest = file.read()
+        if not rest:
+            return
+        number = 1 + sum(1 for _ in self._set_aside_behind(self._known().seq))
+        fd = self._disk.open_new(self.folder / f"torn-{self._known().seq}-{number}.bin", 0o600)
+        try:
+            self._disk.write(fd, rest)
+            self._disk.sync(fd)
+        finally:
+            os.close(fd)
+        self._disk.sync_folder(self.folder)
+        self._disk.cut(path, end)
+
+    def _set_aside_behind(self, seq: int) -> Iterator[Kept]:
+        """Yield what was set aside behind a line; no line tells of it yet if it is the last."""
+        for path in sorted(self.folder.glob(f"torn-{seq}-*.bin")):
+            data = path.read_bytes()
+            yield Kept(file=path.name, bytes=len(data), sha256=hash_of(data))
+
+    def _write(self, event: Event) -> Head:
+        """Append a line, not durable yet."""
+        before = self._known()
+        at = self._now().astimezone(UTC)
+        # Never back into an older month, whatever the clock says.
+        month = max(f"{at:%Y-%m}", self._month)
+        line = line_of(event, before, _instant(at))
+        is_new = month != self._month
+        path = self._path(month)
+        if is_new and self._month:
+            self._sync_file(self._month)  # no later month is durable before an earlier one
+        self._head = None  # until the line stands: what went wrong is looked at anew
+        fd = self._disk.open_append(path, 0o600)
+        try:
+            self._disk.write(fd, line)
+        except OSError:
+            with contextlib.suppress(OSError):  # else the next append sets it aside
+                self._disk.cut(path, 0 if is_new else self._end)
+            raise
+        finally:
+            os.close(fd)
+        if is_new:
+            self._disk.sync_folder(self.folder)
+        self._end = len(line) + (0 if is_new else self._end)
+        self._month = month
+        self._head = Head(seq=before.seq + 1, hash=hash_of(line))
+        return self._head
+
+    def _sync(self, seq: int) -> None:
+        """Make all lines up to one durable; those of many threads together."""
+        with self._syncing:
+            if self._synced >= seq:
+                return
+            with self._writing:
+                month = self._month
+                last = self._head.seq if self._head is not None else seq
+            self._sync_file(month)
+            self._synced = max(self._synced, last)
+            with self._writing, contextlib.suppress(OSError):
+                if self._head is not None:
+                    self._write_hint(self._head)
+
+    def _write_hint(self, head: Head) -> None:
+        temporary = self.folder / "head.json.tmp"
+        temporary.write_text(head.model_dump_json() + "\n")
+        self._disk.replace(temporary, self.folder / "head.json")
+
+    def _sync_file(self, month: str) -> None:
+        fd = self._disk.open_append(self._path(month), 0o600)
+        try:
+            self._disk.sync(fd)
+        finally:
+            os.close(fd)
+
+    def _has_ended(self, job_id: str) -> bool:
+        """Tell whether the end of a job stands in the journal: its last two months are read."""
+        wanted = f'"job_id":{json.dumps(job_id)}'.encode()
+        for month in months_of(self.folder)[-2:]:
+            with self._path(month).open("rb") as file:
+                for line in file:
+                    if wanted in line and (content := content_of(line)) is not None:
+                        ended = content.get("event") in ("sent", "failed")
+                        if ended and content.get("job_id") == job_id:
+                            return True
+        return False
+
+
+def months_of(folder: Path) -> list[str]:
+    """Return the months of which there is a file, in order."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted(found[1] for name in names if (found := MONTH.fullmatch(name)))
+
+
+def last_line(path: Path) -> tuple[Head, int] | None:
+    """Return the last line that is one, and where it ends (bytes); None if there is none.
+
+    Raises JournalError if it was written by a newer faxdrop, and OSError.
+    """
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return None
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            end = data.rfind(b"\n") + 1
+            while end:
+                start = data.rfind(b"\n", 0, end - 1) + 1
+                line = data[start:end] if end - start <= LONGEST_LINE else b""
+                content = content_of(line)
+                if content is not None:
+                    return Head(seq=content["seq"], hash=hash_of(line)), end
+                end = start
+    return None
+
+
+def content_of(line: bytes) -> dict[str, Any] | None:
+    """Return what a line says, None if it is no line of a journal.
+
+    Raises JournalError if it was written by a newer faxdrop.
+    """
+    try:
+        content = from_json(line)
+    except ValueError:
+        return None
+    if not isinstance(content, dict):
+        return None
+    written = content.get("format")
+    if written != FORMAT:
+        if isinstance(written, str) and written.startswith("faxdrop-journal/"):
+            raise JournalError(
+                f"The journal was written by another version of faxdrop (format {shown(written)}, "
+                f"this one reads {FORMAT}). Install that version again; nothing was changed."
+            )
+        return None
+    seq = content.get("seq")
+    is_line = isinstance(seq, int) and not isinstance(seq, bool) and seq > 0
+    return content if is_line and isinstance(content.get("previous"), str) else None
+
+
+def read_hint(folder: Path) -> Head | None:
+    """Return where the chain ended when that was noted last, None if it was not."""
+    try:
+        return Head.model_validate_json((folder / "head.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _instant(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,145 @@
+"""Reads the journal, and what was filed: changes nothing, needs no daemon and no lock.
+
+What is read may be a copy that somebody tampered with: nothing here is trusted, and each line that
+is none is handed on as what it is.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from faxdrop.journal.chain import content_of, months_of
+from faxdrop.journal.lines import LONGEST_LINE
+
+_NOT_DIGITS = re.compile(r"\D")
+_NOT_DIALLED = re.compile(r"[^\d\s+()/.-]")  # in no phone number
+
+
+class StoredLine(NamedTuple):
+    """One line as it stands in its file; ``content`` is None where it is no line of a journal."""
+
+    file: str
+    number: int  # in its file; 1 is the first
+    raw: bytes  # its line feed included
+    content: dict[str, Any] | None
+
+
+def lines(folder: Path, since: str = "", until: str = "9999-99") -> Iterator[StoredLine]:
+    """Yield the lines of some months (``2026-11``), the oldest first. Raises OSError."""
+    for month in months_of(folder):
+        if since <= month <= until:
+            path = folder / f"{month}.jsonl"
+            with path.open("rb") as file:
+                for number, raw in enumerate(_bounded(file), 1):
+                    yield StoredLine(path.name, number, raw, content_of(raw))
+
+
+def _bounded(file: Any) -> Iterator[bytes]:
+    """Yield the lines of a file; one that is too long to be ours comes in pieces."""
+    while raw := file.readline(LONGEST_LINE):
+        yield raw
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which ends are wanted; what is None or empty leaves everything in."""
+
+    since: date | None = None  # local days, both included
+    until: date | None = None
+    to: str = ""  # part of the recipient's folder or number
+    status: str = ""  # sent or failed
+    reason: str = ""
+
+    def months(self) -> tuple[str, str]:
+        """Return the months in which wanted lines may stand.
+
+        A line stands in the month in which it was written, which may be later than its fax; days
+        are local ones, so the month before may hold the first of them.
+        """
+        return _month_before(self.since) if self.since else "", "9999-99"
+
+    def wants(self, content: dict[str, Any]) -> bool:
+        """Tell whether the end that a line or a receipt tells of is wanted."""
+        if self.status and content.get("status", content.get("event")) != self.status:
+            return False
+        if self.reason and reason_of(content) != self.reason:
+            return False
+        if self.to and not self._is_to(content.get("recipient")):
+            return False
+        if self.since is None and self.until is None:
+            return True
+        day = _local_day(content.get("finished_at"))
+        if day is None:
+            return False
+        return (self.since is None or self.since <= day) and (
+            self.until is None or day <= self.until
+        )
+
+    def _is_to(self, recipient: Any) -> bool:
+        if not isinstance(recipient, dict):
+            return False
+        folder, number = str(recipient.get("folder") or ""), str(recipient.get("number") or "")
+        digits = _NOT_DIGITS.sub("", self.to).lstrip("0")
+        is_number = bool(digits) and not _NOT_DIALLED.search(self.to)
+        return self.to.casefold() in folder.casefold() or (is_number and digits in number)
+
+
+def ends(folder: Path, wanted: Filter) -> Iterator[dict[str, Any]]:
+    """Yield what the journal tells of wanted documents that ended, the oldest first."""
+    for line in lines(folder, *wanted.months()):
+        content = line.content
+        is_end = content is not None and content.get("event") in ("sent", "failed")
+        if content is not None and is_end and wanted.wants(content):
+            yield content
+
+
+def reason_of(content: dict[str, Any]) -> str | None:
+    """Return the reason code of a line, or of a receipt."""
+    reason = content.get("reason")
+    return reason.get("code") if isinstance(reason, dict) else reason
+
+
+def summary(found: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
+    """Count ends and their pages: ``{"month": {"2026-11": {"sent": 3, "failed": 1, "pages": 7}}}``.
+
+    The other two tables are ``recipient`` and ``outcome`` (sent, or the reason code). Pages are
+    those of documents that were sent.
+    """
+    tables: dict[str, dict[str, dict[str, int]]] = {"month": {}, "recipient": {}, "outcome": {}}
+    for content in found:
+        day = _local_day(content.get("finished_at"))
+        recipient = content.get("recipient")
+        recipient = recipient if isinstance(recipient, dict) else {}
+        status = str(content.get("status", content.get("event")))
+        rows = {
+            "month": f"{day:%Y-%m}" if day else "",
+            "recipient": str(recipient.get("folder") or recipient.get("number") or ""),
+            "outcome": "sent" if status == "sent" else str(reason_of(content)),
+        }
+        document = content.get("document")
+        pages = document.get("pages") if isinstance(document, dict) and status == "sent" else 0
+        for table, row in rows.items():
+            counts = tables[table].setdefault(row, {"sent": 0, "failed": 0, "pages": 0})
+            counts[status] = counts.get(status, 0) + 1
+            counts["pages"] += pages if isinstance(pages, int) else 0
+    return tables
+
+
+def to_json(content: dict[str, Any]) -> str:
+    """Return a line's content on one line."""
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _local_day(at: Any) -> date | None:
+    try:
+        return datetime.fromisoformat(at).astimezone().date()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _month_before(day: date) -> str:
+    return f"{day.year - (day.month == 1)}-{(day.month - 2) % 12 + 1:02}"

@@ -1,0 +1,353 @@
+"""Verifies: the journal against itself, receipts against the journal, documents against receipts.
+
+Reads only, and trusts nothing that it reads. What it can find is what leaves a trace: a line that
+was altered breaks the chain behind it, a document its receipt's hash, a receipt its line's. The
+last line has nothing behind it; a head that was noted elsewhere (``head``) covers that, too.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from faxdrop.job import shown
+from faxdrop.journal import history
+from faxdrop.journal.lines import NOTHING_BEFORE, hash_of
+from faxdrop.receipt import Receipt
+from faxdrop.spool import RECEIPT_SUFFIX
+
+_LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
+
+
+class Kind(StrEnum):
+    """What can be wrong."""
+
+    LINE_UNREADABLE = "line_unreadable"
+    LINE_ALTERED = "line_altered"
+    LINES_MISSING = "lines_missing"
+    LINES_REORDERED = "lines_reordered"
+    HEAD_MISSING = "head_missing"
+    DOCUMENT_ALTERED = "document_altered"
+    DOCUMENT_MISSING = "document_missing"
+    DOCUMENTS_EXCHANGED = "documents_exchanged"
+    RECEIPT_ALTERED = "receipt_altered"
+    RECEIPT_MISSING = "receipt_missing"
+    STRANGE_RECEIPT = "strange_receipt"
+    STRANGE_FILE = "strange_file"
+    GONE = "gone"
+    UNREADABLE = "unreadable"
+
+
+class Finding(NamedTuple):
+    """Something that is not as faxdrop left it."""
+
+    kind: Kind
+    where: str  # a path, or a line of the journal
+    words: str
+
+
+@dataclass
+class Verified:
+    """What a verification found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    lines: int = 0
+    documents: int = 0  # that are as they were faxed
+    moved: int = 0  # of these, how many lie elsewhere than where they were filed
+    removed: int = 0  # by retention
+    head_seq: int = 0
+    head_hash: str = NOTHING_BEFORE
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+
+@dataclass
+class _Filed:
+    """A receipt that was found, and what lies beside it."""
+
+    receipt_path: Path
+    data: bytes
+    receipt: Receipt
+    document: Path
+    sha256: str | None  # of the document; None: it is not there
+
+
+class _Suspect(NamedTuple):
+    """A filed document that is not the one of its receipt's line."""
+
+    filed: _Filed
+    wanted: str  # SHA-256 of the one that should be there
+
+
+def verify(
+    root: Path,
+    journal: Path,
+    archives: Sequence[Path] = (),
+    *,
+    head: str | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> Verified:
+    """Verify a root, its journal, and the archives to which people moved what was filed.
+
+    ``head`` is a hash that was noted when it was the journal's end, or any later prefix of it;
+    ``tick`` is called once a line and once a file. Raises OSError where the journal cannot be read.
+    """
+    verified = Verified()
+    ends = _Chain(verified, head, tick).check(journal)
+    _Files(verified, ends, root, tick).check([root / "sent", root / "failed", *archives])
+    return verified
+
+
+class _Chain:
+    """The journal against itself."""
+
+    def __init__(self, verified: Verified, head: str | None, tick: Callable[[], None]) -> None:
+        self._verified = verified
+        self._head = head.lower() if head else None
+        self._tick = tick
+        self._ends: dict[str, dict[str, Any]] = {}
+
+    def check(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """Read all lines; return the ends that documents should still show, by job id."""
+        is_head_seen = self._head is None
+        previous, seq = NOTHING_BEFORE, 0
+        for line in history.lines(folder):
+            self._tick()
+            self._verified.lines += 1
+            where = f"{line.file}, line {line.number}"
+            if line.content is None:
+                words = "is no line of a journal: it was altered, or torn."
+                self._find(Kind.LINE_UNREADABLE, where, words)
+                previous, seq = hash_of(line.raw), seq + 1
+                continue
+            found = line.content["seq"]
+            self._follows(where, seq, found, is_chained=line.content["previous"] == previous)
+            previous, seq = hash_of(line.raw), found
+            is_head_seen |= self._head is not None and previous.startswith(self._head)
+            self._keep(folder, where, line.content)
+        self._verified.head_seq, self._verified.head_hash = seq, previous
+        if not is_head_seen:
+            words = f"has no line with the hash {self._head}: its end was cut off, or altered."
+            self._find(Kind.HEAD_MISSING, str(folder), words)
+        return self._ends
+
+    def _follows(self, where: str, before: int, seq: int, *, is_chained: bool) -> None:
+        if seq == before + 1:
+            if not is_chained:
+                words = f"does not continue line {before}: that one was altered, or this one."
+                self._find(Kind.LINE_ALTERED, where, words)
+        elif seq > before + 1:
+            words = f"comes after line {before}, so {seq - before - 1} between them are missing."
+            self._find(Kind.LINES_MISSING, where, words)
+        else:
+            words = f"has the number {seq}, yet it stands behind {before}: lines were reordered."
+            self._find(Kind.LINES_REORDERED, where, words)
+
+    def _keep(self, folder: Path, where: str, content: dict[str, Any]) -> None:
+        job_id = content.get("job_id")
+        match content.get("event"):
+            case "sent" | "failed" if isinstance(job_id, str):
+                self._ends[job_id] = content
+            case "retried":
+                self._ends.pop(str(job_id), None)
+            case "removed":
+                self._verified.removed += self._ends.pop(str(job_id), None) is not None
+            case "mended":
+                self._check_kept(folder, where, content.get("kept"))
+
+    def _check_kept(self, folder: Path, where: str, kept: Any) -> None:
+        for each in kept if isinstance(kept, list) else ():
+            name = str(each.get("file")) if isinstance(each, dict) else ""
+            read = _read(folder / Path(name).name) if name else None
+            if read is None or hash_of(read) != each.get("sha256"):
+                words = f"says that {shown(name)} was kept; it is missing, or altered."
+                self._find(Kind.LINES_MISSING, where, words)
+
+    def _find(self, kind: Kind, where: str, words: str) -> None:
+        self._verified.findings.append(Finding(kind, where, words))
+
+
+class _Files:
+    """Receipts against the journal, documents against receipts."""
+
+    def __init__(
+        self,
+        verified: Verified,
+        ends: dict[str, dict[str, Any]],
+        root: Path,
+        tick: Callable[[], None],
+    ) -> None:
+        self._verified = verified
+        self._ends = ends
+        self._root = root
+        self._tick = tick
+        self._seen: set[str] = set()  # job ids of which there is a receipt
+        self._by_content = {
+            content["document"]["sha256"]: job_id
+            for job_id, content in ends.items()
+            if isinstance(content.get("document"), dict) and content["document"].get("sha256")
+        }
+        self._by_receipt_path = {
+            root / (_path_text(content["path"]) + RECEIPT_SUFFIX): job_id
+            for job_id, content in ends.items()
+            if content.get("path") is not None
+        }
+        self._suspects: list[_Suspect] = []
+
+    def check(self, places: Sequence[Path]) -> None:
+        """Look at all that lies in some folders, then at what lies in none."""
+        for place in places:
+            for folder, names in _walk(place):
+                self._check_folder(folder, names)
+        self._tell_suspects()
+        for job_id, content in self._ends.items():
+            if job_id not in self._seen and content.get("path") is not None:
+                path = shown(_path_text(content["path"]))
+                words = "was filed here and is gone, with its receipt: moved away, or deleted."
+                self._find(Kind.GONE, path, words)
+
+    def _check_folder(self, folder: Path, names: set[str]) -> None:
+        answered: set[str] = set()  # names of which something was said
+        for name in sorted(names):
+            if not name.endswith(RECEIPT_SUFFIX):
+                continue
+            self._tick()
+            document = name.removesuffix(RECEIPT_SUFFIX)
+            filed = _filed(folder / name, document)
+            spoiled = self._by_receipt_path.get(folder / name)
+            if filed is not None:
+                self._check_receipt(filed)
+                answered |= {name, document}
+            elif spoiled is not None:
+                self._seen.add(spoiled)
+                words = "is no receipt any more: somebody wrote something else in its place."
+                self._find(Kind.RECEIPT_ALTERED, str(folder / name), words)
+                answered.add(name)
+        for name in sorted(names - answered):
+            self._tick()
+            self._check_stray(folder / name)
+
+    def _check_receipt(self, filed: _Filed) -> None:
+        job_id = filed.receipt.job_id
+        line = self._ends.get(job_id)
+        where = str(filed.receipt_path)
+        if line is None:
+            words = "is a receipt of which the journal knows nothing: another hand wrote it."
+            self._find(Kind.STRANGE_RECEIPT, where, words)
+            return
+        is_copy = job_id in self._seen
+        self._seen.add(job_id)
+        if line.get("receipt_sha256") != hash_of(filed.data):
+            self._find(Kind.RECEIPT_ALTERED, where, "is not the receipt that faxdrop wrote.")
+        document = line.get("document")
+        wanted = document.get("sha256") if isinstance(document, dict) else None
+        if filed.sha256 is None:
+            words = "is missing beside its receipt, or cannot be read."
+            self._find(Kind.DOCUMENT_MISSING, str(filed.document), words)
+        elif wanted is not None and filed.sha256 != wanted:
+            self._suspects.append(_Suspect(filed, wanted))
+        elif not is_copy:
+            self._verified.documents += 1
+            self._verified.moved += not self._is_in_place(filed, line)
+
+    def _is_in_place(self, filed: _Filed, line: dict[str, Any]) -> bool:
+        path = line.get("path")
+        return path is not None and filed.document == self._root / _path_text(path)
+
+    def _check_stray(self, path: Path) -> None:
+        """Look at what has no receipt: faxdrop puts nothing else here."""
+        sha256 = _sha256(path)
+        job_id = self._by_content.get(sha256 or "")
+        if sha256 is None:
+            self._find(Kind.UNREADABLE, str(path), "cannot be read, so nobody knows what it is.")
+        elif job_id is not None:
+            self._seen.add(job_id)
+            words = f"has no receipt beside it; it is the document of job {job_id}."
+            self._find(Kind.RECEIPT_MISSING, str(path), words)
+        else:
+            words = "is nothing that faxdrop filed: another hand put it here."
+            self._find(Kind.STRANGE_FILE, str(path), words)
+
+    def _tell_suspects(self) -> None:
+        places = {suspect.filed.sha256: suspect for suspect in self._suspects}
+        for suspect in self._suspects:
+            other = places.get(suspect.wanted)
+            where = str(suspect.filed.document)
+            if other is not None:
+                name = shown(str(other.filed.document))
+                words = f"is another document than the one that was faxed: that one is {name}."
+                self._find(Kind.DOCUMENTS_EXCHANGED, where, words)
+            else:
+                words = "is not the document that was faxed: it was altered."
+                self._find(Kind.DOCUMENT_ALTERED, where, words)
+
+    def _find(self, kind: Kind, where: str, words: str) -> None:
+        self._verified.findings.append(Finding(kind, shown(where), words))
+
+
+def _walk(place: Path) -> Iterator[tuple[Path, set[str]]]:
+    """Yield folders and the names of what is no folder in them; links are not followed."""
+    for folder, folders, names in os.walk(place):
+        folders.sort()
+        if names:
+            yield Path(folder), set(names)
+
+
+def _filed(receipt_path: Path, document: str) -> _Filed | None:
+    """Return a receipt and its document, None if that file is no receipt."""
+    data = _read(receipt_path)
+    if data is None:
+        return None
+    try:
+        receipt = Receipt.model_validate_json(data)
+    except ValidationError:
+        return None
+    path = receipt_path.with_name(document)
+    return _Filed(receipt_path, data, receipt, path, _sha256(path))
+
+
+def _read(path: Path) -> bytes | None:
+    """Return the first bytes of an ordinary file, None where it is none or cannot be read."""
+    fd = _open(path)
+    if fd is None:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return file.read(_LONGEST_RECEIPT)
+
+
+def _sha256(path: Path) -> str | None:
+    fd = _open(path)
+    if fd is None:
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open(path: Path) -> int | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _path_text(path: Any) -> str:
+    """Return a path of a line as the file system has it."""
+    if isinstance(path, dict) and isinstance(path.get("hex"), str):
+        try:
+            return os.fsdecode(bytes.fromhex(path["hex"]))
+        except ValueError:
+            return ""
+    return str(path)
