@@ -9,11 +9,20 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
+from faxdrop.job import shown
 from faxdrop.journal.chain import content_of, months_of
+from faxdrop.journal.files import read_file, walk
 from faxdrop.journal.lines import LONGEST_LINE
+from faxdrop.receipt import Receipt
+
+ENDS = ("sent", "failed")
+"""The events that are the end of a document."""
 
 _NOT_DIGITS = re.compile(r"\D")
 _NOT_DIALLED = re.compile(r"[^\d\s+()/.-]")  # in no phone number
@@ -92,9 +101,26 @@ def ends(folder: Path, wanted: Filter) -> Iterator[dict[str, Any]]:
     """Yield what the journal tells of wanted documents that ended, the oldest first."""
     for line in lines(folder, *wanted.months()):
         content = line.content
-        is_end = content is not None and content.get("event") in ("sent", "failed")
-        if content is not None and is_end and wanted.wants(content):
+        if content is not None and content.get("event") in ENDS and wanted.wants(content):
             yield content
+
+
+def ends_of_receipts(places: Iterable[Path], wanted: Filter) -> Iterator[dict[str, Any]]:
+    """Yield what receipts themselves tell, in no order: where there is no journal to read."""
+    for place in places:
+        for folder, names in walk(place):
+            for name in sorted(names):
+                data = read_file(folder / name, LONGEST_LINE) if name.endswith(".json") else None
+                receipt = _receipt_in(data) if data is not None else None
+                if receipt is not None and wanted.wants(receipt):
+                    yield {**receipt, "path": shown(str(folder / name.removesuffix(".json")))}
+
+
+def _receipt_in(data: bytes) -> dict[str, Any] | None:
+    try:
+        return Receipt.model_validate_json(data).model_dump(mode="json")
+    except ValidationError:
+        return None
 
 
 def reason_of(content: dict[str, Any]) -> str | None:
@@ -136,9 +162,15 @@ def to_json(content: dict[str, Any]) -> str:
 
 def _local_day(at: Any) -> date | None:
     try:
-        return datetime.fromisoformat(at).astimezone().date()
+        return _day_of(at[:13], int(at[14:16]) // 15)
     except (TypeError, ValueError, OverflowError, OSError):
         return None
+
+
+@lru_cache(1 << 16)
+def _day_of(hour: str, quarter: int) -> date:
+    """Return the local day of a quarter of an hour in UTC: in all of it, it is the same."""
+    return datetime.fromisoformat(f"{hour}:{15 * quarter:02}+00:00").astimezone().date()
 
 
 def _month_before(day: date) -> str:

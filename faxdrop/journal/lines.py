@@ -7,6 +7,7 @@ the chain with ``sha256sum``. The very first line of a journal names 64 zeros.
 
 import hashlib
 import json
+import os
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -175,3 +176,13 @@ def ended(receipt: Receipt, data: bytes, path: str | None, *, taken_in: bool = F
         simulated=receipt.faxdrop.endswith("(simulated)"),
         taken_in=taken_in,
     )
+
+
+def path_text(path: Any) -> str:
+    """Return a path of a line as the file system has it."""
+    if isinstance(path, dict) and isinstance(path.get("hex"), str):
+        try:
+            return os.fsdecode(bytes.fromhex(path["hex"]))
+        except ValueError:
+            return ""
+    return str(path)

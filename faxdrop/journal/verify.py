@@ -5,10 +5,7 @@ was altered breaks the chain behind it, a document its receipt's hash, a receipt
 last line has nothing behind it; a head that was noted elsewhere (``head``) covers that, too.
 """
 
-import hashlib
-import os
-import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,11 +15,13 @@ from pydantic import ValidationError
 
 from faxdrop.job import shown
 from faxdrop.journal import history
-from faxdrop.journal.lines import NOTHING_BEFORE, hash_of
+from faxdrop.journal.files import read_file, sha256_of, walk
+from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
 from faxdrop.receipt import Receipt
 from faxdrop.spool import RECEIPT_SUFFIX
 
 _LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
+_LONGEST_KEPT = 1 << 30
 
 
 class Kind(StrEnum):
@@ -167,7 +166,7 @@ class _Chain:
     def _check_kept(self, folder: Path, where: str, kept: Any) -> None:
         for each in kept if isinstance(kept, list) else ():
             name = str(each.get("file")) if isinstance(each, dict) else ""
-            read = _read(folder / Path(name).name) if name else None
+            read = read_file(folder / Path(name).name, _LONGEST_KEPT) if name else None
             if read is None or hash_of(read) != each.get("sha256"):
                 words = f"says that {shown(name)} was kept; it is missing, or altered."
                 self._find(Kind.LINES_MISSING, where, words)
@@ -197,7 +196,7 @@ class _Files:
             if isinstance(content.get("document"), dict) and content["document"].get("sha256")
         }
         self._by_receipt_path = {
-            root / (_path_text(content["path"]) + RECEIPT_SUFFIX): job_id
+            root / (path_text(content["path"]) + RECEIPT_SUFFIX): job_id
             for job_id, content in ends.items()
             if content.get("path") is not None
         }
@@ -206,12 +205,12 @@ class _Files:
     def check(self, places: Sequence[Path]) -> None:
         """Look at all that lies in some folders, then at what lies in none."""
         for place in places:
-            for folder, names in _walk(place):
+            for folder, names in walk(place):
                 self._check_folder(folder, names)
         self._tell_suspects()
         for job_id, content in self._ends.items():
             if job_id not in self._seen and content.get("path") is not None:
-                path = shown(_path_text(content["path"]))
+                path = shown(path_text(content["path"]))
                 words = "was filed here and is gone, with its receipt: moved away, or deleted."
                 self._find(Kind.GONE, path, words)
 
@@ -261,11 +260,11 @@ class _Files:
 
     def _is_in_place(self, filed: _Filed, line: dict[str, Any]) -> bool:
         path = line.get("path")
-        return path is not None and filed.document == self._root / _path_text(path)
+        return path is not None and filed.document == self._root / path_text(path)
 
     def _check_stray(self, path: Path) -> None:
         """Look at what has no receipt: faxdrop puts nothing else here."""
-        sha256 = _sha256(path)
+        sha256 = sha256_of(path)
         job_id = self._by_content.get(sha256 or "")
         if sha256 is None:
             self._find(Kind.UNREADABLE, str(path), "cannot be read, so nobody knows what it is.")
@@ -294,17 +293,9 @@ class _Files:
         self._verified.findings.append(Finding(kind, shown(where), words))
 
 
-def _walk(place: Path) -> Iterator[tuple[Path, set[str]]]:
-    """Yield folders and the names of what is no folder in them; links are not followed."""
-    for folder, folders, names in os.walk(place):
-        folders.sort()
-        if names:
-            yield Path(folder), set(names)
-
-
 def _filed(receipt_path: Path, document: str) -> _Filed | None:
     """Return a receipt and its document, None if that file is no receipt."""
-    data = _read(receipt_path)
+    data = read_file(receipt_path, _LONGEST_RECEIPT)
     if data is None:
         return None
     try:
@@ -312,42 +303,4 @@ def _filed(receipt_path: Path, document: str) -> _Filed | None:
     except ValidationError:
         return None
     path = receipt_path.with_name(document)
-    return _Filed(receipt_path, data, receipt, path, _sha256(path))
-
-
-def _read(path: Path) -> bytes | None:
-    """Return the first bytes of an ordinary file, None where it is none or cannot be read."""
-    fd = _open(path)
-    if fd is None:
-        return None
-    with os.fdopen(fd, "rb") as file:
-        return file.read(_LONGEST_RECEIPT)
-
-
-def _sha256(path: Path) -> str | None:
-    fd = _open(path)
-    if fd is None:
-        return None
-    with os.fdopen(fd, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _open(path: Path) -> int | None:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    os.close(fd)
-    return None
-
-
-def _path_text(path: Any) -> str:
-    """Return a path of a line as the file system has it."""
-    if isinstance(path, dict) and isinstance(path.get("hex"), str):
-        try:
-            return os.fsdecode(bytes.fromhex(path["hex"]))
-        except ValueError:
-            return ""
-    return str(path)
+    return _Filed(receipt_path, data, receipt, path, sha256_of(path))

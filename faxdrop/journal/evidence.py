@@ -1,0 +1,132 @@
+"""Evidence: all that proves one fax, in one ZIP file that anybody can check by hand.
+
+    letter.pdf                  the document
+    letter.pdf.json             its receipt
+    journal/line-000012.json    its line of the journal, and some before and behind it
+    SHA256SUMS                  for ``sha256sum --check``
+    READ-ME.txt                 what proves what, and how to check it
+
+The same fax and journal give the same bytes.
+"""
+
+import hashlib
+import io
+import zipfile
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from faxdrop.journal import history
+from faxdrop.journal.history import ENDS, StoredLine
+from faxdrop.journal.lines import Head, hash_of, path_text
+from faxdrop.receipt import Receipt
+
+AROUND = 3  # lines before and behind the one that tells of the fax
+_STEADY = (1980, 1, 1, 0, 0, 0)  # the time of each file in the ZIP file
+
+
+class NoEvidenceError(Exception):
+    """There is nothing to show; says why, for people."""
+
+
+@dataclass(frozen=True)
+class Extract:
+    """The lines around the one that tells how a job ended."""
+
+    lines: list[StoredLine]
+    own: StoredLine
+    head: Head  # the end of the journal
+
+
+def extract(journal: Path, job_id: str) -> Extract:
+    """Find a job's end in the journal. Raises NoEvidenceError, and OSError."""
+    before: deque[StoredLine] = deque(maxlen=AROUND)
+    found: list[StoredLine] = []
+    own: StoredLine | None = None
+    head = Head()
+    for line in history.lines(journal):
+        content = line.content or {}
+        head = Head(seq=content.get("seq", head.seq + 1), hash=hash_of(line.raw))
+        if content.get("event") in ENDS and content.get("job_id") == job_id:
+            own, found = line, [*before, line]
+        elif own is not None and len(found) < found.index(own) + 1 + AROUND:
+            found.append(line)
+        before.append(line)
+    if own is None:
+        raise NoEvidenceError(f"The journal tells nothing of a job {job_id}.")
+    return Extract(found, own, head)
+
+
+def path_of(found: Extract) -> str:
+    """Return where a document was filed, below the root. Raises NoEvidenceError."""
+    path = (found.own.content or {}).get("path")
+    if path is None:
+        raise NoEvidenceError("Somebody had taken the document away before it was filed.")
+    return path_text(path)
+
+
+def job_of(receipt: bytes) -> str:
+    """Return whose receipt it is. Raises NoEvidenceError."""
+    try:
+        return Receipt.model_validate_json(receipt).job_id
+    except ValidationError:
+        raise NoEvidenceError("The receipt beside the document is none of faxdrop's.") from None
+
+
+def bundle(document: bytes, name: str, receipt: bytes, found: Extract) -> bytes:
+    """Return the ZIP file. ``name`` is the document's, as it is filed."""
+    files = {name: document, f"{name}.json": receipt}
+    files |= {_name_of(line): line.raw for line in found.lines}
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in files.items())
+    files["SHA256SUMS"] = sums.encode(errors="surrogateescape")
+    files["READ-ME.txt"] = _explained(name, found).encode(errors="backslashreplace")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in files.items():
+            entry = zipfile.ZipInfo(path.encode(errors="replace").decode(), _STEADY)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+    return packed.getvalue()
+
+
+def _name_of(line: StoredLine) -> str:
+    seq = line.content["seq"] if line.content else 0
+    return f"journal/line-{seq:06}.json"
+
+
+def _explained(name: str, found: Extract) -> str:
+    own = _name_of(found.own)
+    chained = [
+        f'   sha256sum {_name_of(line)}\n     is "previous" in {_name_of(behind)}'
+        for line, behind in zip(found.lines, found.lines[1:], strict=False)
+    ]
+    content = found.own.content or {}
+    return f"""\
+This proves what faxdrop faxed, when, to whom, and how it ended.
+
+1. The document is the one that was dropped:
+   sha256sum "{name}"
+     is "sha256" in "{name}.json" and in {own}
+
+2. The receipt is the one that faxdrop wrote:
+   sha256sum "{name}.json"
+     is "receipt_sha256" in {own}
+
+3. Each line of the journal holds the SHA-256 of the line before it, so no line can be altered
+   without all that came later:
+{chr(10).join(chained) if chained else "   (there is no other line yet)"}
+
+4. When this was made, the journal ended with line {found.head.seq}, whose SHA-256 is
+   {found.head.hash}
+   Whoever noted that line's hash, or that of any later line, elsewhere (a notary, a mail, a
+   printout) proves that everything up to it existed then and was not altered since.
+
+All files at once:
+   sha256sum --check SHA256SUMS
+
+Job: {content.get("job_id")}
+Ended: {content.get("event")} at {content.get("finished_at")}
+"""

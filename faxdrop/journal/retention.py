@@ -1,0 +1,110 @@
+"""Retention: removes what was kept long enough, and leaves a line in the journal for each.
+
+Only a document that still is the one that was faxed, beside the receipt that faxdrop wrote, is
+removed; never one of which nobody knows whether it arrived. The line is durable before the first
+file goes; what a crash leaves is removed the next time.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from faxdrop.journal import history
+from faxdrop.journal.chain import Journal
+from faxdrop.journal.files import read_file, sha256_of
+from faxdrop.journal.history import ENDS
+from faxdrop.journal.lines import Removed, hash_of, path_text
+from faxdrop.spool import RECEIPT_SUFFIX, Disk
+
+_UNDECIDED = ("outcome_unknown", "no_final_status")
+
+
+class Periods(NamedTuple):
+    """For how long documents are kept, in seconds; None: for ever."""
+
+    sent: float | None = None
+    failed: float | None = None
+
+
+class Expired(NamedTuple):
+    """A document whose time is over."""
+
+    job_id: str
+    document: Path
+    sha256: str
+    receipt_sha256: str
+    is_noted: bool  # its line is in the journal; a crash left the files
+
+
+def expired(root: Path, journal: Path, periods: Periods, now: datetime) -> Iterator[Expired]:
+    """Yield what is to be removed. Raises OSError where the journal cannot be read."""
+    found: dict[str, dict[str, Any]] = {}
+    noted: set[str] = set()
+    for line in history.lines(journal):
+        content = line.content or {}
+        job_id = content.get("job_id")
+        if content.get("event") in ENDS and isinstance(job_id, str):
+            found[job_id] = content
+        elif content.get("event") == "removed":
+            noted.add(str(job_id))
+        elif content.get("event") == "retried":
+            found.pop(str(job_id), None)
+    for job_id, content in found.items():
+        if _is_over(content, periods, now):
+            one = _as_left(root, job_id, content, is_noted=job_id in noted)
+            if one is not None:
+                yield one
+
+
+def remove(one: Expired, root: Path, journal: Journal, disk: Disk) -> None:
+    """Remove a document and its receipt. Raises OSError; can be repeated."""
+    if not one.is_noted:
+        journal.append(
+            Removed(
+                job_id=one.job_id,
+                path=str(one.document.relative_to(root)),
+                sha256=one.sha256,
+                receipt_sha256=one.receipt_sha256,
+            )
+        )
+    with contextlib.suppress(FileNotFoundError):  # a crash came behind it
+        disk.remove(one.document)
+    disk.remove(receipt_of(one.document))
+
+
+def receipt_of(document: Path) -> Path:
+    """Return where a document's receipt lies."""
+    return document.with_name(document.name + RECEIPT_SUFFIX)
+
+
+def _is_over(content: dict[str, Any], periods: Periods, now: datetime) -> bool:
+    if history.reason_of(content) in _UNDECIDED:
+        return False
+    period = periods.sent if content["event"] == "sent" else periods.failed
+    try:
+        finished_at = datetime.fromisoformat(content["finished_at"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return period is not None and now - finished_at >= timedelta(seconds=period)
+
+
+def _as_left(root: Path, job_id: str, content: dict[str, Any], *, is_noted: bool) -> Expired | None:
+    """Return a document that is as faxdrop left it, None for every other."""
+    path, document = content.get("path"), content.get("document")
+    sha256 = document.get("sha256") if isinstance(document, dict) else None
+    wanted = content.get("receipt_sha256")
+    if path is None or not isinstance(sha256, str) or not isinstance(wanted, str):
+        return None
+    within = Path(path_text(path))
+    if within.parts[:1] not in (("sent",), ("failed",)) or ".." in within.parts:
+        return None
+    place = root / within
+    receipt = read_file(receipt_of(place), 1 << 20)
+    is_gone = is_noted and receipt is not None and sha256_of(place) is None
+    if receipt is None or hash_of(receipt) != wanted:
+        return None
+    if not is_gone and sha256_of(place) != sha256:
+        return None
+    return Expired(job_id, place, sha256, wanted, is_noted)

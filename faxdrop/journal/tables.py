@@ -1,0 +1,157 @@
+"""The journal as tables for people: a CSV file a month that any spreadsheet opens.
+
+    <root>/journal/2026-11.csv
+
+A table is worth what its month's lines are worth: it is remade whenever it is not what it should
+be, whoever changed or removed it. UTF-8 with a byte order mark, which spreadsheets want. Cells that
+a spreadsheet would take for a formula, and numbers that it would round, begin with an apostrophe,
+as OWASP advises ("CSV Injection").
+"""
+
+import csv
+import errno
+import io
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from faxdrop.job import shown
+from faxdrop.journal import history
+from faxdrop.journal.chain import months_of
+from faxdrop.journal.files import read_file
+from faxdrop.journal.history import ENDS
+from faxdrop.journal.lines import path_text
+from faxdrop.spool import Disk
+
+HEADINGS = (
+    "Finished", "Result", "Reason", "Document", "Pages", "Recipient", "Number", "Fax line",
+    "Attempts", "Session ids", "Job", "SHA-256", "Path",
+)  # fmt: skip
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_LONGEST_EXACT = 15  # digits of a number that spreadsheets keep
+_BOM = "\ufeff"
+
+# Where people write a decimal point, spreadsheets take a comma between cells, elsewhere a semicolon
+# (the CLDR's decimal symbols; those of the larger countries).
+_DECIMAL_POINT = frozenset(
+    {"AU", "CA", "CN", "GB", "HK", "IE", "IL", "IN", "JP", "KR", "MX", "NZ", "SG", "US"}
+)
+
+
+def separator_of(region: str) -> str:
+    """Return what stands between cells in a region."""
+    return "," if region in _DECIMAL_POINT else ";"
+
+
+def table(found: Iterable[dict[str, Any]], separator: str) -> bytes:
+    """Return ends as a CSV file."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=separator, lineterminator="\r\n")
+    writer.writerow(HEADINGS)
+    for content in found:
+        writer.writerow([_cell(value) for value in _row(content)])
+    return (_BOM + text.getvalue()).encode("utf-8", "backslashreplace")
+
+
+def _row(content: dict[str, Any]) -> Iterator[Any]:
+    document = _part(content, "document")
+    recipient = _part(content, "recipient")
+    listed = content.get("attempts")
+    attempts = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    yield _local(content.get("finished_at"))
+    yield content.get("status", content.get("event"))
+    yield history.reason_of(content)
+    yield document.get("name")
+    yield document.get("pages")
+    yield recipient.get("folder")
+    yield recipient.get("number")
+    yield content.get("faxline")
+    yield len(attempts)
+    yield " ".join(str(one.get("session_id")) for one in attempts if one.get("session_id"))
+    yield content.get("job_id")
+    yield document.get("sha256")
+    path = content.get("path")
+    yield shown(path_text(path)) if path is not None else None
+
+
+def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
+    part = content.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _cell(value: Any) -> str:
+    """Return a cell that shows what it holds, and does nothing."""
+    text = "" if value is None else str(value)
+    is_rounded = text.isdigit() and (len(text) > _LONGEST_EXACT or text.startswith("0"))
+    return "'" + text if text.startswith(_FORMULA) or (is_rounded and text != "0") else text
+
+
+def _local(at: Any) -> str:
+    """Return an instant as a spreadsheet reads it: the local time, to the second."""
+    try:
+        return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
+
+
+class Tables:
+    """The CSV files of one root. ``refresh`` is called now and then, from one thread."""
+
+    def __init__(self, root: Path, journal: Path, separator: str, disk: Disk | None = None) -> None:
+        self.folder = root / "journal"
+        self._journal = journal
+        self._separator = separator
+        self._disk = disk or Disk()
+        self._made: dict[str, tuple[object, object]] = {}  # month -> (its lines, its table)
+        self.problem = ""  # why a table is not what it should be, for people
+
+    def refresh(self) -> bool:
+        """Remake what is not what it should be; return whether anything was."""
+        done = False
+        self.problem = ""
+        for month in months_of(self._journal):
+            path = self.folder / f"{month}.csv"
+            lines = _stamp(self._journal / f"{month}.jsonl")
+            if self._made.get(month) == (lines, _stamp(path)):
+                continue
+            try:
+                self._remake(month, path)
+            except OSError as error:
+                why = error.strerror or str(error)
+                self.problem = f"{path} could not be written ({why}); it is tried again."
+            else:
+                self._made[month] = (lines, _stamp(path))
+                done = True
+        return done
+
+    def _remake(self, month: str, path: Path) -> None:
+        found = (
+            line.content
+            for line in history.lines(self._journal, month, month)
+            if line.content is not None and line.content.get("event") in ENDS
+        )
+        data = table(found, self._separator)
+        if read_file(path, len(data) + 1) == data:
+            return
+        if not self.folder.is_dir():
+            self._disk.make_folder(self.folder)
+        if self.folder.is_symlink():  # people may write here: nothing of ours goes elsewhere
+            raise OSError(errno.ELOOP, "a link stands in its place", str(self.folder))
+        temporary = self.folder / f".{path.name}.tmp"
+        temporary.unlink(missing_ok=True)
+        fd = self._disk.open_new(temporary)
+        try:
+            self._disk.write(fd, data)
+        finally:
+            os.close(fd)
+        self._disk.replace(temporary, path)
+
+
+def _stamp(path: Path) -> object:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
