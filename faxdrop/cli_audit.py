@@ -23,6 +23,7 @@ from faxdrop.journal.evidence import NoEvidenceError
 from faxdrop.journal.files import read_file
 from faxdrop.journal.history import Filter
 from faxdrop.journal.verify import Verified
+from faxdrop.journal.witness import WitnessError, roots_in
 from faxdrop.screens import plain
 from faxdrop.spool import RECEIPT_SUFFIX, Spool, SpoolError
 from faxdrop.terminal import make_console, name_of_file, show
@@ -82,9 +83,22 @@ def receipts(
     metavar="[HASH]",
     help="Print the journal's end, to note it elsewhere; with a hash that was noted: is it there?",
 )
+@click.option(
+    "--authority",
+    metavar="PEM",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Certificates of the time stamp authorities whose signatures are believed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-verified/1).")
 @click.pass_obj
-def verify(spool: Spool, *, archives: tuple[Path, ...], head: str | None, as_json: bool) -> None:
+def verify(
+    spool: Spool,
+    *,
+    archives: tuple[Path, ...],
+    head: str | None,
+    authority: Path | None,
+    as_json: bool,
+) -> None:
     """Compare documents with receipts, receipts with the journal, the journal with itself.
 
     Says which file was altered, is missing, or was added by another hand. PATHs are archives to
@@ -95,8 +109,14 @@ def verify(spool: Spool, *, archives: tuple[Path, ...], head: str | None, as_jso
         raise SpoolError(f"There is no journal to read in {name_of_file(journal)}.")
     if head and not _HASH.fullmatch(head):
         raise click.BadParameter("A hash has 8 to 64 digits of 0-9 and a-f.", param_hint="--head")
+    try:
+        authorities = roots_in(authority) if authority is not None else []
+    except (WitnessError, ImportError) as error:
+        raise SpoolError(f"Time stamps cannot be checked: {error}.") from None
     with _progress(is_quiet=as_json or head == "") as tick:
-        verified = verify_.verify(spool.root, journal, archives, head=head, tick=tick)
+        verified = verify_.verify(
+            spool.root, journal, archives, head=head, authorities=authorities, tick=tick
+        )
     if head == "":
         click.echo(f"{verified.head_seq} {verified.head_hash}")
     elif as_json:
@@ -220,6 +240,13 @@ def _verified(verified: Verified) -> RenderableType:
             f"Documents as faxed: {verified.documents}{moved}."
         )
     )
+    if verified.stamps:
+        parts.append(
+            Text(f"Time stamps that hold: {verified.stamps}, the last of {verified.stamped_at}.")
+        )
+    if verified.unchecked_stamps:
+        words = "Time stamps not checked: {}. That needs: pip install 'faxdrop[witness]'"
+        parts.append(Text(words.format(verified.unchecked_stamps)))
     parts.append(Text(f"The journal ends with line {verified.head_seq}: {verified.head_hash}"))
     if verified.is_well:
         parts.append(Text("All is as faxdrop left it.", "bold green"))
@@ -238,6 +265,7 @@ def _as_json(verified: Verified) -> dict[str, Any]:
         "documents": verified.documents,
         "moved": verified.moved,
         "removed": verified.removed,
+        "stamps": verified.stamps,
         "head": {"seq": verified.head_seq, "hash": verified.head_hash},
         "findings": [found._asdict() for found in verified.findings],
     }

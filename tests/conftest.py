@@ -1,7 +1,12 @@
 """What holds for every test."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+
+from tests.archive import Archive, authority
 
 # The same examples in every run: a test that fails does so again. The runs that look for more bring
 # seeds of their own, and print them.
@@ -15,3 +20,16 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(name="archive")
+def _archive(tmp_path: Path) -> Archive:
+    """Return what faxdrop left: documents, receipts and their journal."""
+    return Archive(tmp_path / "root")
+
+
+@pytest.fixture(name="authority")
+def _authority(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Run a real time stamp authority; yield its address and its certificate."""
+    with authority(tmp_path) as running:
+        yield running

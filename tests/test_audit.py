@@ -1,16 +1,12 @@
 """What hangs on the journal: tables, evidence, retention, and a witness."""
 
 import csv
-import http.server
 import io
 import itertools
 import json
 import re
-import shlex
 import subprocess
-import threading
 import zipfile
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,16 +19,10 @@ from faxdrop.journal.history import Filter, ends, ends_of_receipts
 from faxdrop.journal.lines import Head, hash_of
 from faxdrop.journal.retention import Periods
 from faxdrop.spool import Disk
+from tests.archive import FAXES, Archive
 from tests.breaking import Crash, CrashingDisk, Steps
-from tests.test_verify import FAXES, Archive
 
 YEARS = 10 * 365 * 86400.0
-
-
-@pytest.fixture(name="archive")
-def _archive(tmp_path: Path) -> Archive:
-    """Return what faxdrop left."""
-    return Archive(tmp_path / "root")
 
 
 # -- tables ----------------------------------------------------------------------------------
@@ -245,85 +235,6 @@ def test_a_crash_in_a_removal_leaves_nothing_unexplained(tmp_path: Path) -> None
 
 
 # -- a witness -------------------------------------------------------------------------------
-
-
-class _Authority(http.server.BaseHTTPRequestHandler):
-    folder: Path
-
-    def do_POST(self) -> None:
-        """Sign what is asked, by openssl-ts(1)."""
-        (self.folder / "query.tsq").write_bytes(
-            self.rfile.read(int(self.headers["Content-Length"]))
-        )
-        subprocess.run(
-            shlex.split("openssl ts -reply -config tsa.cnf -queryfile query.tsq -out reply.tsr"),
-            cwd=self.folder,
-            check=True,
-            capture_output=True,
-        )
-        answer = (self.folder / "reply.tsr").read_bytes()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/timestamp-reply")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_: object) -> None:
-        """Stay quiet."""
-
-
-TSA = """
-[tsa]
-default_tsa = here
-[here]
-serial = serial
-signer_cert = tsa.pem
-signer_key = tsa.key
-certs = tsa.pem
-signer_digest = sha256
-default_policy = 1.2.3.4
-digests = sha256, sha512
-ess_cert_id_alg = sha256
-"""
-
-
-@pytest.fixture(name="authority")
-def _authority(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Run a real time stamp authority; yield its address and its certificate."""
-    folder = tmp_path / "tsa"
-    folder.mkdir()
-    (folder / "tsa.cnf").write_text(TSA)
-    (folder / "serial").write_text("01\n")
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            "tsa.key",
-            "-out",
-            "tsa.pem",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=Authority",
-            "-addext",
-            "extendedKeyUsage=critical,timeStamping",
-        ],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    handler = type("Here", (_Authority,), {"folder": folder})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/", folder / "tsa.pem"
-        server.shutdown()
-        thread.join()
 
 
 def test_an_authority_signs_the_end_of_the_journal(

@@ -1,82 +1,18 @@
 """Verification finds what was tampered with, and names it; what is whole it calls whole."""
 
-import hashlib
 import json
 import os
 import random
 import shutil
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from faxdrop.journal.chain import Journal
-from faxdrop.journal.lines import Retried, ended, hash_of
-from faxdrop.journal.verify import Kind, Verified, verify
-from faxdrop.receipt import make_receipt, to_bytes
+from faxdrop.journal.lines import Retried, hash_of
+from faxdrop.journal.verify import Kind, verify
+from tests.archive import FAXES, Archive
 from tests.seeds import random_of, seed_of
-from tests.test_spool import failed, job, sent
-
-START = datetime(2026, 10, 30, 8, 0, tzinfo=UTC)
-FAXES = 8
-
-
-class Archive:
-    """A root with documents that were filed, their receipts and their journal."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.journal = root / ".faxdrop" / "journal"
-        self.journal.parent.mkdir(parents=True)
-        self.at = START
-        chain = Journal(self.journal, lambda: self.at)
-        self.documents = [self._file(chain, number) for number in range(FAXES)]
-        self.head = chain.head()
-
-    def _file(self, chain: Journal, number: int) -> Path:
-        name, content = f"letter {number}.pdf", f"%PDF {number}".encode()
-        done = (failed if number % 3 == 0 else sent)(job(name))
-        facts = done.document
-        assert facts is not None
-        digest = hashlib.sha256(content).hexdigest()
-        facts = facts.model_copy(update={"sha256": digest, "bytes": len(content)})
-        done = done.model_copy(
-            update={"job_id": f"20261030-080000-{number:08x}", "document": facts}
-        )
-        self.at += timedelta(hours=9)
-        receipt = make_receipt(done)
-        folder = self.root / receipt.status / "+492111234567"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-        (folder / f"{name}.json").write_bytes(to_bytes(receipt))
-        path = str((folder / name).relative_to(self.root))
-        chain.append(ended(receipt, to_bytes(receipt), path))
-        return folder / name
-
-    def receipt(self, number: int) -> Path:
-        """Return the receipt of a document."""
-        path = self.documents[number]
-        return path.with_name(path.name + ".json")
-
-    def lines(self, change: Callable[[list[bytes]], list[bytes]], month: str = "2026-11") -> None:
-        """Change the lines of a month."""
-        path = self.journal / f"{month}.jsonl"
-        path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
-
-    def verify(self, *archives: Path, head: str | None = None) -> Verified:
-        """Verify it all."""
-        return verify(self.root, self.journal, archives, head=head)
-
-    def kinds(self, *archives: Path, head: str | None = None) -> list[str]:
-        """Return what is wrong."""
-        return sorted({found.kind for found in self.verify(*archives, head=head).findings})
-
-
-@pytest.fixture(name="archive")
-def _archive(tmp_path: Path) -> Archive:
-    """Return what faxdrop left."""
-    return Archive(tmp_path / "root")
 
 
 def test_what_is_whole_is_well(archive: Archive) -> None:

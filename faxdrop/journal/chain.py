@@ -18,7 +18,7 @@ import mmap
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +81,15 @@ class Journal:
         with self._writing, self._locked():
             self._catch_up()
             seq = self._known().seq if self._has_ended(job_id) else self._write(event).seq
+        self._sync(seq)
+
+    def append_all(self, events: Sequence[Event]) -> None:
+        """Write many events down, durable together; raises as ``append``."""
+        with self._writing, self._locked():
+            self._catch_up()
+            for event in events:
+                self._write(event)
+            seq = self._known().seq
         self._sync(seq)
 
     def head(self) -> Head:

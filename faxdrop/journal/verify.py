@@ -5,20 +5,25 @@ was altered breaks the chain behind it, a document its receipt's hash, a receipt
 last line has nothing behind it; a head that was noted elsewhere (``head``) covers that, too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
 from faxdrop.job import shown
-from faxdrop.journal import history
+from faxdrop.journal import history, witness
 from faxdrop.journal.files import read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
+from faxdrop.journal.witness import Stamped, WitnessError
 from faxdrop.receipt import Receipt
 from faxdrop.spool import RECEIPT_SUFFIX
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 _LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
 _LONGEST_KEPT = 1 << 30
@@ -41,6 +46,7 @@ class Kind(StrEnum):
     STRANGE_FILE = "strange_file"
     GONE = "gone"
     UNREADABLE = "unreadable"
+    STAMP_WRONG = "stamp_wrong"
 
 
 class Finding(NamedTuple):
@@ -60,6 +66,9 @@ class Verified:
     documents: int = 0  # that are as they were faxed
     moved: int = 0  # of these, how many lie elsewhere than where they were filed
     removed: int = 0  # by retention
+    stamps: int = 0  # time stamps of an authority that hold
+    stamped_at: datetime | None = None  # the latest of them, by the authority's word
+    unchecked_stamps: int = 0  # there is nothing installed to check them with
     head_seq: int = 0
     head_hash: str = NOTHING_BEFORE
 
@@ -93,15 +102,20 @@ def verify(
     archives: Sequence[Path] = (),
     *,
     head: str | None = None,
+    authorities: Sequence["Certificate"] = (),
     tick: Callable[[], None] = lambda: None,
 ) -> Verified:
     """Verify a root, its journal, and the archives to which people moved what was filed.
 
-    ``head`` is a hash that was noted when it was the journal's end, or any later prefix of it;
-    ``tick`` is called once a line and once a file. Raises OSError where the journal cannot be read.
+    ``head`` is the hash, or its beginning, that was noted when it was the journal's end;
+    ``authorities`` are those whose time stamps are believed; ``tick`` is called once a line and
+    once a file. Raises OSError where the journal cannot be read.
     """
     verified = Verified()
-    ends = _Chain(verified, head, tick).check(journal)
+    stamps = {stamp.seq: stamp for stamp in witness.stamped(journal)}
+    chain = _Chain(verified, head, tick)
+    ends = chain.check(journal, stamps.keys())
+    _check_stamps(verified, stamps, chain.hashes, authorities)
     _Files(verified, ends, root, tick).check([root / "sent", root / "failed", *archives])
     return verified
 
@@ -114,9 +128,13 @@ class _Chain:
         self._head = head.lower() if head else None
         self._tick = tick
         self._ends: dict[str, dict[str, Any]] = {}
+        self.hashes: dict[int, str] = {}  # of the lines that were asked for
 
-    def check(self, folder: Path) -> dict[str, dict[str, Any]]:
-        """Read all lines; return the ends that documents should still show, by job id."""
+    def check(self, folder: Path, wanted: Collection[int]) -> dict[str, dict[str, Any]]:
+        """Read all lines; return the ends that documents should still show, by job id.
+
+        ``wanted`` are the numbers of the lines whose hashes are kept.
+        """
         is_head_seen = self._head is None
         previous, seq = NOTHING_BEFORE, 0
         for line in history.lines(folder):
@@ -131,6 +149,8 @@ class _Chain:
             found = line.content["seq"]
             self._follows(where, seq, found, is_chained=line.content["previous"] == previous)
             previous, seq = hash_of(line.raw), found
+            if seq in wanted:
+                self.hashes[seq] = previous
             is_head_seen |= self._head is not None and previous.startswith(self._head)
             self._keep(folder, where, line.content)
         self._verified.head_seq, self._verified.head_hash = seq, previous
@@ -173,6 +193,26 @@ class _Chain:
 
     def _find(self, kind: Kind, where: str, words: str) -> None:
         self._verified.findings.append(Finding(kind, where, words))
+
+
+def _check_stamps(
+    verified: Verified,
+    stamps: Mapping[int, Stamped],
+    hashes: Mapping[int, str],
+    authorities: Sequence["Certificate"],
+) -> None:
+    """Compare time stamps with the lines that they are of."""
+    if stamps and not witness.is_installed():
+        verified.unchecked_stamps = len(stamps)
+        return
+    for seq, stamp in stamps.items():
+        try:
+            verified.stamped_at = witness.check(stamp.answer, hashes.get(seq, ""), authorities)
+        except WitnessError as error:
+            words = f"is a time stamp of line {seq}: {error}."
+            verified.findings.append(Finding(Kind.STAMP_WRONG, str(stamp.path), words))
+        else:
+            verified.stamps += 1
 
 
 class _Files:

@@ -1,0 +1,162 @@
+"""What the journal asks for now and then: the tables, what was filed before it, retention, witness.
+
+Nothing of it is needed to fax: each is done when there is time, and again where it failed.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import requests
+import structlog
+from pydantic import ValidationError
+
+from faxdrop.journal import history, retention, witness
+from faxdrop.journal.chain import Journal, JournalError
+from faxdrop.journal.files import read_file, walk
+from faxdrop.journal.history import ENDS
+from faxdrop.journal.lines import Ended, ended
+from faxdrop.journal.retention import Periods
+from faxdrop.journal.tables import Tables
+from faxdrop.journal.witness import WitnessError
+from faxdrop.receipt import Receipt
+from faxdrop.spool import RECEIPT_SUFFIX, Disk
+
+log = structlog.stdlib.get_logger(__name__)
+
+_TAKEN_IN = "taken-in"  # marks a journal that knows what was filed before it
+_AT_ONCE = 200  # receipts that are taken in together
+_LONGEST_RECEIPT = 1 << 20  # bytes
+
+
+class Wishes(NamedTuple):
+    """What the config wants of all that."""
+
+    separator: str = ";"  # between the cells of a table
+    periods: Periods = Periods()
+    witness_url: str | None = None
+
+
+class Upkeep:
+    """The upkeep of one root's journal. In one thread's hands at a time."""
+
+    def __init__(
+        self,
+        root: Path,
+        journal: Journal,
+        wishes: Wishes,
+        *,
+        now: Callable[[], datetime],
+        disk: Disk,
+    ) -> None:
+        self._root = root
+        self._journal = journal
+        self._wishes = wishes
+        self._now = now
+        self._disk = disk
+        self._tables = Tables(root, journal.folder, wishes.separator, disk)
+        self._problems: dict[str, str] = {}
+
+    @property
+    def problems(self) -> list[str]:
+        """What is not as it should be, in sentences."""
+        tables = [self._tables.problem] if self._tables.problem else []
+        return [*tables, *self._problems.values()]
+
+    def refresh(self) -> None:
+        """Have the tables say what the journal says."""
+        self._do("tables", self._tables.refresh)
+
+    def daily(self) -> None:
+        """Take in what is older than the journal, remove what is over, ask the witness."""
+        self._do("taking in", self._take_in)
+        self._do("retention", self._retain)
+        self._do("witness", self._ask_witness)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _do(self, what: str, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except (OSError, JournalError, WitnessError) as error:
+            words = f"The journal's upkeep ({what}) failed: {error}. It is tried again."
+            if self._problems.get(what) != words:
+                log.warning("journal.upkeep_failed", what=what, why=str(error))
+            self._problems[what] = words
+        else:
+            self._problems.pop(what, None)
+
+    def _take_in(self) -> None:
+        """Write down once what was filed before there was a journal."""
+        mark = self._journal.folder / _TAKEN_IN
+        if mark.exists():
+            return
+        self._journal.head()  # makes the folder
+        known = {
+            str(line.content.get("job_id"))
+            for line in history.lines(self._journal.folder)
+            if line.content is not None and line.content.get("event") in ENDS
+        }
+        batch: list[Ended] = []
+        count = 0
+        for one in self._filed_before():
+            if one.job_id in known:
+                continue
+            known.add(one.job_id)
+            batch.append(one)
+            count += 1
+            if len(batch) == _AT_ONCE:
+                self._journal.append_all(batch)
+                batch = []
+        self._journal.append_all(batch)
+        mark.touch()
+        if count:
+            log.info("journal.taken_in", receipts=count)
+
+    def _filed_before(self) -> Iterator[Ended]:
+        for top in ("sent", "failed"):
+            for folder, names in walk(self._root / top):
+                for name in sorted(names):
+                    document = folder / name.removesuffix(RECEIPT_SUFFIX)
+                    if not name.endswith(RECEIPT_SUFFIX) or document.name not in names:
+                        continue
+                    data = read_file(folder / name, _LONGEST_RECEIPT)
+                    if data is None:
+                        continue
+                    try:
+                        receipt = Receipt.model_validate_json(data)
+                    except ValidationError:
+                        continue
+                    path = str(document.relative_to(self._root))
+                    yield ended(receipt, data, path, taken_in=True)
+
+    def _retain(self) -> None:
+        periods = self._wishes.periods
+        if periods == Periods():
+            return
+        found = retention.expired(self._root, self._journal.folder, periods, self._now())
+        count = 0
+        for one in list(found):
+            retention.remove(one, self._root, self._journal, self._disk)
+            count += 1
+        if count:
+            log.info("retention.removed", documents=count)
+
+    def _ask_witness(self) -> None:
+        if self._wishes.witness_url is None:
+            return
+        folder = self._journal.folder / "witness"
+        head = self._journal.head()
+        path = folder / f"{head.seq:06}.tsr"
+        if not head.seq or path.exists():
+            return
+        with requests.Session() as http:
+            answer = witness.ask(self._wishes.witness_url, head, http)
+        if not folder.is_dir():
+            self._disk.make_folder(folder, 0o700)
+        temporary = folder / "new.tmp"
+        temporary.unlink(missing_ok=True)
+        temporary.write_bytes(answer)
+        self._disk.replace(temporary, path)
+        log.info("journal.witnessed", line=head.seq)
