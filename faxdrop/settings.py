@@ -30,6 +30,9 @@ HELP_CENTRE_MEGABYTES, HELP_CENTRE_PAGES = 10, 30  # what sipgate's help centre 
 
 _MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _LONGEST = 366 * 24 * 3600.0  # seconds: what every clock and wait in Python takes
+FOREVER: Literal["forever"] = "forever"
+_DAYS = re.compile(r"([0-9]{1,5})d")
+_MOST_DAYS = 36_525  # a hundred years
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 
 
@@ -82,6 +85,16 @@ def _above_zero(seconds: float) -> float:
     return seconds
 
 
+def _period(value: Any) -> float | str:
+    """Return the seconds of ``"180d"``; ``"forever"`` is what it is."""
+    if value == FOREVER:
+        return FOREVER
+    written = _DAYS.fullmatch(value) if isinstance(value, str) else None
+    if written is None or not 1 <= int(written[1]) <= _MOST_DAYS:
+        raise ValueError("not a number of days")
+    return int(written[1]) * 86400.0
+
+
 def _folder(value: Any, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         raise ValueError("not a folder")
@@ -110,6 +123,10 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _authority(value: str) -> str:
+    return _base_url(value) if value else value
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -131,6 +148,13 @@ DurationOrNone = Annotated[float, BeforeValidator(_duration)]
 
 Duration = Annotated[DurationOrNone, AfterValidator(_above_zero)]
 """Seconds, more than none; in TOML a string with its unit."""
+
+Period = Annotated[
+    float | Literal["forever"],
+    BeforeValidator(_period),
+    Field(description='a number of days in quotes, such as "180d", or "forever"'),
+]
+"""Seconds; in TOML a string of days, such as "180d", or "forever"."""
 
 _DURATION_REMEDY = 'a duration with its unit (ms, s, m or h) in quotes, such as "{}"'
 
@@ -211,6 +235,22 @@ class SendingSettings(_Table):
         return self.delays[min(attempt, len(self.delays)) - 1]
 
 
+class RetentionSettings(_Table):
+    """For how long what was filed is kept."""
+
+    sent: Period = FOREVER
+    failed: Period = FOREVER
+
+
+class WitnessSettings(_Table):
+    """Who signs the journal's end once a day (RFC 3161); "": nobody."""
+
+    url: Annotated[str, AfterValidator(_authority)] = Field(
+        default="",
+        description="the https address of a time stamp authority, without name, password or query",
+    )
+
+
 class Settings(_Table):
     """All that may stand in the file."""
 
@@ -230,6 +270,10 @@ class Settings(_Table):
         default=DocumentSettings(), description="a table [documents]"
     )
     sending: SendingSettings = Field(default=SendingSettings(), description="a table [sending]")
+    retention: RetentionSettings = Field(
+        default=RetentionSettings(), description="a table [retention]"
+    )
+    witness: WitnessSettings = Field(default=WitnessSettings(), description="a table [witness]")
 
 
 class Secrets(_Table):
