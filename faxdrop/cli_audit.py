@@ -24,7 +24,7 @@ from faxdrop.journal.files import read_file
 from faxdrop.journal.history import Filter
 from faxdrop.journal.verify import Verified
 from faxdrop.journal.witness import WitnessError, roots_in
-from faxdrop.screens import plain
+from faxdrop.names import shown
 from faxdrop.spool import RECEIPT_SUFFIX, Spool, SpoolError
 from faxdrop.terminal import make_console, name_of_file, show
 
@@ -203,9 +203,9 @@ def _listed(found: Iterable[dict[str, Any]]) -> RenderableType:
         when = f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
         table.add_row(
             when,
-            Text(plain(result), "" if status == "sent" else "red"),
-            plain(str(document.get("name"))),
-            plain(to),
+            Text(shown(result), "" if status == "sent" else "red"),
+            shown(str(document.get("name"))),
+            shown(to),
             str(document.get("pages") or ""),
         )
     if not count:
@@ -222,7 +222,7 @@ def _totals(found: dict[str, dict[str, dict[str, int]]]) -> RenderableType:
             table.add_column(heading, justify="right")
         for row, counts in sorted(rows.items()):
             table.add_row(
-                plain(row), str(counts["sent"]), str(counts["failed"]), str(counts["pages"])
+                shown(row), str(counts["sent"]), str(counts["failed"]), str(counts["pages"])
             )
         parts += [table, ""]
     return Group(*parts[:-1])
@@ -230,7 +230,7 @@ def _totals(found: dict[str, dict[str, dict[str, int]]]) -> RenderableType:
 
 def _verified(verified: Verified) -> RenderableType:
     parts: list[RenderableType] = [
-        Text.assemble((found.kind, "bold red"), f" {plain(found.where)} {plain(found.words)}")
+        Text.assemble((found.kind, "bold red"), f" {shown(found.where)} {shown(found.words)}")
         for found in verified.findings
     ]
     moved = f" ({verified.moved} elsewhere than filed)" if verified.moved else ""

@@ -92,25 +92,36 @@ def opened_folder(path: Path, within: Folder | None = None) -> Iterator[Folder]:
         yield Folder(path, fd)
 
 
-def read_file(folder: Folder, name: str, most: int) -> bytes | None:
-    """Return the content of an ordinary file in a shared folder, None where there is none.
+@contextmanager
+def opened_file(folder: Folder, name: str) -> Iterator[int | None]:
+    """Open an ordinary file in a shared folder for reading; yield None where there is none.
 
-    None also for one that is longer than ``most`` bytes, or that we may not read: it is none of
-    ours. Nothing else is so much as opened. Raises OSError where the disk does not tell.
+    None also for one that we may not read: it is none of ours. Nothing else is so much as opened.
+    Raises OSError where the disk does not tell.
     """
     if folder.kind(name) != stat.S_IFREG:
-        return None
+        yield None
+        return
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
         fd = os.open(name, flags, dir_fd=folder.fd)
     except OSError as error:
-        if error.errno in _NO_FILE:
-            return None
-        error.filename = str(folder.path / name)
-        raise
+        if error.errno not in _NO_FILE:
+            error.filename = str(folder.path / name)
+            raise
+        yield None
+        return
     with closed_at_last(fd):
-        status = os.fstat(fd)  # it may have become something else meanwhile
-        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+        yield fd if stat.S_ISREG(os.fstat(fd).st_mode) else None  # it may have become another
+
+
+def read_file(folder: Folder, name: str, most: int) -> bytes | None:
+    """Return the content of an ordinary file in a shared folder, None where there is none.
+
+    None also for one that is longer than ``most`` bytes. Raises OSError as ``opened_file`` does.
+    """
+    with opened_file(folder, name) as fd:
+        if fd is None or os.fstat(fd).st_size > most:
             return None
         content = bytearray()
         while piece := os.read(fd, most + 1 - len(content)):

@@ -27,7 +27,6 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from faxdrop.job import shown
 from faxdrop.journal.lines import (
     FORMAT,
     LONGEST_LINE,
@@ -38,6 +37,7 @@ from faxdrop.journal.lines import (
     hash_of,
     line_of,
 )
+from faxdrop.names import shown
 from faxdrop.spool import Disk
 
 MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")

@@ -2,41 +2,34 @@
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from faxdrop import disk
 
 
 def read_file(path: Path, most: int) -> bytes | None:
-    """Return the first bytes of an ordinary file, None where it is none or cannot be read."""
-    with _opened(path) as fd:
-        if fd is None:
-            return None
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            return file.read(most)
+    """Return an ordinary file of at most so many bytes, None where there is none to read."""
+    try:
+        with disk.opened_folder(path.parent) as folder:
+            return disk.read_file(folder, path.name, most)
+    except OSError:
+        return None
 
 
 def sha256_of(path: Path) -> str | None:
-    """Return the SHA-256 of an ordinary file, None where it is none or cannot be read."""
-    with _opened(path) as fd:
-        if fd is None:
-            return None
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int | None]:
+    """Return the SHA-256 of an ordinary file, None where there is none to read."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with (
+            disk.opened_folder(path.parent) as folder,
+            disk.opened_file(folder, path.name) as fd,
+        ):
+            if fd is None:
+                return None
+            with os.fdopen(fd, "rb", closefd=False) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        yield None
-        return
-    try:
-        yield fd if stat.S_ISREG(os.fstat(fd).st_mode) else None
-    finally:
-        os.close(fd)
+        return None
 
 
 def walk(place: Path) -> Iterator[tuple[Path, set[str]]]:

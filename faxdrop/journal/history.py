@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from faxdrop.job import shown
 from faxdrop.journal.chain import content_of, months_of
 from faxdrop.journal.files import read_file, walk
 from faxdrop.journal.lines import LONGEST_LINE
+from faxdrop.names import shown
 from faxdrop.receipt import Receipt
 
 ENDS = ("sent", "failed")

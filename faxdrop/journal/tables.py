@@ -17,12 +17,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from faxdrop.job import shown
 from faxdrop.journal import history
 from faxdrop.journal.chain import months_of
 from faxdrop.journal.files import read_file
 from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import path_text
+from faxdrop.names import shown
 from faxdrop.spool import Disk
 
 HEADINGS = (

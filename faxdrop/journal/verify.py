@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from faxdrop.job import shown
 from faxdrop.journal import history, witness
 from faxdrop.journal.files import read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
 from faxdrop.journal.witness import Stamped, WitnessError
+from faxdrop.names import shown
 from faxdrop.receipt import Receipt
 from faxdrop.spool import RECEIPT_SUFFIX
 
