@@ -258,11 +258,16 @@ def receipt_of(name: str) -> str:
 def read_receipt(folder: Folder, name: str) -> dict[str, Any]:
     """Return the receipt beside a document, {} if there is none: anything may have its place."""
     try:
-        content = read_file(folder, receipt_of(name), _LONGEST_RECEIPT)
+        content = read_receipt_bytes(folder, name)
         receipt = json.loads(content) if content else {}
     except (ValueError, RecursionError):
         return {}
     return receipt if isinstance(receipt, dict) else {}
+
+
+def read_receipt_bytes(folder: Folder, name: str) -> bytes | None:
+    """Return the bytes of what lies in a receipt's place, None if that is no file of its size."""
+    return read_file(folder, receipt_of(name), _LONGEST_RECEIPT)
 
 
 def job_id_in(receipt: dict[str, Any]) -> str | None:

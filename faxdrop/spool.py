@@ -14,6 +14,7 @@ Below the root that people share:
     .faxdrop/cancel/<job id>       a person's wish to cancel, for the daemon to find
     .faxdrop/owned/<session id>    marks the faxes in sipgate's history that are a filed job's
     .faxdrop/recent/, again/, shared/    what is remembered beyond the jobs (see ``marks``)
+    .faxdrop/journal/              one line for each document that was filed (see ``journal``)
     .faxdrop/status.json           what the daemon has to say, for ``faxdrop status``
 
 Promises, after a crash or power cut at any step: the document is in exactly one place, a record is
@@ -30,15 +31,15 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from pydantic import ValidationError
 
-from faxdrop.disk import Disk, closed_at_last, read_file
+from faxdrop.disk import Disk, Folder, closed_at_last, read_file
 from faxdrop.filing import (
     DRAFT,
     PLACE,
@@ -47,11 +48,12 @@ from faxdrop.filing import (
     SpoolError,
     nth_name,
     read_receipt,
+    read_receipt_bytes,
 )
 from faxdrop.job import FINAL, ON_ITS_WAY, READABLE_FORMATS, RECORD_FORMAT, Job, State
 from faxdrop.marks import Marks
 from faxdrop.names import shown
-from faxdrop.receipt import to_bytes
+from faxdrop.receipt import Receipt, make_receipt, to_bytes
 from faxdrop.sharing import share
 
 __all__ = ["RECEIPT_SUFFIX", "Disk", "GoneError", "Spool", "SpoolError", "closed_at_last"]
@@ -76,10 +78,27 @@ class GoneError(Exception):
     """The file to be claimed is no longer there: somebody moved or deleted it."""
 
 
+class Ended(NamedTuple):
+    """A document that is filed: what the journal is told before its job is forgotten."""
+
+    receipt: Receipt
+    content: bytes  # of the receipt, as it lies there
+    path: str | None  # of the document, below the root; None: somebody has taken it away
+    again: bool  # an earlier try may have told it already
+
+
+Note = Callable[[Ended], None]
+"""Is told of a document that is filed. Where it raises OSError, the document is filed again."""
+
+
+def _nothing(_ended: Ended) -> None:
+    """Note nothing."""
+
+
 class Spool:
     """The folders under one root. Thread-safe as long as each job is in one thread's hands."""
 
-    def __init__(self, root: Path, disk: Disk | None = None) -> None:
+    def __init__(self, root: Path, disk: Disk | None = None, note: Note = _nothing) -> None:
         self.root = root
         self.inbox = root / "inbox"
         self.sent = root / "sent"
@@ -92,6 +111,7 @@ class Spool:
         self._owned = self.home / "owned"
         self.marks = Marks(self.home)
         self._disk = disk or Disk()
+        self._note = note
         self._filing = Filing(root, self.home, self._disk)
         self._unfiled: set[str] = set()  # job ids: ended here, and not even begun to be filed
         self._lock_fd: int | None = None
@@ -255,6 +275,7 @@ class Spool:
         with self._filing.place(top.name, job.folder) as place:
             if not _may_exist(folder / DOCUMENT):
                 name = self._filing.find(job, place)
+                self._note(self._ended(job, place, name, again=True))
                 self._remove_job(folder)
                 return place.path / name if name is not None else None
             name = None if is_new else self._filing.reserved(job, folder, place)
@@ -271,8 +292,15 @@ class Spool:
                     self._filing.release(name, place)
                     name = None
             self._disk.sync_folder(place.path, within=place.fd)
+            self._note(self._ended(job, place, name, again=False))
         self._remove_job(folder)
         return filed
+
+    def _ended(self, job: Job, place: Folder, name: str | None, *, again: bool) -> Ended:
+        receipt = make_receipt(job, simulated=self._is_simulated)
+        content = read_receipt_bytes(place, name) if name is not None else None
+        path = None if name is None else str((place.path / name).relative_to(self.root))
+        return Ended(receipt, content or to_bytes(receipt), path, again)
 
     def put_back(self, filed: Path) -> Path:
         """Move a PDF from failed/ back to the inbox it came from; return its path there.

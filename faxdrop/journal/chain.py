@@ -34,11 +34,12 @@ from faxdrop.journal.lines import (
     Head,
     Kept,
     Mended,
+    ended,
     hash_of,
     line_of,
 )
 from faxdrop.names import shown
-from faxdrop.spool import Disk
+from faxdrop.spool import Disk, Ended
 
 MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")
 
@@ -82,6 +83,14 @@ class Journal:
             self._catch_up()
             seq = self._known().seq if self._has_ended(job_id) else self._write(event).seq
         self._sync(seq)
+
+    def note(self, end: Ended) -> None:
+        """Write down that a document was filed: exactly once, however often that is tried."""
+        event = ended(end.receipt, end.content, end.path)
+        if end.again:
+            self.append_once(event, event.job_id)
+        else:
+            self.append(event)
 
     def append_all(self, events: Sequence[Event]) -> None:
         """Write many events down, durable together; raises as ``append``."""
