@@ -292,13 +292,13 @@ class Spool:
                     self._filing.release(name, place)
                     name = None
             self._disk.sync_folder(place.path, within=place.fd)
-            self._note(self._ended(job, place, name, again=False))
+            self._note(self._ended(job, place, name, again=not is_new))
         self._remove_job(folder)
         return filed
 
     def _ended(self, job: Job, place: Folder, name: str | None, *, again: bool) -> Ended:
         receipt = make_receipt(job, simulated=self._is_simulated)
-        content = read_receipt_bytes(place, name) if name is not None else None
+        content = read_receipt_bytes(place, name) if again and name is not None else None
         path = None if name is None else str((place.path / name).relative_to(self.root))
         return Ended(receipt, content or to_bytes(receipt), path, again)
 
