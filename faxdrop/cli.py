@@ -16,6 +16,7 @@ import structlog
 
 from faxdrop import (
     __version__,
+    cli_audit,
     cli_preview,
     cli_setup,
     logs,
@@ -26,8 +27,11 @@ from faxdrop import (
     service,
 )
 from faxdrop import check as check_
+from faxdrop.clock import Clock
 from faxdrop.config import DEFAULT_PATH, ConfigError, command, load, load_what_is_right
 from faxdrop.init import InitError
+from faxdrop.journal.chain import Journal, JournalError
+from faxdrop.journal.lines import Retried
 from faxdrop.names import json_shown, shown
 from faxdrop.orders import (
     Answered,
@@ -36,7 +40,7 @@ from faxdrop.orders import (
     PerhapsSentError,
     UnknownJobError,
 )
-from faxdrop.ownership import acting_as_owner
+from faxdrop.ownership import acting_as_owner, caller
 from faxdrop.problems import NoConfigError
 from faxdrop.settings import Config
 from faxdrop.simulator import Simulator
@@ -209,10 +213,14 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
     with that is a duplicate faxed while it is one.
     """
     failures = 0
-    with _spool_of(_without_secrets(config_path)) as spool:
+    config = _without_secrets(config_path)
+    note = partial(_note, service.journal_of(config.root, Clock()))
+    with _spool_of(config) as spool:
         for file in dict.fromkeys(map(orders.document_of, files)):
             try:
-                target = orders.retry(spool, file, even_if_sent=even_if_sent)
+                target = orders.retry(
+                    spool, file, even_if_sent=even_if_sent, user=caller(os.environ), note=note
+                )
             except PerhapsSentError as error:
                 failures += 1
                 click.echo(
@@ -228,6 +236,19 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
             click.echo(f"faxdrop is not running: it is faxed when it does ({start}).")
     if failures:
         raise SystemExit(1)
+
+
+def _note(journal: Journal, retried: Retried) -> None:
+    """Have the journal told; a person who may not write there is told what follows from that."""
+    try:
+        journal.append(retried)
+    except (OSError, JournalError) as error:
+        why = of_the_system(error) if isinstance(error, OSError) else str(error)
+        click.echo(
+            f"faxdrop: the journal could not be told ({why}): `faxdrop verify` will say that the "
+            "document is gone from failed/.",
+            err=True,
+        )
 
 
 @main.command(short_help="Cancel faxes that are waiting.")
@@ -329,7 +350,7 @@ def _spool_of(config: Config) -> Iterator[Spool]:
     with acting_as_owner(config.root):
         if (why := check_.kept_out(config.root)) is not None:
             raise SpoolError(" ".join(why))
-        yield Spool(config.root)
+        yield Spool(config.root, note=service.journal_of(config.root, Clock()).note)
 
 
 # In the order in which one needs them: so the help lists them.
@@ -345,6 +366,9 @@ main.commands = {
         retry,
         cancel,
         cli_setup.simulate,
+        cli_audit.receipts,
+        cli_audit.verify,
+        cli_audit.evidence,
         receipt_schema,
     )
 }

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from faxdrop.config import load_what_is_right
 from faxdrop.journal import evidence as evidence_
 from faxdrop.journal import history, tables
 from faxdrop.journal import verify as verify_
@@ -33,6 +34,17 @@ _HASH = re.compile("[0-9a-fA-F]{8,64}")
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
+_ROOT = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Another root than the config's: a copy, for instance. No config is needed then.",
+)
+
+
+def _spool_of(config_path: Path, root: Path | None) -> Spool:
+    return Spool(root if root is not None else load_what_is_right(config_path)[0].root)
+
+
 @click.command(short_help="What was faxed, to whom, when, how did it end?")
 @click.option("--since", type=_DAY, help="From that day on (2026-11-01).")
 @click.option("--until", type=_DAY, help="Up to that day, itself included.")
@@ -42,10 +54,12 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--summary", is_flag=True, help="Totals by month, recipient and outcome.")
 @click.option("--csv", "as_csv", is_flag=True, help="A table for a spreadsheet.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
+@_ROOT
 @click.pass_obj
-def receipts(
-    spool: Spool,
+def receipts(  # noqa: PLR0913 - one for each option
+    config_path: Path,
     *,
+    root: Path | None,
     since: datetime | None,
     until: datetime | None,
     to: str,
@@ -60,7 +74,7 @@ def receipts(
     Days are days here. Where the journal cannot be read, the receipts themselves are.
     """
     wanted = Filter(_day(since), _day(until), to, status or "", reason)
-    found = _ends(spool, wanted)
+    found = _ends(_spool_of(config_path, root), wanted)
     if summary and as_json:
         click.echo(json.dumps(history.summary(found), ensure_ascii=False, indent=2))
     elif summary:
@@ -90,10 +104,12 @@ def receipts(
     help="Certificates of the time stamp authorities whose signatures are believed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-verified/1).")
+@_ROOT
 @click.pass_obj
 def verify(
-    spool: Spool,
+    config_path: Path,
     *,
+    root: Path | None,
     archives: tuple[Path, ...],
     head: str | None,
     authority: Path | None,
@@ -104,6 +120,7 @@ def verify(
     Says which file was altered, is missing, or was added by another hand. PATHs are archives to
     which people moved what was filed. Ends with 0 only if all is well.
     """
+    spool = _spool_of(config_path, root)
     journal = spool.home / "journal"
     if not months_of(journal):
         raise SpoolError(f"There is no journal to read in {name_of_file(journal)}.")
@@ -135,13 +152,15 @@ def verify(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file to make.",
 )
+@_ROOT
 @click.pass_obj
-def evidence(spool: Spool, *, fax: str, out: Path | None) -> None:
+def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None) -> None:
     """Put document, receipt and lines of the journal into one ZIP file.
 
     FILE is the document or its receipt, wherever it lies; JOB is an id that the receipt has. The
     READ-ME.txt inside says how to check it by hand.
     """
+    spool = _spool_of(config_path, root)
     journal = spool.home / "journal"
     document = Path(fax.removesuffix(RECEIPT_SUFFIX))
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from faxdrop import __version__
+from faxdrop.bookkeeping import Bookkeeping
 from faxdrop.checker import Checker
 from faxdrop.clock import Clock
 from faxdrop.delivery import Delivery
@@ -25,6 +26,8 @@ from faxdrop.hold import Trouble
 from faxdrop.inbox import Inbox
 from faxdrop.intake import Intake
 from faxdrop.job import shown
+from faxdrop.journal.chain import Journal, JournalError
+from faxdrop.journal.upkeep import Upkeep
 from faxdrop.lines import FaxLines
 from faxdrop.notify import Notifier
 from faxdrop.reasons import SHARED_ADVICE
@@ -66,6 +69,8 @@ class Daemon:
         looks: Executor,
         notifier: Notifier,
         lines: FaxLines,
+        journal: Journal,
+        make_upkeep: Callable[[Config], Upkeep],
         make_watcher: Callable[[Inbox, Callable[[], None], Path], Watcher] = Watcher,
     ) -> None:
         self._config = config
@@ -93,6 +98,10 @@ class Daemon:
         self._dispatcher = Dispatcher(
             spool, parts, clock=clock, steps=self._steps, pool=steps, lines=lines
         )
+        self._journal = journal
+        self._books = Bookkeeping(
+            journal, make_upkeep, config, clock=clock, steps=self._steps, pool=looks
+        )
         self._reception = self._make_reception(parts)
         self._leaving: list[Reception] = []  # of older configs, with claims under way
 
@@ -115,8 +124,13 @@ class Daemon:
     def start(self) -> None:
         """Recover what the spool holds, and begin to watch.
 
-        Raises SpoolError if the spool cannot be read by this version.
+        Raises SpoolError if the spool or its journal cannot be read by this version.
         """
+        try:
+            with contextlib.suppress(OSError):  # a full disk: then later
+                self._journal.head()
+        except JournalError as error:
+            raise SpoolError(str(error)) from None
         self._recover()
         self._reception.open()
         self._notifier.ready()
@@ -148,6 +162,7 @@ class Daemon:
         if self._is_there():
             self._news |= self._reception.turn()
             self._dispatcher.turn()
+            self._books.turn(self._dispatcher.troubles)
             self._tidy()
         self._say()
         return self._pause()
@@ -156,7 +171,11 @@ class Daemon:
     def is_idle(self) -> bool:
         """Whether no step is under way."""
         receptions = (self._reception, *self._leaving)
-        return not (self._dispatcher.under_way or any(one.under_way for one in receptions))
+        return not (
+            self._dispatcher.under_way
+            or self._books.under_way
+            or any(one.under_way for one in receptions)
+        )
 
     # -- config -----------------------------------------------------------------------------
 
@@ -216,6 +235,7 @@ class Daemon:
             self._sipgate = self._make_sipgate(config)
             parts = self._make_parts(config)
             self._dispatcher.reload(parts)
+            self._books.reload(config)
             self._renew_reception(parts)
             if not self._is_away:
                 self._reception.open()
@@ -354,7 +374,7 @@ class Daemon:
         now = self._clock.monotonic()
         dues = [now + PRESENCE]
         if not self._is_away:
-            dues += self._reception.dues() + self._dispatcher.dues()
+            dues += self._reception.dues() + self._dispatcher.dues() + self._books.dues()
         if self._notifier.watchdog_interval is not None:
             dues.append(self._feed_at)
         if self._news:
@@ -385,6 +405,7 @@ class Daemon:
             self._steps.collect()
         log.info("daemon.stopped", under_way=self._dispatcher.under_way)
         if self.is_idle:
+            self._books.close()
             self._sipgate.close()
         return self.is_idle
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from faxdrop.job import FINAL, Job, ReasonCode, State
+from faxdrop.journal.lines import Retried
 from faxdrop.lifecycle import Cancelled, Policy, advance
 from faxdrop.names import shown
 from faxdrop.spool import RECEIPT_SUFFIX, Spool, SpoolError
@@ -49,28 +50,50 @@ class Answered:
     filed: Path | None = None  # where it lies now, if it is filed
 
 
-def retry(spool: Spool, file: Path, *, even_if_sent: bool = False) -> Path:
+def retry(
+    spool: Spool,
+    file: Path,
+    *,
+    even_if_sent: bool = False,
+    user: str = "",
+    note: Callable[[Retried], None] = lambda _: None,
+) -> Path:
     """Put a document from failed/ back into its inbox, and return its path there.
 
-    ``file`` may also be its receipt. Raises OrderError, and PerhapsSentError unless
+    ``file`` may also be its receipt. ``note`` is told when it is back, and which ``user`` wanted
+    that. Raises OrderError, and PerhapsSentError unless
     ``even_if_sent`` where no receipt rules out that the fax arrived.
     """
     document = document_of(file)
     try:
-        if not even_if_sent and (why := _perhaps_sent(spool.receipt_in_failed(document))):
+        receipt = spool.receipt_in_failed(document)
+        if not even_if_sent and (why := _perhaps_sent(receipt)):
             raise PerhapsSentError(
                 f"{shown(str(document))} may have been sent already ({why}). Ask the recipient, "
                 "or look into the sipgate account."
             )
         if even_if_sent:
             spool.want_again(document)
-        return spool.put_back(document)
+        target = spool.put_back(document)
     except SpoolError as error:
         raise OrderError(shown(str(error))) from None
     except OSError as error:
         raise OrderError(
             f"{shown(str(error.filename or document))}: {error.strerror or error}"
         ) from None
+    note(_retried(spool, document, receipt, user))
+    return target
+
+
+def _retried(spool: Spool, document: Path, receipt: dict[str, Any], user: str) -> Retried:
+    job_id, about = receipt.get("job_id"), receipt.get("document")
+    sha256 = about.get("sha256") if isinstance(about, dict) else None
+    return Retried(
+        job_id=job_id if isinstance(job_id, str) else None,
+        path=str((document.parent.resolve() / document.name).relative_to(spool.root.resolve())),
+        sha256=sha256 if isinstance(sha256, str) else None,
+        user=user,
+    )
 
 
 def document_of(file: Path) -> Path:

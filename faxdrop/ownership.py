@@ -6,7 +6,7 @@ the daemon's rights.
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,11 @@ def name_of(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def caller(environ: Mapping[str, str]) -> str:
+    """Return the name of the person who calls a command, also behind sudo(8)."""
+    return environ.get("SUDO_USER") or name_of(os.getuid())
 
 
 @contextmanager

@@ -14,11 +14,16 @@ from faxdrop import mounts
 from faxdrop.checker import Checker
 from faxdrop.clock import Clock
 from faxdrop.daemon import STEPS, Daemon, limits_of
+from faxdrop.disk import Disk
+from faxdrop.journal.chain import Journal
+from faxdrop.journal.retention import Periods
+from faxdrop.journal.tables import separator_of
+from faxdrop.journal.upkeep import Upkeep, Wishes
 from faxdrop.lines import FaxLines
 from faxdrop.notify import Notifier
 from faxdrop.reception import LOOKS
 from faxdrop.sandbox import hide_from_others
-from faxdrop.settings import Config
+from faxdrop.settings import FOREVER, Config
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool import Spool, SpoolError
@@ -46,6 +51,24 @@ def with_simulator(config: Config, simulator: Simulator) -> Config:
     return config.model_copy(update={"sipgate": sipgate})
 
 
+def journal_of(root: Path, clock: Clock) -> Journal:
+    """Return the journal of a root."""
+    return Journal(root / ".faxdrop" / "journal", clock.now)
+
+
+def upkeep_of(journal: Journal, clock: Clock, config: Config) -> Upkeep:
+    """Return the upkeep of a journal that a config wants."""
+    sent, failed = config.retention.sent, config.retention.failed
+    wishes = Wishes(
+        separator=separator_of(config.region),
+        periods=Periods(
+            sent=None if sent == FOREVER else sent, failed=None if failed == FOREVER else failed
+        ),
+        witness_url=config.witness.url or None,
+    )
+    return Upkeep(config.root, journal, wishes, now=clock.now, disk=Disk())
+
+
 @contextmanager
 def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
     """Yield a daemon on the config's root that holds its lock; not started yet.
@@ -62,7 +85,9 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
     # The kernel tells the holder of a lease (see intake) with this signal that somebody wants to
     # write; it would end the process. The lease is given back at once anyway.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
-    spool = Spool(config.root)
+    clock = Clock()
+    journal = journal_of(config.root, clock)
+    spool = Spool(config.root, note=journal.note)
     spool.open(simulated=simulated)
     try:
         # The seats are left before the lock is: who takes it next is not to meet us there.
@@ -74,11 +99,13 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
                 spool,
                 checker,
                 make_sipgate,
-                clock=Clock(),
+                clock=clock,
                 steps=steps,
                 looks=looks,
                 notifier=Notifier(os.environ),
                 lines=lines,
+                journal=journal,
+                make_upkeep=partial(upkeep_of, journal, clock),
             )
             steps.shutdown(wait=False, cancel_futures=True)
             looks.shutdown(wait=False, cancel_futures=True)

@@ -10,13 +10,16 @@ sipgate's history never shows.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from faxdrop.job import Job
+from faxdrop.journal import history
+from faxdrop.journal.history import Filter
+from faxdrop.journal.verify import verify
 from faxdrop.passed_over import is_passed_over
 from faxdrop.receipt import Receipt, ReceiptAttempt
 from faxdrop.simulator import Taken
@@ -67,9 +70,23 @@ def violations(
             )
     for one in filed:
         wrong += _untrue(one, faxes.get(one.receipt.job_id, []), resends=resends)
+    wrong += _unproved(root, filed, {job.job_id for job in spooled})
     if ended and spooled:
         wrong.append(f"still in the spool: {[(job.job_id, job.state) for job in spooled]}")
     return wrong
+
+
+def _unproved(root: Path, filed: Sequence[Filed], spooled: Collection[str]) -> Iterator[str]:
+    """Yield what the journal does not prove: one line for each document that has left the spool."""
+    journal = root / ".faxdrop" / "journal"
+    for found in verify(root, journal).findings:
+        if found.kind.startswith(("line", "receipt_altered", "document_altered")):
+            yield f"the journal: {found}"
+    ends = Counter(content["job_id"] for content in history.ends(journal, Filter()))
+    for one in filed:
+        job_id = one.receipt.job_id
+        if ends[job_id] > 1 or (not ends[job_id] and job_id not in spooled):
+            yield f"{job_id} has {ends[job_id]} lines in the journal"
 
 
 def tally(root: Path, taken: Iterable[Taken]) -> dict[str, int]:

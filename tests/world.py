@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,9 +20,11 @@ from faxdrop.checker import Checker
 from faxdrop.clock import Clock
 from faxdrop.credentials import SIMULATED
 from faxdrop.daemon import Daemon
+from faxdrop.journal.chain import Journal
 from faxdrop.lines import Alone
 from faxdrop.notify import Notifier
 from faxdrop.receipt import Receipt
+from faxdrop.service import upkeep_of
 from faxdrop.settings import Config, InboxSettings, Secrets, SendingSettings, SipgateSettings
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
@@ -136,7 +139,8 @@ class World:
 
     def start(self, disk: Disk | None = None) -> Daemon:
         """Start a daemon on what is on disk."""
-        self.spool = Spool(self.root, disk)
+        self.journal = Journal(self.root / ".faxdrop" / "journal", self.time.clock.now, disk)
+        self.spool = Spool(self.root, disk, self.journal.note)
         self.spool.open()
         self.daemon = Daemon(
             self.config,
@@ -148,6 +152,8 @@ class World:
             looks=Here(),
             notifier=Notifier({}),
             lines=Alone(),
+            journal=self.journal,
+            make_upkeep=partial(upkeep_of, self.journal, self.time.clock),
             make_watcher=Deaf,
         )
         self.daemon.start()

@@ -64,6 +64,7 @@ class Journal:
         self._end = 0  # bytes of that month's file
         self._syncing = threading.Lock()
         self._synced = 0  # seq up to which all lines are durable
+        self.written = 0  # how many lines this process has written
 
     def append(self, event: Event) -> Head:
         """Write an event down; when this returns, it survives a power cut. Raises OSError.
@@ -96,7 +97,7 @@ class Journal:
         """Write many events down, durable together; raises as ``append``."""
         with self._writing, self._locked():
             self._catch_up()
-            for event in events:
+            for event in list(events):
                 self._write(event)
             seq = self._known().seq
         self._sync(seq)
@@ -213,6 +214,7 @@ class Journal:
         self._end = len(line) + (0 if is_new else self._end)
         self._month = month
         self._head = Head(seq=before.seq + 1, hash=hash_of(line))
+        self.written += 1
         return self._head
 
     def _sync(self, seq: int) -> None:
