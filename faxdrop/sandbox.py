@@ -37,6 +37,7 @@ _NET, _SCOPES = 4, 6  # versions that know rights over TCP, and scopes of signal
 
 
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
+_RANDOM = ("/dev/urandom", "/dev/random")
 _FONTS = ("/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/X11/fonts")
 
 
@@ -69,7 +70,10 @@ def _ruleset(readable: Iterable[Path]) -> int | None:
 
 
 def _needed() -> Iterator[Path]:
-    """Yield where lies what is loaded only when it is needed: modules, libraries, fonts."""
+    """Yield where lies what is loaded only when it is needed: modules, libraries, fonts.
+
+    And random numbers: qpdf asks for its source where a PDF is encrypted with AES-256.
+    """
     yield Path(os.__file__).parent  # Python's own library
     yield Path(__file__).parent
     for known in map(Path, sys.path):
@@ -78,6 +82,7 @@ def _needed() -> Iterator[Path]:
     yield from map(Path, _LIBRARIES)
     yield Path(sys.base_prefix, "lib")
     yield from map(Path, _FONTS)
+    yield from map(Path, _RANDOM)
 
 
 # -- seccomp -----------------------------------------------------------------------------------

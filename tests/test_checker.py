@@ -129,9 +129,14 @@ def test_check(checker: Checker) -> None:
     assert verdict.sha256 == hashlib.sha256(pdfs.good(2)).hexdigest()
 
 
-def test_prepare(checker: Checker) -> None:
-    """The copy is in the file that was given for it."""
-    source, output = opened(pdfs.form()), empty()
+@pytest.mark.parametrize(
+    "data",
+    [pdfs.form(), pdfs.owner_locked(), pdfs.repairable()],
+    ids=["form", "AES-256", "no cross-reference table"],
+)
+def test_prepare(checker: Checker, data: bytes) -> None:
+    """The copy is in the file that was given for it, of what is read in a confined reader, too."""
+    source, output = opened(data), empty()
     verdict = checker.prepare(source, output)
     copy = os.pread(output, 1 << 20, 0)
     assert verdict.copy_sha256 == hashlib.sha256(copy).hexdigest()
