@@ -533,3 +533,32 @@ def test_renderers_tell_lost_ink() -> None:
     assert lost(sheets[0], sheets[1]) == 0
     assert lost(sheets[0], sheets[2]) > 50
     assert lost(sheets[0], Image.new("L", sheets[0].size, 255)) == ink(sheets[0])
+
+
+def test_list_that_nobody_filled_in() -> None:
+    """A blank look of a list whose form asks for new ones: viewers show its choices."""
+    for needed in (True, False):
+        sheet = Sheet(NeedAppearances=needed)
+        field = sheet.text("", sheet.look(b"1 g 0 0 200 40 re f /Tx BMC EMC"))
+        field.FT, field.Opt = Name.Ch, Array([String("Rot"), String("Blau")])
+        copy, _ = flattened(sheet.saved())
+        for draw in TWO:
+            assert (ink(part(draw(copy), PLACE)) > 0) is needed
+
+
+def test_box_that_nobody_ticked() -> None:
+    """A box with a look for its tick alone, in a form that asks for new looks: its frame shows."""
+    for needed in (True, False):
+        sheet = Sheet(NeedAppearances=needed)
+        sheet.add(
+            BOX,
+            Dictionary(Yes=sheet.look(CROSS, BOX)),
+            Subtype=Name.Widget,
+            FT=Name.Btn,
+            T=String("c"),
+            AS=Name.Off,
+            MK=Dictionary(BC=Array([0])),
+        )
+        copy, _ = flattened(sheet.saved())
+        for draw in TWO:
+            assert (ink(part(draw(copy), BOX)) > 0) is needed

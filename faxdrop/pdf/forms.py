@@ -255,10 +255,12 @@ class _Flattening:
             return False
         if filled and looks.is_blank(look, rect):
             return True
-        if not self.needed or not texts or (shown.kind == "/Tx" and shown.flags & fields.PASSWORD):
+        if not self.needed:
             return False
-        if _is_list(shown):
-            return filled  # all its choices are shown; which are marked cannot be read
+        if _is_list(shown):  # all its choices are shown; which are marked cannot be read
+            return filled or (bool(shown.options) and looks.is_blank(look, rect))
+        if not texts or (shown.kind == "/Tx" and shown.flags & fields.PASSWORD):
+            return False
         formatted = shown.has_format
         return all(looks.is_stale(look, rect, text, formatted=formatted) for text in texts)
 
@@ -275,7 +277,7 @@ class _Flattening:
         on = state != "Off"
         if on and button.is_state_of_another(state):
             return None, None
-        if not on and button.states:
+        if not on and button.states and not self.needed:
             return None, None  # it says that it shows nothing then
         return None, self.painter.button(button, on=on)
 
