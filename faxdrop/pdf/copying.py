@@ -78,7 +78,12 @@ def _with_its_own_looks(pdf: Pdf) -> bytes | None:
         return None
     form[Name.NeedAppearances] = False
     file = io.BytesIO()
-    pdf.save(file, encryption=False, stream_decode_level=pikepdf.StreamDecodeLevel.none)
+    pdf.save(
+        file,
+        encryption=False,
+        stream_decode_level=pikepdf.StreamDecodeLevel.none,
+        fix_metadata_version=False,
+    )
     form[Name.NeedAppearances] = True
     return file.getvalue()
 

@@ -19,18 +19,19 @@ import pikepdf
 from pikepdf import Dictionary, Pdf
 
 from faxdrop.job import Change, Facts, Reason, ReasonCode
-from faxdrop.pdf import copying, forms, preparing, wholeness
+from faxdrop.pdf import copying, forms, preparing, rebuilding, wholeness
 from faxdrop.pdf.copying import Copy
 from faxdrop.pdf.graph import page_list
 from faxdrop.pdf.placeholder import is_placeholder
 from faxdrop.pdf.preparing import Target
-from faxdrop.pdf.soundness import Condition, DamageError, inspect
+from faxdrop.pdf.soundness import Condition, DamageError, Source, inspect
 from faxdrop.verdict import DAMAGED_ADVICE, Announce, Limits, Verdict, crashed
 
 __all__ = ["Limits", "Verdict", "examine", "prepare"]
 
 CHANGES: tuple[Change, ...] = get_args(Change)
 _CHUNK = 1 << 20
+_COMPARING = 0.3  # part of the time after which two readings of a mended PDF are taken for alike
 _MEGABYTE = 1_000_000
 _PRINT_IT = "Open it in the program in which it was filled in, print it to a new PDF and drop that."
 
@@ -135,8 +136,14 @@ def _verdict(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
     data = _promising(loaded, limits)
     copy: Copy | None = None
     core = wholeness.trimmed(data)
-    with _opened(core) as pdf:
-        condition = inspect(pdf, core, _pages(pdf, limits))
+    deadline = time.monotonic() + limits.seconds * _COMPARING
+
+    def is_late() -> bool:
+        return time.monotonic() > deadline
+
+    with _opened(core) as (pdf, readable):
+        pages = _pages(pdf, limits)
+        condition, shown = inspect(pdf, Source(core, readable), pages, is_late)
         untidy = condition is Condition.MENDED or wholeness.is_wrapped(data)
         kind = _suitable(pdf, core, limits)
         needed = {
@@ -164,7 +171,7 @@ def _verdict(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
     )
     if target is None or not facts.changes:
         return verdict
-    return _prepared(verdict, core, copy, target, limits)
+    return _prepared(verdict, shown, copy, target, limits)
 
 
 def _prepared(
@@ -219,13 +226,12 @@ def _not_a_pdf(
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Pdf]:
+def _opened(data: bytes) -> Iterator[tuple[Pdf, bytes]]:
     """Open a PDF, and turn whatever its reading raises into a rejection."""
     try:
-        with pikepdf.open(
-            io.BytesIO(data), inherit_page_attributes=False, conversion_mode="explicit"
-        ) as pdf:
-            yield pdf
+        pdf, readable = rebuilding.read(data)
+        with pdf:
+            yield pdf, readable
     except _RejectedError:
         raise
     except pikepdf.PasswordError:

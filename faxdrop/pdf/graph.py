@@ -18,7 +18,7 @@ _ELSEWHERE = frozenset(
     {
         "/Parent", "/P", "/Popup", "/IRT", "/Dest", "/A", "/AA", "/B", "/StructParent",
         "/StructParents", "/Metadata", "/PieceInfo", "/Thumb", "/FS", "/Kids", "/ToUnicode", "/AF",
-        "/3DD", "/RichMediaContent", "/RichMediaSettings", "/Sound", "/Movie",
+        "/Length", "/3DD", "/RichMediaContent", "/RichMediaSettings", "/Sound", "/Movie",
     }
 )  # fmt: skip
 """What leads away from a page, or is nothing that is drawn: viewers show the page without it."""
@@ -95,6 +95,7 @@ class Drawn:
     streams: list[Stream] = field(default_factory=list)
     contents: ObjectSet = field(default_factory=ObjectSet)  # those that are a page's own
     ids: set[ObjectId] = field(default_factory=set)  # of all objects that were reached
+    hollow: bool = False  # there is something to be drawn that has no data
 
     def is_operators(self, stream: Stream) -> bool:
         """Tell whether a stream consists of drawing operators."""
@@ -125,8 +126,17 @@ def drawn_by(pages: list[Dictionary]) -> Drawn:
             drawn.ids.add(node.objgen)
         if isinstance(node, Stream):
             drawn.streams.append(node)
+        elif isinstance(node, Dictionary):
+            drawn.hollow = drawn.hollow or _is_hollow(node)
         waiting += list(_entries(node) if isinstance(node, Array) else _children(node))[:budget]
     return drawn
+
+
+def _is_hollow(resources: Dictionary) -> bool:
+    named = resources.get_raw(Name.XObject)
+    return isinstance(named, Dictionary) and not all(
+        isinstance(each, Stream) for _, each in named.items()
+    )
 
 
 def _entries(node: Array) -> Iterator[Object]:

@@ -28,17 +28,23 @@ class _Data:
         self._raw = raw
         self._filters = filters_of(stream)
 
-    def owns(self, stop: int, *, of_sectors: bool) -> bool:
-        """Tell whether NULs in these data, up to ``stop``, are their own."""
+    def owns(self, run: Run, offset: int) -> bool:
+        """Tell whether NULs in these data are their own; ``offset``: of the data in the file."""
+        start, stop = run.start - offset, run.stop - offset
         match self._filters:
             case ["/FlateDecode" | "/Fl"]:
                 return self._is_checked
-            case _ if of_sectors:
+            case _ if run.is_of_sectors:
                 return False
             case []:
                 return True
+            case ["/DCTDecode" | "/DCT"] if stop <= jpegs.scan_start(self._raw):
+                return True  # padding of its metadata
             case ["/DCTDecode" | "/DCT"]:
-                return stop <= jpegs.scan_start(self._raw) or self._is_sound
+                # A hole beside a NUL begins or ends where a sector does.
+                return self._is_sound and (
+                    not run.touches_sectors or jpegs.is_paper(self._raw, start, stop)
+                )
         return False  # no other way of packing ever needs so many
 
     @cached_property
@@ -64,7 +70,7 @@ class _Span(NamedTuple):
         return self.start <= run.start and run.stop <= self.stop
 
     def owns(self, run: Run) -> bool:
-        return self.data.owns(run.stop - self.start, of_sectors=run.is_of_sectors)
+        return self.data.owns(run, self.start)
 
 
 def unsure(pdf: Pdf, data: bytes) -> bool:

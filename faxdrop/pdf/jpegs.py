@@ -18,6 +18,7 @@ _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _SCAN = 0xDA
 _FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: Huffman-coded
 _OTHER_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)})
+_PROGRESSIVE = 0xC2
 _BITS = 8
 _SPACES = {1: "GRAY", 3: "GRAY", 4: "CMYK"}
 _MAX_SCANS = 100  # of a progressive JPEG: each is another pass over the picture
@@ -81,6 +82,30 @@ def _mended(data: bytes, space: str) -> Finding:
         if _is_sound(body + _END, space):
             return Finding(Jpeg.MENDED, body + _END)
     return Finding(Jpeg.DAMAGED)
+
+
+def is_paper(raw: bytes, start: int, stop: int) -> bool:
+    """Tell whether NULs in a JPEG can be paper: whether they add nothing to the picture.
+
+    That they fit into it is not enough: by chance, a hole does, too.
+    """
+    scan = raw.rfind(bytes((_MARKER, _SCAN)), 0, start)
+    frame = _frame(raw[max(raw.find(_START, 0, _LEAD), 0) :])
+    if scan < 0 or frame is None:
+        return False
+    if frame.kind == _PROGRESSIVE:
+        # Only brightness is coded block by block; of details there is none, and that is counted.
+        first = scan + 5 + 2 * raw[scan + 4]
+        return raw[first : first + 1] == b"\0"
+    return _picture(raw[:start]) == _picture(raw[:stop])
+
+
+def _picture(data: bytes) -> bytes:
+    """Return the picture of a JPEG that breaks off; what is missing has the last colour."""
+    try:
+        return simplejpeg.decode_jpeg(data + _END, "RGB", strict=False).tobytes()  # type: ignore[no-any-return] # ships no types
+    except ValueError:
+        return b""
 
 
 def scan_start(data: bytes) -> int:

@@ -5,11 +5,17 @@ or hangs takes no more with it.
 """
 
 import contextlib
+from collections.abc import Callable
 
 import pypdfium2
 from pypdfium2 import PdfiumError
 
+from faxdrop.pdf.areas import Flattened
+from faxdrop.pdf.judge import compared
+from faxdrop.pdf.render import Rendered, RenderError
+
 _NEAR = 1.0  # points
+_NOTHING = Flattened()  # no difference is on purpose
 
 
 def sizes(data: bytes, most: int) -> list[tuple[float, float]] | None:
@@ -46,3 +52,30 @@ def text(data: bytes, page: int) -> str | None:
             return str(pdf[page].get_textpage().get_text_bounded())
     except (PdfiumError, IndexError):
         return None
+
+
+class DisagreementError(Exception):
+    """Each of two readings shows something that the other does not."""
+
+
+def fuller(file: bytes, copy: bytes, is_late: Callable[[], bool]) -> bytes:
+    """Return what shows more when it is drawn: a damaged file itself, or its copy.
+
+    Where they show the same, that is the file. Raises DisagreementError.
+    """
+    lacks = {"file": False, "copy": False}
+    try:
+        with Rendered(file) as one, Rendered(copy) as other:
+            if len(one) != len(other):
+                return copy
+            for number in range(len(other)):
+                if is_late():
+                    break
+                with one.page(number) as page, other.page(number) as copied:
+                    lacks["copy"] |= compared(page, copied, _NOTHING).ink
+                    lacks["file"] |= compared(copied, page, _NOTHING).ink
+    except RenderError:
+        return copy
+    if all(lacks.values()):
+        raise DisagreementError
+    return copy if lacks["file"] else file

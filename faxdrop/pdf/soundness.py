@@ -7,21 +7,22 @@ all that they draw can be unpacked. What the readers say in words decides nothin
 
 import io
 import re
+from collections.abc import Callable
 from enum import Enum, auto
+from typing import NamedTuple
 
 import pikepdf
 from pikepdf import Dictionary, Name, Pdf
 
-from faxdrop.pdf import holes, second_reader, streams, wholeness
+from faxdrop.pdf import holes, rebuilding, second_reader, streams, wholeness
 from faxdrop.pdf.graph import DamageError, Drawn, ObjectId, drawn_by, page_list
 from faxdrop.pdf.streams import Context, State
 
-__all__ = ["Condition", "DamageError", "inspect"]
+__all__ = ["Condition", "DamageError", "Inspection", "Source", "inspect"]
 
 _MAX_DRAWING = 256 << 20  # bytes of unpacked drawing operators in a whole document
 _MAX_PICTURES = 256 << 20  # bytes of pictures that are unpacked; what lies beyond is trusted
 _MAX_OBJECTS = 200_000  # that are looked for
-_MAX_NUMBER = 1 << 22  # of an object; pdfium shows none that has a larger one
 _REFERENCE = re.compile(rb"(?<!\d)(\d{1,10})\s{1,8}(\d{1,5})\s{1,8}R")
 _NOTHING = re.compile(rb"(?<!\d)(\d{1,10})\s{1,8}(\d{1,5})\s{1,8}obj\s{0,8}null")
 
@@ -34,35 +35,54 @@ class Condition(Enum):
     MENDED = auto()
 
 
-def inspect(pdf: Pdf, data: bytes, pages: list[Dictionary]) -> Condition:
+class Source(NamedTuple):
+    """Where a PDF comes from."""
+
+    file: bytes
+    readable: bytes  # from which it could be opened; mostly the file itself
+
+
+class Inspection(NamedTuple):
+    """What came of an inspection."""
+
+    condition: Condition
+    shown: bytes  # a PDF that shows all that there is to be seen: the file, or one mended
+
+
+def inspect(
+    pdf: Pdf, source: Source, pages: list[Dictionary], is_late: Callable[[], bool]
+) -> Inspection:
     """Reach all that the pages need; raise DamageError where something is missing.
 
-    ``data`` is the file that ``pdf`` was opened from. Streams in which something small is wrong are
-    put right in ``pdf``.
+    ``pdf`` was opened from ``source``. What is a little wrong in it and can be put right, is.
     """
     drawn = drawn_by(pages)
     claimed = pdf.Root.Pages.get_int(Name.Count, -1)
     if len(pdf.pages) != len(pages):
         raise DamageError("Pages of the PDF are missing.")
-    if wholeness.has_rest_of_another(data):
+    if wholeness.has_rest_of_another(source.file):
         raise DamageError("Two PDFs are mixed up in the file.")
-    runs = holes.unsure(pdf, data)
+    runs = holes.unsure(pdf, source.file)
     mended = bool(pdf.get_warnings())
-    sane = not mended or _is_sane(data, drawn, len(pages), encrypted=pdf.is_encrypted)
-    if not sane and (claimed > len(pages) or _lacks_objects(data, len(pages))):
+    sane, unread = True, 0
+    if mended:
+        sane, unread = _compared(source.readable, drawn, len(pages), encrypted=pdf.is_encrypted)
+    if (mended and drawn.hollow) or (
+        (not sane or unread) and _lacks_objects(source.readable, len(pages))
+    ):
         raise DamageError("Something that the pages of the PDF need is missing.")
-    context = Context(mended=mended, sane=sane, encrypted=pdf.is_encrypted)
+    size = len(source.file)
+    context = Context(mended=mended, sane=sane, encrypted=pdf.is_encrypted, size=size)
     packed_anew = _check_streams(drawn, context)
     if mended:
-        _ask_second_reader(pdf, data, len(pages), claimed)
-    if (
-        mended
-        or packed_anew
-        or claimed != len(pages)
-        or pdf.trailer.get_int(Name.Size, 0) > _MAX_NUMBER
-    ):
-        return Condition.MENDED
-    return Condition.UNSURE if runs else Condition.PERFECT
+        shown = _shown(pdf, source.file, len(pages), claimed, is_late)
+        return Inspection(Condition.MENDED, shown)
+    if claimed != len(pages):
+        # The second reader believes that number; of a copy it shows all pages.
+        return Inspection(Condition.MENDED, _saved(pdf))
+    if packed_anew:
+        return Inspection(Condition.MENDED, source.file)
+    return Inspection(Condition.UNSURE if runs else Condition.PERFECT, source.file)
 
 
 def _check_streams(drawn: Drawn, context: Context) -> bool:
@@ -83,11 +103,12 @@ def _check_streams(drawn: Drawn, context: Context) -> bool:
     return mended
 
 
-def _is_sane(data: bytes, drawn: Drawn, pages: int, *, encrypted: bool) -> bool:
-    """Tell whether all that pages use is where the file says, whatever had to be mended.
+def _compared(data: bytes, drawn: Drawn, pages: int, *, encrypted: bool) -> tuple[bool, int]:
+    """Compare a PDF with what is found in it without mending anything.
 
-    Then nothing was cut out or left out: what it does not list, it never had. A stream whose length
-    is wrong is not found this way, and is looked at by itself.
+    The first is whether all that pages use is where the file says. Then nothing was cut out before
+    or behind it. The second is how many objects of those that the file lists cannot be read. A
+    stream whose length is wrong is not found without mending, and looked at by itself.
     """
     slips = {
         each.objgen
@@ -95,12 +116,12 @@ def _is_sane(data: bytes, drawn: Drawn, pages: int, *, encrypted: bool) -> bool:
         if streams.is_guessed(each, each.read_raw_bytes(), encrypted=encrypted)
     }
     try:
-        with _reopened(data, recover=False) as pdf:
+        with rebuilding.opened(data, recover=False) as pdf:
             found = drawn_by(page_list(pdf, pages).pages).ids
             unread = sum(each is None for each in pdf.objects)
     except Exception:  # noqa: BLE001 - whatever is wrong, the file is not as it says
-        return False
-    return drawn.ids - slips <= found and unread <= len(slips) + len(_NOTHING.findall(data))
+        return False, 0
+    return drawn.ids - slips <= found, max(0, unread - len(slips) - len(_NOTHING.findall(data)))
 
 
 def _lacks_objects(data: bytes, pages: int) -> bool:
@@ -109,42 +130,58 @@ def _lacks_objects(data: bytes, pages: int) -> bool:
     To a reader such a reference is none at all. So here, each object that is not there is made one
     before the pages are read.
     """
-    with _reopened(data) as pdf:
+    with rebuilding.opened(data) as pdf:
         there = {each.objgen for each in pdf.objects if each is not None}
     named = {(int(number), int(again)) for number, again in _REFERENCE.findall(data)}
     empty = {(int(number), int(again)) for number, again in _NOTHING.findall(data)}
     highest = min(max((number for number, _ in named | there), default=0), _MAX_OBJECTS)
     # References may also be packed, and so out of sight; only first generations are.
-    named |= {(number, 0) for number in range(1, highest + 1)}
-    missing: set[ObjectId] = set(sorted(named - there - empty)[:_MAX_OBJECTS])
-    with _reopened(data) as pdf:
+    packed = ((number, 0) for number in range(1, highest + 1))
+    missing: set[ObjectId] = {*named, *packed} - there - empty
+    with rebuilding.opened(data) as pdf:
         for one in missing:
             pdf._replace_object(one, Dictionary())  # noqa: SLF001 - as pikepdf's own documents do
         return not drawn_by(page_list(pdf, pages).pages).ids.isdisjoint(missing)
 
 
-def _reopened(data: bytes, *, recover: bool = True) -> Pdf:
-    return pikepdf.open(
-        io.BytesIO(data),
-        attempt_recovery=recover,
-        suppress_warnings=True,
-        inherit_page_attributes=False,
-        conversion_mode="explicit",
-    )
+def _shown(pdf: Pdf, file: bytes, pages: int, claimed: int, is_late: Callable[[], bool]) -> bytes:
+    """Return what shows all of a PDF that had to be mended: the file, or a copy.
 
-
-def _ask_second_reader(pdf: Pdf, data: bytes, pages: int, claimed: int) -> None:
-    """Raise DamageError unless another reader finds the same pages in the file."""
-    copy = io.BytesIO()
-    pdf.save(copy, encryption=False, stream_decode_level=pikepdf.StreamDecodeLevel.none)
-    found = second_reader.sizes(data, pages + 1)
-    known = second_reader.sizes(copy.getvalue(), pages + 1)
+    Raises DamageError where another reader does not find the same pages in the file, or where both
+    readers miss something that the other shows.
+    """
+    copy = _saved(pdf)
+    most = pages + 1
+    found = second_reader.sizes(file, most)
+    if not found:
+        # It does not search for the catalog where the trailer is lost.
+        hint = b"\ntrailer\n<< /Root %d %d R >>\nstartxref\n0\n%%%%EOF\n" % pdf.Root.objgen
+        file += hint
+        found = second_reader.sizes(file, most)
+    known = second_reader.sizes(copy, most)
     # It believes what a file claims to have of pages.
     if (
         not found
         or not known
         or len(known) != pages
-        or (len(found) != pages and min(claimed, pages + 1) != len(found))
+        or (len(found) != pages and min(claimed, most) != len(found))
         or not second_reader.are_alike(found, known)
     ):
         raise DamageError("The PDF is damaged: two readers do not find the same pages in it.")
+    try:
+        return second_reader.fuller(file, copy, is_late)
+    except second_reader.DisagreementError:
+        raise DamageError("The PDF is damaged: two readers do not show the same.") from None
+
+
+def _saved(pdf: Pdf) -> bytes:
+    if Name.Size not in pdf.trailer:
+        pdf.trailer.Size = len(pdf.objects) + 1  # it would be missing in every copy
+    copy = io.BytesIO()
+    pdf.save(
+        copy,
+        encryption=False,
+        stream_decode_level=pikepdf.StreamDecodeLevel.none,
+        fix_metadata_version=False,
+    )
+    return copy.getvalue()

@@ -34,6 +34,7 @@ _PNG = 10  # the first of the predictors that put a byte before each row
 _MATCHES = 8  # Huffman codes alone pack bytes to an eighth at best
 _LAST = 16  # bytes that are searched for an end of CCITT data
 _LINE_END = 4  # bytes by which a stated length may differ where line ends were counted or not
+_SLIP = 64  # bytes by which a stated length may differ
 _MAX_REPACKED = 64 << 20  # bytes, unpacked
 
 
@@ -53,6 +54,7 @@ class Context:
     mended: bool  # the reader had to mend something in it
     sane: bool  # and yet all objects are where the file says
     encrypted: bool
+    size: int  # bytes of the file
 
 
 def examined(stream: Stream, budget: int, context: Context) -> tuple[State, int]:
@@ -141,10 +143,13 @@ def _is_all(stream: Stream, raw: bytes, filters: list[str], context: Context) ->
     needed = picture_size(stream)
     if not filters and needed is not None:
         return len(raw) >= needed
+    stated = stream.get_int(Name.Length, 0)
+    if filters and 0 < stated < context.size and abs(stated - len(raw)) > _SLIP:
+        return False  # that may be the length of other data: of two who wrote to one file
     if context.sane:
         # Nothing was cut out before or behind it: the length is a mere slip.
         return True
-    if stream.get_int(Name.Length, 0) > len(raw) + _LINE_END or _is_sent_as_text(raw):
+    if stated > len(raw) + _LINE_END or _is_sent_as_text(raw):
         return False
     if filters[-1:] in (["/CCITTFaxDecode"], ["/CCF"]):
         return _ends_as_fax(raw)

@@ -21,7 +21,7 @@ _BEGUN = re.compile(rb"xref|trailer|[1-9]\d{0,9}\s{1,8}\d")
 _MARKUP = re.compile(rb"<[!/?a-zA-Z].*>", re.DOTALL)
 # What an update begins with, and what can only be the rest of something.
 _NEXT_PART = re.compile(rb"(?<!\d)\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj|(?<!start)xref|%PDF-")
-_REST = re.compile(rb"endstream|endobj|trailer|startxref")
+_REST = re.compile(rb"endstream|endobj")
 
 
 def header_offset(data: bytes) -> int | None:
@@ -90,6 +90,11 @@ class Run(NamedTuple):
     def is_of_sectors(self) -> bool:
         """Whether it begins and ends where sectors do, as what was not written does."""
         return self.start % _SECTOR == 0 and self.stop % _SECTOR == 0
+
+    @property
+    def touches_sectors(self) -> bool:
+        """Whether it begins or ends where a sector does."""
+        return self.start % _SECTOR == 0 or self.stop % _SECTOR == 0
 
 
 def nul_runs(data: bytes, start: int = 0, end: int | None = None) -> list[Run]:
