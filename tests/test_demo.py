@@ -53,13 +53,18 @@ def _shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
 
 
 def test_where_everything_ends(shown: Shown) -> None:
-    """The good ones end in sent/, the others in failed/, each as dropped and with its receipt."""
+    """The good ones end in sent/, the others in failed/, each as dropped and with its receipt.
+
+    The month's table, for people, lies beside them.
+    """
     share = shown.folder / "share"
     found = {
         str(path.relative_to(share)): path
         for path in share.rglob("*")
         if path.is_file() and ".faxdrop" not in path.parts
     }
+    table = found.pop(next(name for name in found if name.startswith("journal/")))
+    assert table.suffix == ".csv"
     assert sorted(name for name in found if not name.endswith(".json")) == [
         "failed/+49 30 23125 005/invoice.pdf",
         "failed/Dr. Müller/half a scan.pdf",
