@@ -1,14 +1,16 @@
 """The log: events with dotted names and data, for people on a terminal, as JSON lines elsewhere.
 
+The journal stamps what it is given; elsewhere a line has its time, on a terminal that of the place.
 What leaves here holds no secret, whoever logged it: neither under a telling key, nor as a known
 value, nor in the address of a report. A log that cannot be written stops nothing.
 """
 
 import logging
+import os
 import re
 import threading
 from collections.abc import Collection, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TextIO
 from urllib.parse import quote
 
@@ -36,10 +38,14 @@ _SECRET_TEXT = (
 _SUSPECT = re.compile(r"basic|bearer|https?://", re.IGNORECASE)  # what the two above begin with
 _WORTH_HIDING = 4  # characters: hiding every "x" hides nothing but the message
 _LARGEST = 2**63  # numbers beyond it, and NaN, go as text: no reader of JSON need know them
+_WIDEST = 16  # characters of an event's name on a terminal
+_COLOURS = {"warning": 33, "error": 31, "critical": 31}  # ECMA-48
 _DEEPEST = 6  # levels of data; what lies deeper is cut
 
 
-def configure(stream: TextIO, *, secrets: Collection[str] = ()) -> None:
+def configure(
+    stream: TextIO, *, secrets: Collection[str] = (), environ: Mapping[str, str] = os.environ
+) -> None:
     """Send all events to ``stream``, and the warnings of the libraries with them.
 
     ``secrets`` are values that must never appear. May be called again, after a reload.
@@ -49,14 +55,14 @@ def configure(stream: TextIO, *, secrets: Collection[str] = ()) -> None:
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(
         ensure_ascii=(getattr(stream, "encoding", None) or "utf-8").lower() != "utf-8"
     )
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     if terminal:
-        renderer = structlog.dev.ConsoleRenderer(
-            exception_formatter=structlog.dev.plain_traceback, pad_event_to=24
-        )
+        renderer = partial(_for_people, {} if environ.get("NO_COLOR") else _COLOURS)
+        stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *(() if _is_journal(stream, environ) else (stamp,)),
             structlog.processors.format_exc_info,
             Redaction(secrets),
             _leading,
@@ -72,6 +78,35 @@ def configure(stream: TextIO, *, secrets: Collection[str] = ()) -> None:
     root.addHandler(_ToEvents(logging.WARNING))
     for chatty in ("watchdog", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _for_people(
+    colours: Mapping[str, int], _logger: WrappedLogger, _name: str, event: EventDict
+) -> str:
+    """Return an event as a line: when, what, a sentence where there is one, and the data."""
+    level, exception = event.pop("level", "info"), event.pop("exception", None)
+    when, what = event.pop("timestamp", ""), event.pop("event", "")
+    name = f"{what:<{_WIDEST}}"
+    if colour := colours.get(level):
+        name = f"\x1b[{colour}m{name}\x1b[0m"
+    sentences = [str(event.pop(key)) for key in ("words", "advice") if event.get(key)]
+    data = [f"{key}={_quoted(value)}" for key, value in event.items() if value is not None]
+    line = " ".join([when, name, *(f"{each.rstrip('.')}." for each in sentences), *data])
+    return line.rstrip() if exception is None else f"{line.rstrip()}\n{exception}"
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    return repr(text) if not text or " " in text else text
+
+
+def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Tell whether a stream goes to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 class Redaction:

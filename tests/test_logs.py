@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -80,11 +82,43 @@ def test_a_terminal_gets_a_line_for_people() -> None:
     logs.configure(stream, secrets=[TOKEN])
     structlog.get_logger().warning("test.event", folder="Labor\x1b[2J\u202e", token=TOKEN)
     line = stream.getvalue()
-    assert "test.event" in line
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \x1b\[33mtest\.event +\x1b\[0m .*\n", line)
     assert "\x1b[2J" not in line
     assert "\u202e" not in line
     assert r"Labor\x1b[2J\u202e" in line.replace("\\\\", "\\")
     assert TOKEN not in line
+
+
+def test_sentences_come_first_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an event says in words is read before its data, an exception comes below."""
+    monkeypatch.setenv("TZ", "UTC")
+    stream = Terminal()
+    logs.configure(stream)
+    log = structlog.get_logger()
+    log.info("queue.held", words="no money", advice="Top it up.", status=402, folder="Dr. Müller")
+    try:
+        int("x")
+    except ValueError:
+        log.exception("loop.failed")
+    first, second, *rest = stream.getvalue().splitlines()
+    assert first[8:] == " queue.held       no money. Top it up. status=402 folder='Dr. Müller'"
+    assert second.endswith("loop.failed     \x1b[0m")
+    assert rest[0].startswith("Traceback")
+
+
+def test_the_journal_stamps_for_itself(tmp_path: Path) -> None:
+    """A line to systemd's journal has no time of its own; one to any other place has."""
+    stamped = []
+    for name in ("journal", "file"):
+        with (tmp_path / name).open("w+") as stream:
+            status = os.fstat(stream.fileno())
+            inode = status.st_ino + (name == "file")
+            environ = {"JOURNAL_STREAM": f"{status.st_dev}:{inode}"}
+            logs.configure(stream, environ=environ)
+            structlog.get_logger().info("test.event")
+            stream.seek(0)
+            stamped.append("timestamp" in json.loads(stream.read()))
+    assert stamped == [False, True]
 
 
 def test_debug_events_are_left_out() -> None:
