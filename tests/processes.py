@@ -122,6 +122,7 @@ class Office:
     sending_settings: Mapping[str, Any] = field(default_factory=dict)
     root: Path = field(default=Path())
     user: User | None = None
+    on_host: Sequence[str] = ()  # a command line that makes the daemon's host another one
 
     def __post_init__(self) -> None:
         if self.root == Path():
@@ -165,7 +166,7 @@ class Office:
         as_user = as_other(self.user, self.folder) if self.user else []
         with self.log.open("ab") as log:
             self.program = subprocess.Popen(
-                [*as_user, *before, *FAXDROP, "--config", str(self.config), "run"],
+                [*self.on_host, *as_user, *before, *FAXDROP, "--config", str(self.config), "run"],
                 cwd=PROJECT,
                 env={**_environment(), "NOTIFY_SOCKET": self._address},
                 stdin=subprocess.DEVNULL,
