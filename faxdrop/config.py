@@ -17,7 +17,9 @@ from pydantic import SecretStr, ValidationError
 from faxdrop import credentials
 from faxdrop.job import ReasonCode
 from faxdrop.passed_over import is_passed_over
+from faxdrop.place import DEFAULT_PATH, command, instances, secret_files
 from faxdrop.problems import (
+    CLOSED,
     MISSING,
     ConfigError,
     Loc,
@@ -62,8 +64,6 @@ __all__ = [
     "parse_duration",
 ]
 
-DEFAULT_PATH = Path("/etc/faxdrop/config.toml")
-
 _SOON = 300.0  # seconds in which a fax that was taken may still be missing from the history
 _LINE = re.compile(r"\(at line (\d+)")
 _LONGEST_NAME = 255  # bytes, on every usual file system
@@ -82,12 +82,6 @@ class Mended(NamedTuple):
     problems: tuple[Problem, ...]
 
 
-def command(words: str, path: Path | None) -> str:
-    """Return a command as it is to be typed for the config at ``path`` (DEFAULT_PATH)."""
-    given = "" if path in (None, DEFAULT_PATH) else f"--config {shlex.quote(str(path))} "
-    return f"faxdrop {given}{words}"
-
-
 def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = False) -> Config:
     """Read and check the config at ``path`` (DEFAULT_PATH) and the secrets.
 
@@ -99,8 +93,9 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     path = (path or DEFAULT_PATH).absolute()
     _there(path)
     dotenv = path.parent / ".env"
+    files = secret_files(path)
     found = (
-        credentials.find(environ, dotenv)
+        credentials.find(environ, dotenv, files)
         if not simulate
         else credentials.Found(credentials.SIMULATED, ())
     )
@@ -112,19 +107,31 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     if table is not None:
         origin = _add_found(table, found, simulate=simulate)
         settings = _settings(table, path.parent, origin, problems, set())
+    if problems and all(problem.value == CLOSED for problem in problems):
+        raise NoConfigError(tuple(problems))
     if problems or settings is None:
         hidden = [] if simulate else [found.values.get(name, "") for name in ("TOKEN", "TOKEN_ID")]
         raise ConfigError(tuple(presentable(problem, hidden) for problem in problems))
-    warnings = [
-        f"{file} can be read by everybody on this machine: "
-        + credentials.permitting(file, settings.root, secret=file == dotenv)
-        for file in ((path,) if simulate else (path, dotenv))
-        if credentials.open_to_others(file)
-    ]
+    warnings = list(_open(path, credentials.permitting(path, settings.root, secret=False)))
+    faults: list[str] = []
+    if not simulate:
+        faults += _open(dotenv, credentials.permitting(dotenv, settings.root, secret=True))
+        for file in files.values():
+            faults += _open(file, f"chmod 600 {shlex.quote(str(file))}")
     secrets = Secrets(token_id=found.values["TOKEN_ID"], token=SecretStr(found.values["TOKEN"]))
     return Config.model_validate(
-        {**dict(settings), "secrets": secrets, "warnings": (*warnings, *_unwise(settings))}
+        {
+            **dict(settings),
+            "secrets": secrets,
+            "warnings": (*warnings, *_unwise(settings)),
+            "faults": tuple(faults),
+        }
     )
+
+
+def _open(file: Path, remedy: str) -> Iterator[str]:
+    if credentials.open_to_others(file):
+        yield f"{file} can be read by everybody on this machine: {remedy}"
 
 
 def load_what_is_right(path: Path | None) -> Mended:
@@ -176,14 +183,20 @@ def _beginning(path: Path) -> dict[str, Any]:
 
 
 def _there(path: Path) -> None:
-    """Raise NoConfigError if there is no config: then nothing else is worth saying."""
+    """Raise NoConfigError if there is none to read: then nothing else is worth saying."""
     try:
-        path.stat()
+        with path.open("rb"):
+            pass
     except FileNotFoundError:
         remedy = (
             f"There is no {path} yet: `{command('init', path)}` writes one; --config names another"
         )
+        if path == DEFAULT_PATH and (names := instances()):
+            remedy = f"There is no {path}, but there are instances: --instance {'|'.join(names)}"
         raise NoConfigError((Problem(str(path), MISSING, remedy),)) from None
+    except PermissionError as error:
+        remedy = credentials.unreadable(path, error)
+        raise NoConfigError((Problem(str(path), CLOSED, remedy),)) from None
     except OSError:
         return  # _read says why
 

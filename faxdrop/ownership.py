@@ -4,6 +4,7 @@ A record that root wrote could not be read by the daemon, and what root may do p
 the daemon's rights.
 """
 
+import grp
 import os
 import pwd
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,38 @@ def name_of(uid: int) -> str:
 def caller(environ: Mapping[str, str]) -> str:
     """Return the name of the person who calls a command, also behind sudo(8)."""
     return environ.get("SUDO_USER") or name_of(os.getuid())
+
+
+def group_name(gid: int) -> str:
+    """Return a group's name, or the number where there is none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def uid_of(name: str) -> int | None:
+    """Return a user's number, None where there is no such user."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def gid_of(name: str) -> int | None:
+    """Return a group's number, None where there is no such group."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def refuses_root(root: Path) -> str | None:
+    """Return who owns a root that is not root's own: what root writes there, they cannot read."""
+    if os.geteuid() != ROOT or not root.exists():
+        return None
+    uid = root.stat().st_uid
+    return None if uid == ROOT else name_of(uid)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from faxdrop.settings import (
 
 MISSING = "(missing)"
 NOT_SHOWN = "(not shown)"
+CLOSED = "(not for you to read)"
 
 _SHOWN = 80  # characters of a value
 ENTRY_REMEDY = 'a number such as "+492111234567", or { number = "+492111234567", faxline = "f1" }'
@@ -67,7 +68,7 @@ class ConfigError(Exception):
 
 
 class NoConfigError(ConfigError):
-    """There is no config yet, which is all that there is to say."""
+    """There is no config, or none for us to read, which is all that there is to say."""
 
     def __str__(self) -> str:
         return self.problems[0].remedy

@@ -288,3 +288,4 @@ class Config(Settings):
 
     secrets: Secrets
     warnings: tuple[str, ...] = ()  # what is allowed and yet unwise, in sentences
+    faults: tuple[str, ...] = ()  # what keeps no fax, and has to be mended all the same

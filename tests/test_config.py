@@ -1,7 +1,9 @@
 """The settings: read whole, refused whole, and never with a secret in a message."""
 
+import grp
 import itertools
 import os
+import pwd
 import re
 import tomllib
 from pathlib import Path
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from faxdrop import config, credentials
+from faxdrop import config, credentials, place
 from faxdrop.config import (
     Config,
     ConfigError,
@@ -28,6 +30,7 @@ from faxdrop.config import (
     parse_duration,
 )
 from faxdrop.credentials import SIMULATED
+from faxdrop.problems import NoConfigError
 from faxdrop.settings import BYTES_LIMIT, Settings
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
@@ -404,12 +407,18 @@ def test_a_config_that_is_not_there_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without --config the usual place is looked at, and what is there instead is said."""
-    monkeypatch.setattr(config, "DEFAULT_PATH", tmp_path / "config.toml")
+    for module in (config, place):
+        monkeypatch.setattr(module, "DEFAULT_PATH", tmp_path / "config.toml")
     with pytest.raises(ConfigError) as error:
         load(None, {})
     assert str(error.value) == (
         f"There is no {tmp_path}/config.toml yet: `faxdrop init` writes one; --config names another"
     )
+    monkeypatch.setattr(place, "ETC", tmp_path)
+    for name in ("bonn.toml", "berlin.toml", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match=r"there are instances: --instance berlin\|bonn$"):
+        load(None, {})
     (tmp_path / "config.toml").mkdir()
     with pytest.raises(ConfigError, match="Is a directory"):
         load(None, ENVIRON)
@@ -537,17 +546,20 @@ def test_a_config_cannot_be_changed(tmp_path: Path) -> None:
 
 
 def test_files_that_everybody_can_read_are_a_warning(tmp_path: Path) -> None:
-    """A config or a .env that is open to others is said, and hinders nothing."""
+    """A config that is open to others is unwise, a file with secrets a fault; neither hinders."""
     path = write(tmp_path, MINIMAL, mode=0o644)
     dotenv = write(tmp_path, "", name=".env", mode=0o604)
+    token = write(tmp_path, "x", name="token", mode=0o644)
     (tmp_path / "share").mkdir()
     user, group = (tmp_path / "share").owner(), (tmp_path / "share").group()
     for folder in [tmp_path, *tmp_path.parents][:3]:
         folder.chmod(0o755)
     everybody = "can be read by everybody on this machine"
-    assert load(path, ENVIRON).warnings == (
-        f"{path} {everybody}: chgrp {group} {path} && chmod 640 {path}",
+    loaded = load(path, ENVIRON)
+    assert loaded.warnings == (f"{path} {everybody}: chgrp {group} {path} && chmod 640 {path}",)
+    assert loaded.faults == (
         f"{dotenv} {everybody}: chown {user} {dotenv} && chmod 600 {dotenv}",
+        f"{token} {everybody}: chmod 600 {token}",
     )
 
 
@@ -558,10 +570,70 @@ def test_a_folder_that_keeps_others_out_is_enough(tmp_path: Path) -> None:
     assert load(path, ENVIRON).warnings == ()
 
 
-def test_the_advice_without_folders_is_the_services_user(tmp_path: Path) -> None:
-    """Before there are folders, the user whom the installation makes is named."""
+@pytest.mark.parametrize("there", [True, False])
+def test_the_advice_without_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, there: bool
+) -> None:
+    """Before there are folders, the service's user is named if there is one, and else oneself."""
+    monkeypatch.setattr(credentials, "SERVICE_USER", "nobody" if there else "nosuchuser")
+    group = grp.getgrgid(pwd.getpwnam("nobody").pw_gid if there else os.getegid()).gr_name
     advice = credentials.permitting(tmp_path / "a b", tmp_path / "gone", secret=False)
-    assert advice == f"chgrp faxdrop '{tmp_path}/a b' && chmod 640 '{tmp_path}/a b'"
+    assert advice == f"chgrp {group} '{tmp_path}/a b' && chmod 640 '{tmp_path}/a b'"
+
+
+def test_the_files_of_the_service(tmp_path: Path) -> None:
+    """What the unit loads is found beside the config, after the environment, before a .env."""
+    path = write(tmp_path, MINIMAL)
+    write(tmp_path, "TOKEN_ID=token-OTHER\nTOKEN=other\n", name=".env")
+    write(tmp_path, "token-FILE\n", name="token_id")
+    write(tmp_path, "from-the-file\n", name="token")
+    secrets = load(path, {}).secrets
+    assert (secrets.token_id, secrets.token.get_secret_value()) == ("token-FILE", "from-the-file")
+    secrets = load(path, {"TOKEN": "first"}).secrets
+    assert (secrets.token_id, secrets.token.get_secret_value()) == ("token-FILE", "first")
+    berlin = tmp_path / "berlin.toml"
+    berlin.write_text(MINIMAL)
+    write(tmp_path, "berlins", name="berlin.token")
+    assert load(berlin, {}).secrets.token.get_secret_value() == "berlins"
+
+
+def test_an_empty_file_of_the_service(tmp_path: Path) -> None:
+    """A token file that is there and empty is called empty, and not missing."""
+    path = write(tmp_path, MINIMAL)
+    write(tmp_path, "", name="token")
+    found = problems(path, {"TOKEN_ID": "token-A"})["TOKEN"]
+    assert found.value == "(empty)"
+    assert found.remedy == f"write it into {tmp_path}/token, which is empty"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="to be somebody else needs root")
+def test_what_lies_there_is_not_missing(tmp_path: Path) -> None:
+    """What only another user may read is said to be there, with how to read it; nothing more."""
+    path = write(tmp_path, MINIMAL, mode=0o644)
+    tokens = [write(tmp_path, "x", name=name, mode=0o600) for name in ("token_id", "token")]
+    load(path, {})  # Python reads of itself what nobody may not
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(0o755)
+
+    def seen() -> str:
+        os.seteuid(65534)
+        try:
+            with pytest.raises(NoConfigError) as error:
+                load(path, {})
+        finally:
+            os.seteuid(0)
+        return str(error.value)
+
+    sudo = "is there, but not for nobody to read: put sudo before the command"
+    assert seen() == f"{tmp_path}/token_id {sudo}"
+    for token in tokens:
+        token.unlink()
+    write(tmp_path, "TOKEN_ID=a\nTOKEN=b\n", name=".env", mode=0o600)
+    assert seen() == f"{tmp_path}/.env {sudo}"
+    path.chmod(0o600)
+    assert seen() == f"{path} {sudo}"
+    tmp_path.chmod(0o700)
+    assert seen() == f"nobody may not look into {tmp_path}: put sudo before the command"
 
 
 @pytest.mark.parametrize(
