@@ -1,4 +1,6 @@
-"""Would this machine fax now? Finds out by doing: moves a file, reads a PDF, asks sipgate.
+"""Would this machine fax now? Finds out by doing: moves a file, reads a PDF.
+
+``check_account`` asks sipgate, and ``check_unit`` systemd.
 
 Nothing is faxed and nothing stays behind, so it can be asked while the daemon runs and while it
 does not. The JSON form of the report is stable: ``format`` changes when a reader of it would have
@@ -10,32 +12,28 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from faxdrop import credentials, mounts, sandbox, specimen
+from faxdrop import __version__, credentials, mounts, sandbox, specimen
 from faxdrop.checker import Checker
-from faxdrop.config import command
 from faxdrop.daemon import limits_of
 from faxdrop.job import Record, shown
 from faxdrop.overview import LastWords, last_words
 from faxdrop.ownership import name_of, owner_of
 from faxdrop.passed_over import is_passed_over
+from faxdrop.place import DEFAULT_PATH, installed_unit, starting
 from faxdrop.problems import ConfigError
 from faxdrop.reception import DEAF_RESCAN
 from faxdrop.recipient import AddressBook, RecipientError
 from faxdrop.settings import Config
-from faxdrop.sipgate import AccountReport, Sipgate, Unreachable
 from faxdrop.spool import Spool
 
 CHECK_FORMAT: Final = "faxdrop-check/1"
 
 _LISTED = 3  # examples of what there may be very many of
 _LITTLE_SPACE = 100_000_000  # bytes; ten of the largest documents
-_CLOCK_SLACK = 60.0  # seconds; sipgate's own is known by its answers, so this is for the people
-_MAY_NOT_SEE = {403, 404}
 
 
 class Level(StrEnum):
@@ -43,6 +41,7 @@ class Level(StrEnum):
 
     OK = "ok"
     NOTE = "note"  # worth knowing; faxes go out all the same
+    FAULT = "fault"  # to be mended; faxes go out all the same
     WRONG = "wrong"  # it would not fax, or not everything
 
 
@@ -72,7 +71,7 @@ def report_of(
     """Return the report that findings make."""
     found = tuple(findings)
     return Report(
-        would_fax=all(finding.level is not Level.WRONG for finding in found),
+        would_fax=all(each.level is not Level.WRONG for each in found),
         simulated=simulated,
         root=shown(str(config.root)),
         user=user,
@@ -89,8 +88,11 @@ def report_of_config(error: ConfigError) -> Report:
     return Report(would_fax=False, simulated=False, root=None, user=None, findings=findings)
 
 
-def kept_out(root: Path) -> tuple[str, str] | None:
-    """Return why the folders cannot be used at all, and what to do; None if they can."""
+def kept_out(root: Path, *, shared: bool = False) -> tuple[str, str] | None:
+    """Return why the folders cannot be used at all, and what to do; None if they can.
+
+    ``shared``: only those that people share are needed, and not the spool.
+    """
     missing = mounts.missing_mount(root)
     if missing is not None:
         return (
@@ -103,12 +105,12 @@ def kept_out(root: Path) -> tuple[str, str] | None:
             "Make it, mount it, or correct `root` in the config.",
         )
     home = Spool(root).home
-    for folder in (root, home):
+    for folder in (root,) if shared else (root, home):
         if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
             owner = owner_of(folder)
             return (
                 f"{folder} is for {owner} to read, and you are {name_of(os.geteuid())}.",
-                f"Put sudo -u {owner} before the command.",
+                "Put sudo before the command.",
             )
     return None
 
@@ -123,7 +125,9 @@ def folders(config: Config, spool: Spool, config_path: Path | None = None) -> It
     if (why := kept_out(config.root)) is not None:
         yield _wrong("root", *why)
     else:
+        yield from _missing(spool, config_path)
         yield from _moves(spool)
+        yield from _records(spool)
         yield from _space(config.root)
         yield from _events(spool)
         yield from _daemon(spool, config_path)
@@ -131,36 +135,11 @@ def folders(config: Config, spool: Spool, config_path: Path | None = None) -> It
     yield from _recipients(config, spool)
 
 
-def account(config: Config, sipgate: Sipgate) -> Iterator[Finding]:
-    """Ask sipgate what the daemon would ask, and what the account allows."""
-    try:
-        sipgate.history(faxlines=(), since=datetime.now(UTC), limit=1)
-    except Unreachable as error:
-        words = error.answer.words[:1].upper() + error.answer.words[1:]
-        advice = error.answer.advice or "Faxes wait until it answers; is the network there?"
-        yield _wrong("sipgate", f"{words} ({config.sipgate.base_url}).", advice)
-        return
-    yield _ok("sipgate", f"{config.sipgate.base_url} answers, and knows the token.")
-    yield from _clock(sipgate.clock_offset or 0.0)
-    try:
-        seen = sipgate.account()
-    except Unreachable as error:
-        words = f"The token may not see the account ({error.answer.words})"
-        if error.answer.status in _MAY_NOT_SEE:
-            yield _note("faxline", f"{words}; whether the fax line may send, the first fax tells.")
-        else:
-            yield _wrong("faxline", f"{words}.", error.answer.advice)
-        return
-    yield from _faxlines(config, seen)
-    yield _balance(seen)
-
-
-# -- on disk ---------------------------------------------------------------------------------
-
-
 def _config(config: Config) -> Iterator[Finding]:
-    if not config.warnings:
+    if not config.warnings and not config.faults:
         yield _ok("config", "Everything in it is right.")
+    for fault in config.faults:
+        yield finding("config", Level.FAULT, fault)
     for warning in config.warnings:
         yield _note("config", warning)
 
@@ -193,6 +172,36 @@ def _closed(config: Config, path: Path) -> Iterator[Finding]:
             )
 
 
+def _missing(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
+    """Name folders that are gone: before the first start they have yet to be made."""
+    gone = [folder for folder in (spool.inbox, spool.sent, spool.failed) if not folder.is_dir()]
+    if gone and spool.home.is_dir():
+        makes = "it makes them anew within a minute"
+        if not spool.is_locked():
+            makes = f"faxdrop makes them anew when it starts: {starting(config_path)}"
+        yield _wrong(
+            "folders",
+            f"Not there: {_listing(gone)}. Where an inbox is missing, nothing can be dropped.",
+            f"Was it moved? Put it back; else {makes}.",
+        )
+
+
+def _records(spool: Spool) -> Iterator[Finding]:
+    """Count what no faxdrop goes on with before a person has looked at it."""
+    try:
+        found = [*spool.unreadable_jobs(), *spool.corrupt()]
+    except OSError:
+        return  # the folders are said to be wrong, or yet to be made
+    if found:
+        yield finding(
+            "records",
+            Level.FAULT,
+            f"What is known of a fax cannot be read: {_listing(found)}.",
+            "Each of these folders has its document.pdf; whether it was faxed, the sipgate account "
+            "tells. If not, drop it again; then remove the folder.",
+        )
+
+
 def _moves(spool: Spool) -> Iterator[Finding]:
     try:
         refused = spool.try_moves()
@@ -220,7 +229,7 @@ def _moves(spool: Spool) -> Iterator[Finding]:
             f"Only its owner may take a file out of {_listing(sticky)} (sticky bit).",
             f"chmod -t {_listing(sticky)}",
         )
-    if not refused and not sticky:
+    if not refused and not sticky and spool.inbox.is_dir():
         yield _ok("folders", f"A file went through all of {spool.root}: one mount, rights enough.")
 
 
@@ -277,11 +286,18 @@ def _daemon(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
         yield _note(
             "daemon",
             "faxdrop is not running.",
-            f"Start it: systemctl start faxdrop, or {command('run', config_path)}.",
+            f"Start it: {starting(config_path)}",
         )
         return
     words: LastWords = last_words(spool)
     yield _ok("daemon", f"faxdrop is running{f' (pid {words.pid})' if words.pid else ''}.")
+    if words.faxdrop not in (None, __version__):
+        unit = installed_unit(config_path or DEFAULT_PATH)
+        yield _note(
+            "daemon",
+            f"It is still version {words.faxdrop}; this is {__version__}.",
+            f"systemctl restart {unit}" if unit else "Restart it.",
+        )
     for hold in {(hold.words, hold.advice): hold for hold in words.holds}.values():
         yield _wrong(
             "daemon",
@@ -347,60 +363,6 @@ def _recipients(config: Config, spool: Spool) -> Iterator[Finding]:
         )
 
 
-# -- at sipgate ------------------------------------------------------------------------------
-
-
-def _clock(offset: float) -> Iterator[Finding]:
-    if abs(offset) > _CLOCK_SLACK:
-        yield _note(
-            "clock",
-            f"This machine's clock is {abs(offset):.0f} s {'behind' if offset > 0 else 'ahead of'} "
-            "sipgate's; faxdrop allows for that, but its receipts will confuse people.",
-            "Set it: timedatectl set-ntp true",
-        )
-
-
-def _faxlines(config: Config, seen: AccountReport) -> Iterator[Finding]:
-    if seen.faxlines is None:
-        yield _note(
-            "faxline",
-            "The token may not list the fax lines; whether "
-            f"{config.sipgate.faxline} may send, the first fax tells.",
-        )
-        return
-    lines = {line.id: line for line in seen.faxlines}
-    listing = ", ".join(f"{line.id} ({line.alias})" for line in lines.values()) or "none"
-    users = {config.sipgate.faxline: "sipgate.faxline"}
-    for name, entry in config.recipients.items():
-        if entry.faxline is not None:
-            users.setdefault(entry.faxline, f"recipients.{name}")
-    for wanted, key in users.items():
-        line = lines.get(wanted)
-        if line is None:
-            yield _wrong(
-                "faxline",
-                f"There is no fax line {wanted}.",
-                f"Set {key} to one that there is: {listing}",
-            )
-        elif not line.can_send:
-            yield _wrong(
-                "faxline",
-                f"The fax line {wanted} ({line.alias}) may not send.",
-                f"Allow it at sipgate, or set {key} to another of: {listing}",
-            )
-        else:
-            yield _ok("faxline", f"{wanted} ({line.alias}) is there and may send.")
-
-
-def _balance(seen: AccountReport) -> Finding:
-    if seen.balance is None:
-        return _ok("balance", "Not for this token to see; that is no obstacle.")
-    words = f"{seen.balance:.2f} {seen.currency or ''}".rstrip()
-    if seen.balance <= 0:
-        return _note("balance", f"{words}: sipgate may refuse faxes.", "Top the account up.")
-    return _ok("balance", f"{words}.")
-
-
 # -- findings --------------------------------------------------------------------------------
 
 
@@ -409,16 +371,21 @@ def _listing(paths: list[Path]) -> str:
     return f"{text}, and {len(paths) - _LISTED} more" if len(paths) > _LISTED else text
 
 
+def finding(topic: str, level: Level, words: str, advice: str = "") -> Finding:
+    """Return a finding whose words can be written down, whatever names stand in them."""
+    return Finding(topic=topic, level=level, words=shown(words), advice=shown(advice, lines=True))
+
+
 def _ok(topic: str, words: str) -> Finding:
-    return Finding(topic=topic, level=Level.OK, words=shown(words))
+    return finding(topic, Level.OK, words)
 
 
 def _note(topic: str, words: str, advice: str = "") -> Finding:
-    return Finding(topic=topic, level=Level.NOTE, words=shown(words), advice=shown(advice))
+    return finding(topic, Level.NOTE, words, advice)
 
 
 def _wrong(topic: str, words: str, advice: str = "") -> Finding:
-    return Finding(topic=topic, level=Level.WRONG, words=shown(words), advice=shown(advice))
+    return finding(topic, Level.WRONG, words, advice)
 
 
 def schema() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The commands. Nothing prints but these, those in ``cli_setup``, and ``terminal`` for both."""
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -17,6 +18,8 @@ import structlog
 from faxdrop import (
     __version__,
     cli_audit,
+    cli_init,
+    cli_place,
     cli_preview,
     cli_setup,
     logs,
@@ -25,11 +28,14 @@ from faxdrop import (
     receipt,
     screens,
     service,
+    shared,
 )
 from faxdrop import check as check_
 from faxdrop.clock import Clock
 from faxdrop.config import DEFAULT_PATH, ConfigError, command, load, load_what_is_right
+from faxdrop.credentials import Watch, files_of
 from faxdrop.init import InitError
+from faxdrop.installation import InstallationError
 from faxdrop.journal.chain import Journal, JournalError
 from faxdrop.journal.lines import Retried
 from faxdrop.names import json_shown, shown
@@ -40,7 +46,8 @@ from faxdrop.orders import (
     PerhapsSentError,
     UnknownJobError,
 )
-from faxdrop.ownership import acting_as_owner, caller
+from faxdrop.ownership import acting_as_owner, caller, refuses_root
+from faxdrop.place import SERVICE_USER, installed_unit, starting
 from faxdrop.problems import NoConfigError
 from faxdrop.settings import Config
 from faxdrop.simulator import Simulator
@@ -50,7 +57,13 @@ from faxdrop.terminal import name_of_file, of_the_system, show
 log = structlog.stdlib.get_logger(__name__)
 
 EX_CONFIG = 78  # sysexits.h: something was found in an unconfigured or misconfigured state
+EX_TEMPFAIL = 75  # the unit starts it again
 _CANCEL_WITHIN = 5.0  # seconds that the daemon is given to answer
+
+
+_NOT_THE_UNITS = (
+    "The service's unit lets it write to one folder only. As root, `faxdrop check` says what to do."
+)
 
 
 class _Commands(click.Group):
@@ -70,10 +83,12 @@ class _Commands(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"  {shown(line)}", err=True)
             status = EX_CONFIG
-        except (SpoolError, OrderError, InitError) as error:
+        except (SpoolError, OrderError, InitError, InstallationError) as error:
             click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
         except OSError as error:
             click.echo(f"faxdrop: {of_the_system(error)}", err=True)
+            if error.errno == errno.EROFS and "INVOCATION_ID" in os.environ:  # systemd.exec(5)
+                click.echo(f"faxdrop: {_NOT_THE_UNITS}", err=True)
         raise click.exceptions.Exit(status)
 
     def make_context(self, *what: Any, **extra: Any) -> click.Context:
@@ -100,7 +115,8 @@ def _shown(error: click.ClickException) -> click.ClickException:
 
 _FIRST_STEPS = """\b
 To see it work:           faxdrop demo
-To set it up:             faxdrop init, then faxdrop run
+To set a service up:      sudo faxdrop init --service
+To set it up by hand:     faxdrop init, then faxdrop run
 Would it fax now?         faxdrop check
 Where is my fax?          faxdrop status
 To rehearse, no account:  faxdrop --config FILE run --simulate
@@ -114,17 +130,8 @@ Exit status: 0 is good, 1 is not, 2 a wrong option, 78 a config that is wrong.""
     epilog=_FIRST_STEPS,
 )
 @click.version_option(__version__, prog_name="faxdrop")
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    envvar="FAXDROP_CONFIG",
-    default=DEFAULT_PATH,
-    show_default=True,
-    help="The config file (TOML).",
-)
 @click.pass_context
-def main(ctx: click.Context, config_path: Path) -> None:
+def main(ctx: click.Context) -> None:
     """Fax from a folder: never sent twice, never lost, and everyone can see what became of it.
 
     People drop PDFs into inbox/RECIPIENT/, where RECIPIENT is a name from the address book or a fax
@@ -132,7 +139,10 @@ def main(ctx: click.Context, config_path: Path) -> None:
     receipt that says what happened and what to do now.
     """
     logs.configure(sys.stderr)  # standard output is for what was asked
-    ctx.obj = config_path
+    ctx.obj = ctx.obj or DEFAULT_PATH
+
+
+main.params[:0] = cli_place.options(first=True)
 
 
 @main.command(short_help="Run the daemon.")
@@ -146,6 +156,11 @@ def run(config_path: Path, *, simulate: bool) -> None:
     and the log says where the simulator can be asked what it took.
     """
     config = load(config_path, os.environ, simulate=simulate)
+    if (owner := refuses_root(config.root)) is not None:
+        raise SpoolError(
+            f"{config.root} belongs to {owner}, who could not read what root puts there. Do it as "
+            f"{owner}: sudo {_start(config_path, owner)}"
+        )
     with contextlib.ExitStack() as stack:
         simulator = None
         if simulate:
@@ -154,12 +169,22 @@ def run(config_path: Path, *, simulate: bool) -> None:
                 "simulator.ready", base_url=simulator.base_url, control_url=simulator.control_url
             )
         take = partial(_taken, config_path, simulator)
-        ended = service.run(take(), take, simulated=simulate)
-    if not ended:
+        watch = Watch(() if simulate else files_of(config_path.absolute()))
+        ended = service.run(take(), take, watch, simulated=simulate)
+    status = EX_TEMPFAIL if ended.restart else 0
+    if not ended.clean:
         # A submission under way would keep its thread, and so us. On disk it is still "queued"; or
         # "submitting" where only its answer is missing, and then the next start looks it up.
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(status)
+    if status:
+        raise SystemExit(status)
+
+
+def _start(config_path: Path, owner: str) -> str:
+    if owner == SERVICE_USER and (unit := installed_unit(config_path)):
+        return f"systemctl start {unit}"
+    return f"-u {owner} {command('run', config_path)}"
 
 
 def _taken(config_path: Path, simulator: Simulator | None) -> Config:
@@ -169,7 +194,7 @@ def _taken(config_path: Path, simulator: Simulator | None) -> Config:
         config = service.with_simulator(config, simulator)
     else:  # the simulator's token is no secret
         logs.configure(sys.stderr, secrets=[config.secrets.token.get_secret_value()])
-    for warning in config.warnings:
+    for warning in (*config.warnings, *config.faults):
         log.warning("config.unwise", words=warning)
     return config
 
@@ -182,16 +207,25 @@ def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
     """Show what is in the inbox and on its way, and what is in its way.
 
     Works while the daemon runs and while it does not, and changes nothing. What is done with lies
-    in sent/ and failed/, each with its receipt.
+    in sent/ and failed/, each with its receipt. The people who may fax see what lies in their
+    folders (faxdrop-shared/1); what is on its way, only root and the service's user.
     """
     config = _without_secrets(config_path)
     now = datetime.now(UTC)
-    with _spool_of(config) as spool:
+    with _spool_of(config, shared=True) as spool:
+        if not spool.is_ours():
+            found = shared.look(spool, config.inbox)
+            if as_json:
+                click.echo(json_shown(found.model_dump_json(indent=2)))
+            else:
+                show(screens.shared(found, now, f"sudo {command('status', config_path)}"))
+            return
         seen = overview.look(spool, config.inbox, now)
     if as_json:
         click.echo(json_shown(seen.model_dump_json(indent=2)))
     else:
-        show(screens.status(seen, now, everything=everything))
+        start = starting(config_path)
+        show(screens.status(seen, now, everything=everything, start=start))
 
 
 @main.command(short_help="Fax documents from failed/ again.")
@@ -215,7 +249,7 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
     failures = 0
     config = _without_secrets(config_path)
     note = partial(_note, service.journal_of(config.root, Clock()))
-    with _spool_of(config) as spool:
+    with _spool_of(config, shared=True) as spool:
         for file in dict.fromkeys(map(orders.document_of, files)):
             try:
                 target = orders.retry(
@@ -231,8 +265,8 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
                 click.echo(f"faxdrop: {error}", err=True)
             else:
                 click.echo(f"Back in the inbox: {name_of_file(target)}")
-        if failures < len(files) and not spool.is_locked():
-            start = command("run", config_path)
+        if failures < len(files) and spool.is_ours() and not spool.is_locked():
+            start = starting(config_path)
             click.echo(f"faxdrop is not running: it is faxed when it does ({start}).")
     if failures:
         raise SystemExit(1)
@@ -345,30 +379,28 @@ def _without_secrets(config_path: Path) -> Config:
 
 
 @contextlib.contextmanager
-def _spool_of(config: Config) -> Iterator[Spool]:
-    """Yield the spool of a config, not opened; root acts as its owner."""
+def _spool_of(config: Config, *, shared: bool = False) -> Iterator[Spool]:
+    """Yield the spool of a config, not opened; root acts as its owner.
+
+    ``shared``: for what needs no more than the folders that people share.
+    """
     with acting_as_owner(config.root):
-        if (why := check_.kept_out(config.root)) is not None:
+        if (why := check_.kept_out(config.root, shared=shared)) is not None:
             raise SpoolError(" ".join(why))
         yield Spool(config.root, note=service.journal_of(config.root, Clock()).note)
 
 
 # In the order in which one needs them: so the help lists them.
 main.commands = {
-    command.name or "": command
-    for command in (
+    each.name or "": each
+    for each in (
         cli_setup.demo,
-        cli_setup.init,
-        cli_setup.check,
+        cli_place.takes_place(cli_init.init),
+        cli_place.takes_place(cli_setup.check),
         cli_preview.preview,
-        run,
-        status,
-        retry,
-        cancel,
+        *map(cli_place.takes_place, (run, status, retry, cancel)),
         cli_setup.simulate,
-        cli_audit.receipts,
-        cli_audit.verify,
-        cli_audit.evidence,
+        *map(cli_place.takes_place, (cli_audit.receipts, cli_audit.verify, cli_audit.evidence)),
         receipt_schema,
     )
 }

@@ -8,33 +8,25 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TextIO
 
 import click
-from pydantic import SecretStr
 from rich.console import Console
 from rich.live import Live
 
 from faxdrop import check as check_
+from faxdrop import check_account, check_unit, screens, service
 from faxdrop import demo as demo_
-from faxdrop import init as init_
-from faxdrop import screens, service
 from faxdrop.check import Report
-from faxdrop.config import ConfigError, command, load
+from faxdrop.config import ConfigError, load
 from faxdrop.credentials import SIMULATED
 from faxdrop.demo import Demo, Row
-from faxdrop.names import json_shown, shown
+from faxdrop.names import json_shown
 from faxdrop.ownership import acting_as_owner
-from faxdrop.recipient import RecipientError
-from faxdrop.recipient import number as fax_number
 from faxdrop.service import make_sipgate
-from faxdrop.settings import Config, SipgateSettings
+from faxdrop.settings import Config
 from faxdrop.simulator import MAGIC, Simulator
-from faxdrop.sipgate import Sipgate, Unreachable
 from faxdrop.spool import Spool
 from faxdrop.terminal import make_console, name_of_file, show
 
@@ -110,156 +102,7 @@ def _live(shows: Demo, console: Console) -> bool:
     return False
 
 
-@click.command(short_help="Set it up: config, folders, token.")
-@click.option(
-    "--root",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The folder for inbox/, sent/ and failed/.",
-)
-@click.option("--recipient", help="The first name in the address book.")
-@click.option("--number", help="That recipient's fax number.")
-@click.option(
-    "--region",
-    default="DE",
-    show_default=True,
-    help="The country in which numbers without a country code are dialled.",
-)
-@click.option(
-    "--token-id",
-    envvar="TOKEN_ID",
-    show_envvar=True,
-    help="The id of sipgate's personal access token.",
-)
-@click.option(
-    "--token-file",
-    type=click.File("r"),
-    metavar="FILE",
-    help="Where the token itself stands, - for standard input.  [env var: TOKEN]",
-)
-@click.option("--faxline", envvar="FAXLINE_ID", show_envvar=True, help="The fax line that sends.")
-@click.option(
-    "--base-url",
-    envvar="BASE_URL",
-    show_envvar=True,
-    help="Where sipgate's API is, for a rehearsal with `faxdrop simulate`.",
-)
-@click.option(
-    "--owner",
-    metavar="USER",
-    help="Whom the folders are to belong to (for root; default: faxdrop, if there is one).",
-)
-@click.option(
-    "--service",
-    is_flag=True,
-    help="Store the token as the systemd unit loads it: files token_id and token.",
-)
-@click.pass_obj
-def init(  # noqa: PLR0913 - each is an option of its own
-    config_path: Path,
-    *,
-    root: Path | None,
-    recipient: str | None,
-    number: str | None,
-    region: str,
-    token_id: str | None,
-    token_file: TextIO | None,
-    faxline: str | None,
-    base_url: str | None,
-    owner: str | None,
-    service: bool,
-) -> None:
-    """Set faxdrop up: write the config, make the folders, store the token, and check.
-
-    Asks for what no option says. Nothing that is there is ever overwritten. The token is one of
-    sipgate's personal access tokens (https://app.sipgate.com), with the scopes sessions:fax:write
-    and history:read; with faxlines:read and balance:read, `faxdrop check` can tell more. There is
-    no option for it, for others could see it on the command line.
-    """
-    config_path = config_path.absolute()
-    if os.path.lexists(config_path):
-        raise init_.already(config_path)
-    belongs_to = init_.owner_called(owner)
-    found = init_.stored(config_path, service=service)
-    asked = {
-        "the id of a sipgate token": found or token_id,
-        "the token": found or token_file or os.environ.get("TOKEN"),
-        "a folder": root,
-        "a first recipient": recipient,
-        "their fax number": number,
-        "the fax line that sends": faxline,
-    }
-    if left := [what for what, said in asked.items() if not said]:
-        click.echo(_foreword(left, config_path))
-    found = found or {
-        "TOKEN_ID": token_id or click.prompt("Token id (token-...)"),
-        "TOKEN": _token(token_file),
-    }
-    home = init_.SERVICE_ROOT if service or os.geteuid() == 0 else Path.home() / "fax"
-    answers = init_.Answers(
-        root=(
-            root or click.prompt("Folder for inbox, sent and failed", home, type=Path)
-        ).absolute(),
-        name=recipient or click.prompt("Name of the first recipient, such as Dr. Müller"),
-        number=number or click.prompt("Fax number", value_proc=partial(_fax_number, region)),
-        faxline=faxline or _chosen_faxline(found, base_url),
-        region=region,
-        base_url=base_url,
-        secrets=found,
-    )
-    for path in init_.write(config_path, answers, belongs_to, service=service):
-        click.echo(f"Made {name_of_file(path)}")
-    click.echo()
-    config = load(config_path, {**os.environ, **found})
-    _tell(_checked(config, config_path, simulate=False), as_json=False)
-
-
-def _foreword(left: list[str], config_path: Path) -> str:
-    """Say what the dialogue will ask for, and where one gets that."""
-    first = ", ".join(left[:-1])
-    return (
-        f"This asks for {first}{' and ' if first else ''}{left[-1]}. Tokens are made at "
-        "https://app.sipgate.com/personal-access-token; "
-        f"`{command('run --simulate', config_path)}` needs none."
-    )
-
-
-def _token(file: TextIO | None) -> str:
-    if file is not None:
-        return file.read().strip()
-    return os.environ.get("TOKEN") or click.prompt("Token", hide_input=True)
-
-
-def _fax_number(region: str, text: str) -> str:
-    """Take a number that can be faxed to; click asks again for any other."""
-    try:
-        fax_number(text, region, allow_premium=False)
-    except RecipientError as error:
-        raise click.UsageError(error.reason.message) from None
-    return text
-
-
-def _chosen_faxline(found: Mapping[str, str], base_url: str | None) -> str:
-    """Show the fax lines that the token may see, and ask for one."""
-    url = base_url or SipgateSettings(faxline="f0").base_url
-    default = "f0"
-    try:
-        with Sipgate(url, found["TOKEN_ID"], SecretStr(found["TOKEN"]), 30.0) as sipgate:
-            lines = sipgate.account().faxlines or ()
-    except Unreachable as error:
-        click.echo(f"(The fax lines cannot be listed: {error.answer.words})")
-    else:
-        for line in lines:
-            may = "" if line.can_send else " (may not send)"
-            click.echo(f"  {line.id}  {shown(line.alias)}{may}")
-        default = next((line.id for line in lines if line.can_send), default)
-    return str(click.prompt("Fax line", default))
-
-
-@click.command(
-    short_help="Would this machine fax now?",
-    epilog="\b\nFor a service whose token only systemd knows:\n"
-    "  sudo CREDENTIALS_DIRECTORY=/etc/faxdrop faxdrop check",
-)
+@click.command(short_help="Would this machine fax now?")
 @click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")
 @click.pass_obj
@@ -268,7 +111,8 @@ def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
 
     Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
     line and the balance. Nothing is faxed, and the daemon may run meanwhile. Root checks with the
-    rights of the folders' owner.
+    rights of the folders' owner, and what the service's unit allows. A FAULT keeps no fax, but has
+    to be mended.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -280,11 +124,11 @@ def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
             if as_json:
                 click.echo(json_shown(check_.report_of_config(error).model_dump_json(indent=2)))
             raise
-        report = _checked(config, config_path, simulate=simulate)
-    _tell(report, as_json=as_json)
+        report = checked(config, config_path, simulate=simulate)
+    tell(report, as_json=as_json)
 
 
-def _tell(report: Report, *, as_json: bool) -> None:
+def tell(report: Report, *, as_json: bool) -> None:
     """Print a report; exit status 1 if it says that nothing would be faxed."""
     if as_json:
         click.echo(json_shown(report.model_dump_json(indent=2)))
@@ -294,11 +138,14 @@ def _tell(report: Report, *, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _checked(config: Config, config_path: Path, *, simulate: bool) -> Report:
+def checked(config: Config, config_path: Path, *, simulate: bool) -> Report:
+    """Check everything, with the rights of the daemon."""
+    unit = list(check_unit.unit(config, config_path.absolute()))
     with acting_as_owner(config.root) as user:
         findings = list(check_.folders(config, Spool(config.root), config_path))
+    findings += unit
     with make_sipgate(config) as sipgate:
-        findings += check_.account(config, sipgate)
+        findings += check_account.account(config, sipgate)
     return check_.report_of(config, findings, user=user, simulated=simulate)
 
 

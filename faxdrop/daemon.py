@@ -81,6 +81,7 @@ class Daemon:
         self._looks = looks
         self._notifier = notifier
         self._make_watcher = make_watcher
+        self.while_held: Callable[[], None] = lambda: None  # called again and again while it holds
         # Not an Event: a signal handler that sets one while this thread goes to sleep on it waits
         # for ever for this very thread.
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -163,6 +164,8 @@ class Daemon:
             self._news |= self._reception.turn()
             self._dispatcher.turn()
             self._books.turn(self._dispatcher.troubles)
+            if self._dispatcher.troubles:
+                self.while_held()
             self._tidy()
         self._say()
         return self._pause()

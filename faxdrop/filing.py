@@ -50,13 +50,14 @@ class Filing:
         The way there ends where our own folder is gone: should the root be unmounted at this
         moment, nothing is made on its empty mount point.
         """
-        path = self._root / name
-        with (
-            opened_folder(self._home) as home,
-            opened_folder(home.path / "..", home) as root,
-            self._entered(path, root._replace(path=self._root), shared=True) as folder,
-        ):
-            yield folder
+        with contextlib.ExitStack() as stack:
+            try:
+                home = stack.enter_context(opened_folder(self._home))
+                root = stack.enter_context(opened_folder(home.path / "..", home))
+            except PermissionError:  # it is there, and closed to the people who share the folders
+                root = stack.enter_context(opened_folder(self._root))
+            inside = root._replace(path=self._root)
+            yield stack.enter_context(self._entered(self._root / name, inside, shared=True))
 
     @contextmanager
     def place(self, top: str, name: str | None, *, make: bool = True) -> Iterator[Folder]:

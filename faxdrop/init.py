@@ -9,24 +9,24 @@ import os
 import pwd
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from faxdrop import credentials
-from faxdrop.config import command, load
+from faxdrop import credentials, units
+from faxdrop.config import ConfigError, command, load
+from faxdrop.ownership import name_of
+from faxdrop.place import SERVICE_USER, secret_files, unit_of
 from faxdrop.problems import toml
 from faxdrop.settings import Config
 from faxdrop.sharing import share
-
-SERVICE_ROOT = Path("/srv/fax")  # what the systemd unit may write to
-SERVICE_USER = "faxdrop"  # whom the sysusers.d file makes
 
 _SHARED = 0o2770  # people of the group drop and fetch; new files belong to the group
 _TOP = 0o2750  # and change nothing above that
 _OURS = 0o700
 _PREAMBLE = (
     "# faxdrop's settings. config.example.toml has all the others, with what holds where nothing\n"
-    "# is set. After a change: {check}, then systemctl reload faxdrop.\n"
+    "# is set. After a change: {check}\n"
 )
 
 
@@ -45,6 +45,11 @@ class Answers:
     region: str = "DE"
     base_url: str | None = None  # None: sipgate's
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # TOKEN_ID, TOKEN
+
+
+_SAMPLE = Answers(  # right in all; what is asked for takes the place of one of them
+    Path("/srv/fax"), "A", "+492111234567", "f0", secrets={"TOKEN_ID": "token-A", "TOKEN": "A"}
+)
 
 
 @dataclass(frozen=True)
@@ -78,41 +83,31 @@ def owner_called(name: str | None) -> Owner:
     return Owner(user.pw_uid, user.pw_gid)
 
 
-def secret_files(config: Path, *, service: bool) -> dict[str, Path]:
-    """Return where to store each secret: for the service, in a file each that its unit loads."""
-    if not service:
-        return dict.fromkeys(("TOKEN_ID", "TOKEN"), config.parent / ".env")
-    prefix = "" if config.stem == "config" else f"{config.stem}."
-    return {name: config.parent / f"{prefix}{name.lower()}" for name in ("TOKEN_ID", "TOKEN")}
-
-
 def stored(config: Path, *, service: bool) -> dict[str, str]:
     """Return the secrets that are stored already, where ``write`` would store them.
 
-    Raises InitError where there is a file, and not all of them are in it.
+    For the service also what a .env has, and perhaps only one of the two. Raises InitError where a
+    .env that would have to be written is there, without the token.
     """
-    files = secret_files(config, service=service)
-    there = sorted({str(path) for path in files.values() if os.path.lexists(path)})
-    if not there:
-        return {}
-    if service:
-        values = {name: _content(path) for name, path in files.items()}
-        found = {name: value for name, value in values.items() if value}
-    else:
-        values = credentials.find({}, config.parent / ".env").values
-        found = {name: values[name] for name in files if name in values}
-    if len(found) < len(files):
+    dotenv = config.parent / ".env"
+    files = secret_files(config) if service else {}
+    values = credentials.find({}, dotenv, files).values
+    found = {name: values[name] for name in secret_files(config) if name in values}
+    if len(found) < len(secret_files(config)) and not service and os.path.lexists(dotenv):
         raise InitError(
-            f"{' and '.join(there)} is there already, and nothing is ever overwritten: put "
-            "TOKEN_ID and TOKEN into it, or remove it."
+            f"{dotenv} is there already, and nothing is ever overwritten: put TOKEN_ID and TOKEN "
+            "into it, or remove it."
         )
     return found
 
 
-def config_text(answers: Answers, path: Path) -> str:
+def config_text(answers: Answers, path: Path, *, service: bool = False) -> str:
     """Return the config that is to lie at ``path``."""
+    then = command("check", path)
+    if service:
+        then = f"sudo {then} && sudo systemctl reload {unit_of(path)}"
     lines = [
-        _PREAMBLE.replace("{check}", command("check", path)),
+        _PREAMBLE.replace("{check}", then),
         f"root = {toml(str(answers.root))}",
         f"region = {toml(answers.region)}",
         "",
@@ -133,23 +128,68 @@ def checked(answers: Answers) -> Config:
         return load(path, answers.secrets)
 
 
+def fault(**answer: Any) -> str:
+    """Return what would be right where one answer makes a wrong config; "" where it makes none."""
+    try:
+        checked(replace(_SAMPLE, **answer))
+    except ConfigError as error:
+        return error.problems[0].remedy
+    return ""
+
+
+def root_fault(root: Path, *, service: bool) -> str:
+    """Return why a folder cannot be the root; "" if it can."""
+    if wrong := fault(root=root):
+        return f"It must be {wrong}."
+    if service and (why := units.no_place(root)):
+        return f"It must be another folder: {why}."
+    there = next(path for path in (root, *root.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return f"{there} is no folder."
+    owner = name_of(there.stat().st_uid)
+    if service and there == root and owner not in ("root", SERVICE_USER):
+        return f"{root} belongs to {owner}; the service runs as {SERVICE_USER}, and needs its own."
+    return ""
+
+
 def write(config: Path, answers: Answers, owner: Owner, *, service: bool) -> list[Path]:
-    """Make folders and files; return what was made. Raises InitError, ConfigError and OSError."""
+    """Make folders and files; return what was made. Raises InitError, ConfigError and OSError.
+
+    The service's folders are made before, by its installation.
+    """
     if os.path.lexists(config):
         raise already(config)
     checked(answers)
-    is_stored = bool(stored(config, service=service))
     made: list[Path] = []
-    _make_folder(answers.root, _TOP, owner, made)
-    for name in ("inbox", "sent", "failed", f"inbox/{answers.name}"):
-        _make_folder(answers.root / name, _SHARED, owner, made, shared="/" not in name)
-    _make_folder(answers.root / ".faxdrop", _OURS, owner, made)
-    # What root adds here later belongs to the group, too: chmod o-r does not lock us out.
-    _make_folder(config.parent, 0o2750, owner, made, group_only=True)
-    if not is_stored:
-        _store(config, answers.secrets, owner, made, service=service)
-    _make_file(config, config_text(answers, config), 0o640, made)
+    if not service:
+        _make_folder(answers.root, _TOP, owner, made)
+        for name in ("inbox", "sent", "failed", f"inbox/{answers.name}"):
+            _make_folder(answers.root / name, _SHARED, owner, made, shared="/" not in name)
+        _make_folder(answers.root / ".faxdrop", _OURS, owner, made)
+        # What root adds here later belongs to the group, too: chmod o-r does not lock us out.
+        _make_folder(config.parent, 0o2750, owner, made, group_only=True)
+    if service:
+        made += store(config, answers.secrets)
+    elif not stored(config, service=False):
+        dotenv = config.parent / ".env"
+        lines = (f"{name}={_quoted(answers.secrets[name])}\n" for name in ("TOKEN_ID", "TOKEN"))
+        _make_file(dotenv, "".join(lines), 0o600, made)
+        owner.takes(dotenv)
+    _make_file(config, config_text(answers, config, service=service), 0o640, made)
     owner.takes(config, group_only=True)
+    return made
+
+
+def store(config: Path, secrets: Mapping[str, str]) -> list[Path]:
+    """Put the secrets into the files that the unit loads, where they are not; return which."""
+    made: list[Path] = []
+    for name, path in secret_files(config).items():
+        text = f"{secrets[name]}\n"
+        if not os.path.lexists(path):
+            _make_file(path, text, 0o600, made)
+        elif not path.stat().st_size:
+            path.write_text(text, "utf-8")
+            made.append(path)
     return made
 
 
@@ -161,31 +201,11 @@ def already(config: Path) -> InitError:
     )
 
 
-def _store(
-    config: Path, secrets: Mapping[str, str], owner: Owner, made: list[Path], *, service: bool
-) -> None:
-    texts: dict[Path, str] = {}
-    for name, path in secret_files(config, service=service).items():
-        line = secrets[name] if service else f"{name}={_quoted(secrets[name])}"
-        texts[path] = texts.get(path, "") + f"{line}\n"
-    for path, text in texts.items():
-        _make_file(path, text, 0o600, made)
-        if not service:  # systemd reads those of the service, as root
-            owner.takes(path)
-
-
 def _quoted(secret: str) -> str:
     """Return a value as a .env takes it for what it is."""
     plain = secret.replace("-", "").replace("_", "").isalnum()
     escaped = secret.replace("\\", "\\\\").replace("'", "\\'")
     return secret if plain else f"'{escaped}'"
-
-
-def _content(path: Path) -> str:
-    try:
-        return path.read_text("utf-8").strip()
-    except (OSError, ValueError):
-        return ""
 
 
 def _make_folder(

@@ -105,6 +105,7 @@ class Overview(Record):
     corrupt_folder: str
     counts: dict[str, int]  # documents by state; every state is named
     documents: tuple[Document, ...]  # the oldest first, those in the inbox last
+    unreadable: int  # records that cannot be read, and that the next start sets aside
 
 
 def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
@@ -132,6 +133,12 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
             "is not there, so nothing can be dropped: faxdrop makes it "
             + ("again at its next look" if running else "when it starts")
         )
+    unreadable = _unreadable(spool)
+    for folder in unreadable:
+        problems[str(folder)] = (
+            "holds a document, and its record cannot be read: what became of that fax, only the "
+            "sipgate account tells. faxdrop sets it aside at its next start."
+        )
     return Overview(
         format=OVERVIEW_FORMAT,
         root=shown(str(spool.root)),
@@ -149,6 +156,7 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
         corrupt_folder=shown(str(spool.corrupt_folder)),
         counts={state: counts[state] for state in (INBOX, *State)},
         documents=tuple(documents),
+        unreadable=len(unreadable),
     )
 
 
@@ -265,9 +273,15 @@ def _jobs(spool: Spool) -> Iterator[Job]:
         yield from spool.jobs()
 
 
+def _unreadable(spool: Spool) -> list[Path]:
+    with suppress(FileNotFoundError):
+        return spool.unreadable_jobs()
+    return []
+
+
 def _corrupt(spool: Spool) -> int:
     with suppress(FileNotFoundError):
-        return spool.corrupt_count()
+        return len(spool.corrupt())
     return 0
 
 

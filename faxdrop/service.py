@@ -9,10 +9,14 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
+
+import structlog
 
 from faxdrop import mounts
 from faxdrop.checker import Checker
 from faxdrop.clock import Clock
+from faxdrop.credentials import Watch
 from faxdrop.daemon import STEPS, Daemon, limits_of
 from faxdrop.disk import Disk
 from faxdrop.journal.chain import Journal
@@ -27,6 +31,8 @@ from faxdrop.settings import FOREVER, Config
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool import Spool, SpoolError
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 def make_sipgate(config: Config) -> Sipgate:
@@ -113,22 +119,53 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
         spool.close()
 
 
-def run(config: Config, load: Callable[[], Config], *, simulated: bool) -> bool:
+class Ended(NamedTuple):
+    """How a daemon came to its end."""
+
+    clean: bool  # everything that was under way has ended
+    restart: bool  # it wants to be started again, for the sake of a new token
+
+
+def run(config: Config, load: Callable[[], Config], secrets: Watch, *, simulated: bool) -> Ended:
     """Run the daemon until SIGTERM or SIGINT; SIGHUP takes the config that ``load`` returns.
 
-    Returns whether everything that was under way has ended. Raises SpoolError.
+    A new token counts at a reload, and by itself while something holds the queue. systemd hands a
+    service copies of its files, made at its start: then only another start brings the new one.
+    Raises SpoolError.
     """
     hide_from_others()  # the token is in our memory, perhaps in our environment
+    copied = {"CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"} <= os.environ.keys()
+    is_new = restart = False
     with daemon_of(config, simulated=simulated) as daemon:
+
+        def take() -> Config:
+            nonlocal is_new, restart
+            taken = load()
+            if (is_new or secrets.has_changed()) and copied:
+                log.warning(
+                    "daemon.restarting", words="there is a new token; systemd has to fetch it"
+                )
+                restart = True
+                daemon.stop()
+            is_new = False
+            return taken
+
+        def renew() -> None:
+            nonlocal is_new
+            if secrets.has_changed():
+                is_new = True
+                daemon.reload(take)
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             daemon.stop()
 
         def reload(_signal: int, _frame: FrameType | None) -> None:
-            daemon.reload(load)
+            daemon.reload(take)
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGHUP, reload)
+        daemon.while_held = renew
         daemon.start()
-        return daemon.run()
+        clean = daemon.run()
+    return Ended(clean, restart)

@@ -182,6 +182,10 @@ class Spool:
             return False
         return True
 
+    def is_ours(self) -> bool:
+        """Tell whether we may look into the spool: people who share the folders may not."""
+        return not self.home.is_dir() or os.access(self.home, os.R_OK | os.X_OK, effective_ids=True)
+
     def is_locked(self) -> bool:
         """Tell whether a daemon is at work here."""
         try:
@@ -379,6 +383,14 @@ class Spool:
             if job.state in FINAL or os.path.lexists(folder / DOCUMENT):
                 yield job
 
+    def unreadable_jobs(self) -> list[Path]:
+        """Return the folders whose records ``jobs`` passes over; the next start sets them aside."""
+        return sorted(
+            folder
+            for folder in _folders(self._jobs)
+            if _may_exist(folder / DOCUMENT) and not _can_be_read(folder / RECORD)
+        )
+
     def recover(self) -> tuple[list[Job], list[Path]]:
         """Read all records at start; return the jobs, oldest first, and what went to corrupt/.
 
@@ -423,9 +435,9 @@ class Spool:
             for mark in marks[:-keep]:
                 mark.unlink(missing_ok=True)
 
-    def corrupt_count(self) -> int:
-        """Count what lies in corrupt/."""
-        return sum(1 for _ in _folders(self._corrupt))
+    def corrupt(self) -> list[Path]:
+        """Return what lies in corrupt/."""
+        return sorted(_folders(self._corrupt))
 
     @property
     def corrupt_folder(self) -> Path:
@@ -489,10 +501,7 @@ class Spool:
                 self._lock_fd = fd
                 return
         os.close(fd)
-        raise SpoolError(
-            f"Another faxdrop is already at work on {self.root}. Stop it first "
-            "(systemctl stop faxdrop)."
-        )
+        raise SpoolError(f"Another faxdrop is already at work on {self.root}. Stop that one first.")
 
     def _rehearse(self, simulated: bool | None) -> None:  # noqa: FBT001
         mark = self.home / "simulated"
@@ -627,6 +636,14 @@ def _readable(path: Path) -> Job | None:
         ) from None
     except (OSError, ValidationError, ValueError):
         return None
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        _read_record(path)
+    except (OSError, ValidationError, ValueError):
+        return False
+    return True
 
 
 def _refuse_foreign(path: Path) -> None:

@@ -8,8 +8,9 @@ import click
 from rich.console import Console, RenderableType
 
 from faxdrop.names import shown
+from faxdrop.screens import Hanging
 
-_WIDE = 200  # characters a line, where no terminal says how many it has
+_WIDE = 10_000  # characters a line where there is no terminal: nothing is broken there
 
 
 def make_console() -> Console:
@@ -24,11 +25,16 @@ def show(screen: RenderableType) -> None:
     """Print a screen."""
     console = make_console()
     if console.is_terminal:
-        console.print(screen)
+        console.print(screen, crop=False)
         return
     with console.capture() as captured:
-        console.print(screen)
+        console.print(screen, crop=False)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def say(text: str) -> None:
+    """Print a sentence, its lines broken between words where there is a terminal."""
+    show(Hanging(text))
 
 
 def name_of_file(path: Path) -> str:

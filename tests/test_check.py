@@ -13,7 +13,17 @@ import jsonschema
 import pytest
 from rich.console import Console
 
-from faxdrop import check, mounts, sandbox, screens
+from faxdrop import (
+    __version__,
+    check,
+    check_account,
+    check_unit,
+    mounts,
+    place,
+    sandbox,
+    screens,
+    units,
+)
 from faxdrop.check import Finding, Level, Report
 from faxdrop.checker import CheckerError
 from faxdrop.job import Reason, ReasonCode
@@ -57,7 +67,7 @@ def report(config: Config, spool: Spool | None = None) -> Report:
     """Check everything."""
     findings = list(check.folders(config, spool or Spool(config.root)))
     with make_sipgate(config) as sipgate:
-        findings += check.account(config, sipgate)
+        findings += check_account.account(config, sipgate)
     return check.report_of(config, findings, user="somebody")
 
 
@@ -235,13 +245,154 @@ def _as_nobody(tmp_path: Path) -> Iterator[Callable[[], None]]:
     os.seteuid(0)
 
 
+def test_a_missing_inbox(config: Config) -> None:
+    """An inbox that has gone since the first start is wrong, daemon or not."""
+    spool = made(config)
+    spool.inbox.rmdir()
+    wrong = finding(report(config), "folders", Level.WRONG)
+    assert wrong.words.startswith(f"Not there: {spool.inbox}.")
+    assert "when it starts: faxdrop run" in wrong.advice
+
+
+def test_records_that_cannot_be_read(config: Config) -> None:
+    """Damaged records are a fault to be mended by a person; other faxes go out."""
+    spool = made(config)
+    for name in ("jobs", "corrupt"):
+        folder = spool.home / name / f"20260302-{name}"
+        folder.mkdir()
+        (folder / "document.pdf").touch()
+        (folder / "job.json").write_text("{")
+    seen = report(config)
+    fault = finding(seen, "records", Level.FAULT)
+    assert f"{spool.home}/jobs/20260302-jobs" in fault.words
+    assert f"{spool.home}/corrupt/20260302-corrupt" in fault.words
+    assert seen.would_fax
+    assert "would fax, as somebody and by sipgate; 1 fault to mend all the same." in screen(seen)
+
+
+def test_a_token_that_others_can_read(config: Config) -> None:
+    """A token file that is open to others is a fault, and the screen says so in its last line."""
+    seen = report(config.model_copy(update={"faults": ("token is open: chmod 600 token",)}))
+    assert finding(seen, "config", Level.FAULT).words == "token is open: chmod 600 token"
+    assert screen(seen).splitlines()[-1].endswith("1 fault to mend all the same.")
+
+
+def test_advice_names_no_unit_that_is_not_there(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where systemd knows no unit of the config, the advice is to run faxdrop; else to start it."""
+    made(config)
+
+    def advice(path: Path) -> str:
+        findings = check.folders(config, Spool(config.root), path)
+        return next(one.advice for one in findings if one.topic == "daemon")
+
+    monkeypatch.setattr(place, "_UNIT_FOLDERS", (str(tmp_path),))
+    assert advice(place.DEFAULT_PATH) == "Start it: faxdrop run"
+    assert advice(Path("/x.toml")) == "Start it: faxdrop --config /x.toml run"
+    (tmp_path / "faxdrop.service").touch()
+    assert advice(place.DEFAULT_PATH) == "Start it: systemctl start faxdrop"
+    assert advice(place.ETC / "bonn.toml") == "Start it: faxdrop --instance bonn run"
+    (tmp_path / "faxdrop@.service").touch()
+    assert advice(place.ETC / "bonn.toml") == "Start it: systemctl start faxdrop@bonn"
+
+
+# -- the unit --------------------------------------------------------------------------------
+
+SHOWN = (
+    "LoadState=loaded\nReadWritePaths={}\nProtectHome={}\nUser={}\nNeedDaemonReload={}\n"
+    "UnitFileState={}\n"
+)
+
+
+def unit(
+    root: Path, *, home: str = "yes", user: str = "", stale: str = "no", state: str = "enabled"
+) -> units.Unit:
+    """Return a unit as systemd shows it."""
+    read = units.read("faxdrop", SHOWN.format(root, home, user, stale, state))
+    assert read is not None
+    return read
+
+
+def of_unit(config: Config, known: units.Unit) -> Finding:
+    """Return the one finding about a unit."""
+    (found,) = check_unit.of_unit(known, config, place.DEFAULT_PATH)
+    return found
+
+
+def test_a_root_that_the_unit_may_not_write_to(config: Config) -> None:
+    """It is wrong, and the advice is the drop-in, as `init --service` would make it."""
+    assert of_unit(config, unit(config.root.parent)).level is Level.OK
+    other = config.model_copy(update={"root": Path("/data/our fax")})
+    wrong = of_unit(other, unit(place.SERVICE_ROOT))
+    assert wrong.level is Level.WRONG
+    assert wrong.words == "The unit faxdrop may not write to /data/our fax."
+    assert "sudo faxdrop init --service mends that" in wrong.advice
+    assert 'ReadWritePaths=\nReadWritePaths="/data/our fax"\n' in wrong.advice
+    home = config.model_copy(update={"root": Path("/home/fax")})
+    assert "ProtectHome=no" in of_unit(home, unit(Path("/home/fax"))).advice
+    assert of_unit(home, unit(Path("/home/fax"), home="no")).level is Level.OK
+    nowhere = config.model_copy(update={"root": Path("/tmp/fax")})  # noqa: S108
+    assert of_unit(nowhere, unit(place.SERVICE_ROOT)).advice.startswith("Take another folder")
+
+
+def test_a_unit_with_another_user(config: Config) -> None:
+    """Folders that belong to somebody else than the unit's user are wrong."""
+    wrong = of_unit(config, unit(config.root, user="nosuchuser"))
+    assert wrong.level is Level.WRONG
+    assert wrong.advice.endswith(f"chown -R nosuchuser: {config.root}")
+
+
+def test_a_unit_that_has_changed(config: Config) -> None:
+    """After an upgrade, systemd may still go by the unit of before."""
+    note = of_unit(config, unit(config.root, stale="yes"))
+    assert note.level is Level.NOTE
+    assert note.advice == "systemctl daemon-reload && systemctl restart faxdrop"
+
+
+def test_a_unit_that_is_not_started_at_boot(config: Config) -> None:
+    """A unit that is linked and not enabled will be missed after the next boot."""
+    note = of_unit(config, unit(config.root, state="linked"))
+    assert note.level is Level.NOTE
+    assert note.advice.startswith("systemctl enable faxdrop")
+
+
+def test_no_unit() -> None:
+    """What systemd does not know is no unit, and a machine without systemd has none."""
+    assert units.read("faxdrop", "LoadState=not-found\n") is None
+    assert units.read("faxdrop", "") is None
+    assert units.ask(Path("/x.toml")) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may compare them")
+def test_an_older_token_that_runs() -> None:
+    """When another token lies there than the one that the service runs with, that is wrong."""
+    stored = {"TOKEN_ID": "token-A", "TOKEN": "new"}
+    assert list(check_unit.of_token("faxdrop", stored, stored)) == []
+    assert list(check_unit.of_token("faxdrop", {}, stored)) == []
+    (wrong,) = check_unit.of_token("faxdrop", {**stored, "TOKEN": "old"}, stored)
+    assert (wrong.level, wrong.advice) == (Level.WRONG, "systemctl restart faxdrop")
+
+
+def test_an_older_version_that_runs(config: Config) -> None:
+    """After an upgrade without a restart, the version that still runs is named."""
+    spool = made(config)
+    spool.open()
+    spool.write_status({"pid": 42, "faxdrop": "0.0.9"})
+    try:
+        *_, note = (one for one in report(config).findings if one.topic == "daemon")
+    finally:
+        spool.close()
+    assert note.words == f"It is still version 0.0.9; this is {__version__}."
+
+
 def test_no_rights(config: Config, as_nobody: Callable[[], None]) -> None:
     """A spool that belongs to another user is said, with whose rights are needed."""
     made(config)
     as_nobody()
     wrong = finding(report(config), "root", Level.WRONG)
     assert f"{config.root}/.faxdrop is for root to read, and you are nobody." in wrong.words
-    assert wrong.advice == "Put sudo -u root before the command."
+    assert wrong.advice == "Put sudo before the command."
 
 
 def test_sticky_folders(config: Config, as_nobody: Callable[[], None]) -> None:
@@ -380,10 +531,17 @@ def test_a_token_that_may_not_see_the_account(config: Config, simulator: Simulat
     assert seen.would_fax
 
 
-def test_an_account_that_does_not_answer(config: Config, simulator: Simulator) -> None:
-    """An account that cannot be asked is wrong, for something is broken there."""
-    simulator.trouble = {"GET /authorization/userinfo": 500}
-    assert not report(config).would_fax
+@pytest.mark.parametrize(
+    "path", ["GET /authorization/userinfo", "GET /{userId}/faxlines", "GET /balance"]
+)
+def test_an_account_that_does_not_answer(config: Config, simulator: Simulator, path: str) -> None:
+    """Trouble of sipgate's with one question is no fault of the token's, and keeps no fax."""
+    simulator.trouble = {path: 500}
+    seen = report(config)
+    note = finding(seen, "faxline", Level.NOTE)
+    assert note.words.startswith("sipgate did not show the account (sipgate has trouble of its own")
+    assert "token" not in note.words + note.advice
+    assert seen.would_fax
 
 
 def test_fax_lines_that_are_not_shown(config: Config, simulator: Simulator) -> None:
@@ -439,7 +597,7 @@ def test_a_clock_that_is_off(config: Config, offset: float, words: str) -> None:
         5.0,
         clock=lambda: time.time() - offset,
     ) as sipgate:
-        seen = check.report_of(config, check.account(config, sipgate), user="somebody")
+        seen = check.report_of(config, check_account.account(config, sipgate), user="somebody")
     assert words in finding(seen, "clock", Level.NOTE).words
     assert seen.would_fax
 

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from dotenv import dotenv_values
 
-from faxdrop import __version__, check, cli, overview, receipt
+from faxdrop import __version__, check, cli, overview, place, receipt
 from faxdrop.cli import main
 from faxdrop.credentials import SIMULATED
 from faxdrop.job import State
@@ -131,7 +131,8 @@ def test_only_the_commands_print() -> None:
         for path in (PROJECT / "faxdrop").glob("*.py")
         if printing.search(path.read_text("utf-8"))
     }
-    assert found == {"cli.py", "cli_preview.py", "cli_setup.py", "terminal.py"}
+    commands = {"cli.py", "cli_init.py", "cli_place.py", "cli_preview.py", "cli_setup.py"}
+    assert found == commands | {"terminal.py"}
 
 
 # -- what is wrong is said in words ----------------------------------------------------------
@@ -436,18 +437,78 @@ def test_root_checks_whether_the_owner_can_read_the_config(config: Path) -> None
 
 
 @AS_ROOT
-def test_others_are_told_whom_to_be(config: Path) -> None:
-    """Somebody who may not read the spool is told by which user to do it, and not shown nothing."""
-    in_spool(config.parent / "share", job_in(State.QUEUED))
+def test_a_member_of_the_group(config: Path) -> None:
+    """Whoever shares the folders sees and retries what lies in them, and cancels with sudo only."""
+    root = config.parent / "share"
+    in_spool(root, job_in(State.QUEUED, job_id="j1"))
+    kept = failed(root, "transmission_failed", "old.pdf")
+    for number in range(12):
+        failed(root, "outcome_unknown", f"{number}.pdf")
+    (root / "inbox" / "Amt").mkdir(exist_ok=True)
+    (root / "inbox" / "Amt" / "new.pdf").touch()
+    (root / "sent" / "new.pdf.json").write_text("{}")  # whose document was taken away
     for folder in [config.parent, *config.parent.parents][:3]:
         folder.chmod(0o755)
     config.chmod(0o644)
+    for folder in (root / "inbox", root / "failed"):
+        for each in (folder, *folder.rglob("*")):
+            each.chmod(0o777)
+    faxdrop(config, "status")  # Python reads of itself what nobody may not
     os.seteuid(NOBODY)
     try:
-        result = faxdrop(config, "status", code=1)
+        text = faxdrop(config, "status").output
+        data = json.loads(faxdrop(config, "status", "--json").stdout)
+        again = faxdrop(config, "retry", str(kept)).stdout
+        refused = faxdrop(config, "cancel", "j1", code=1).stderr
     finally:
         os.seteuid(0)
-    assert "is for root to read, and you are nobody. Put sudo -u root" in result.stderr
+    assert text.splitlines()[0] == (f"In {root}: 1 document in inbox/, 0 in sent/, 13 in failed/.")
+    assert "  new.pdf  to Amt" in text
+    assert "... and 3 more" in text
+    assert f"What is on its way, and whether faxdrop runs: sudo faxdrop --config {config}" in text
+    assert "j1" not in text
+    assert data["format"] == "faxdrop-shared/1"
+    assert len(data["latest_failed"]) == 10
+    assert again == f"Back in the inbox: {root}/inbox/Amt/old.pdf\n"
+    assert "is for root to read, and you are nobody. Put sudo before the command." in refused
+
+
+@AS_ROOT
+@pytest.mark.parametrize("command", [["run"], ["run", "--simulate"]])
+def test_root_does_not_run_what_is_anothers(config: Path, command: list[str]) -> None:
+    """The daemon of root would write what the folders' owner cannot read, and is refused."""
+    os.chown(config.parent / "share", NOBODY, NOBODY)
+    said = faxdrop(config, *command, code=1, env=dict(SIMULATED)).stderr
+    assert "share belongs to nobody, who could not read what root puts there" in said
+    assert f"sudo -u nobody faxdrop --config {config} run" in said
+
+
+# -- which config ----------------------------------------------------------------------------
+
+
+def test_the_config_may_be_named_behind_the_command(config: Path) -> None:
+    """--config counts before the command and behind it, before the environment, and only once."""
+    in_spool(config.parent / "share")
+    behind = faxdrop(None, "status", "--config", str(config), env={"FAXDROP_CONFIG": "/x.toml"})
+    assert behind.output == faxdrop(config, "status").output
+    twice = faxdrop(config, "status", "--config", "/y.toml", code=2)
+    assert "Two configs are named" in twice.stderr
+    faxdrop(config, "status", "--config", str(config))
+
+
+def test_an_instance_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--instance NAME means the config of that name beside the service's."""
+    in_spool(config.parent / "share")
+    monkeypatch.setattr(place, "ETC", config.parent)
+    config.rename(config.with_name("berlin.toml"))
+    before = faxdrop(None, "--instance", "berlin", "status").output
+    assert before == faxdrop(None, "status", "--instance", "berlin").output
+    assert str(config.parent / "share") in before
+    assert "start it: faxdrop --instance berlin run" in before.lower()
+    for name in ("../berlin", "config", ""):
+        assert "names no instance" in faxdrop(None, "--instance", name, "status", code=2).stderr
+    both = faxdrop(config, "status", "--instance", "berlin", code=2)
+    assert "Two configs are named" in both.stderr
 
 
 # -- real processes --------------------------------------------------------------------------
@@ -637,14 +698,17 @@ def on_a_terminal(*arguments: str, until: str | None = None, columns: int = 80) 
 
 
 def test_colours_on_a_terminal(config: Path) -> None:
-    """On a terminal there are colours, and nothing is wider than it is."""
+    """On a terminal there are colours, and nothing is wider than it is but an address."""
     root = config.parent / "share"
     name = "a rather long name of a document that somebody has scanned.pdf"
     in_spool(root, job_in(State.ACCEPTED, name=name, attempts=(attempt("SENDING"),)))
     for command in (["status"], ["check", "--simulate"]):
         text = on_a_terminal("--config", str(config), *command)
         assert COLOUR.search(text), text
-        assert max(len(COLOUR.sub("", line).rstrip()) for line in text.splitlines()) <= 80
+        lines = [COLOUR.sub("", line).rstrip() for line in text.splitlines()]
+        folder = str(config.parent)
+        assert [line for line in lines if len(line) > 80 and folder not in line] == []
+        assert any(str(root) in line for line in lines), "the address is cut"
     assert "20260302-115000-00000001" in on_a_terminal("--config", str(config), "status")
 
 
@@ -660,7 +724,7 @@ def test_the_log_on_a_terminal(config: Path) -> None:
     config.write_text(config.read_text() + "documents.max_pages = 50\n")
     text = on_a_terminal("--config", str(config), "run", "--simulate", until="watching")
     plain = COLOUR.sub("", text)
-    ready = r"^20\S+Z \[info +\] simulator\.ready +.*control_url=http://127"
-    assert re.search(ready, plain, re.MULTILINE)
-    assert re.search(r"^20\S+Z \[info +\] daemon\.ready ", plain, re.MULTILINE)
-    assert re.search(r"^20\S+Z \[warning +\] config\.unwise +.*30 pages", plain, re.MULTILINE)
+    time = r"^\d\d:\d\d:\d\d "
+    assert re.search(time + r"simulator\.ready .*control_url=http://127", plain, re.MULTILINE)
+    assert re.search(time + r"daemon\.ready ", plain, re.MULTILINE)
+    assert re.search(time + r"config\.unwise +documents: .*30 pages", plain, re.MULTILINE)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from faxdrop import init
+from faxdrop import init, place
 from faxdrop.cli import main
 from faxdrop.config import load
 from faxdrop.sharing import share
@@ -117,11 +117,18 @@ def test_the_dialogue(place: Place) -> None:
     answers = [
         "token-FAXSIM",
         TOKEN,
+        "/",
         str(place.root),
+        "a/b",
         "Amt",
-        "110",
+        "Germany",
+        "at",
+        "AT",
+        "112",
         "x",
         "+493023125030",
+        "fax",
+        "f0",
         "",
     ]
     result = place.run(input="\n".join(answers) + "\n")
@@ -131,25 +138,44 @@ def test_the_dialogue(place: Place) -> None:
         f"{ACCOUNT}/personal-access-token; "
         f"`faxdrop --config {place.config} run --simulate` needs none."
     )
-    assert '"110" is an emergency number, and those are never faxed to.' in result.output
+    for asked_again in (
+        "It must be a folder of its own",
+        "It must be a name without /",
+        "It must be a country in two capital letters",
+        "There is no fax line fax: f0, f1.",
+        "f0 may not send",
+    ):
+        assert f"Error: {asked_again}" in result.output
+    assert '"112" is an emergency number, and those are never faxed to.' in result.output
     assert '"x" is no fax number.' in result.output
     assert "f0  Simulated fax (may not send)" in result.output
     assert "Fax line [f1]: " in result.output
     assert "Token: \n" in result.output, "the token is typed unseen"
     config = load(place.config, {})
-    assert config.sipgate.faxline == "f1"
+    assert (config.sipgate.faxline, config.region) == ("f1", "AT")
     assert config.recipients["Amt"].number == "+493023125030"
+
+
+def test_a_wrong_token_is_asked_for_again(place: Place) -> None:
+    """Each half of a token is looked at when it is typed, and sipgate is asked about both."""
+    asked = ["YOUR_SIPGATE_TOKEN_ID", "token:FAXSIM", "token-FAXSIM", "5f0fa5ed", "token-FAXSIM"]
+    rest = [TOKEN, str(place.root), "Amt", "", "+493023125030", ""]
+    result = place.run(input="\n".join([*asked, *rest]) + "\n")
+    assert "Error: Not that: put your own in the place of the placeholder" in result.output
+    assert "Error: Not that: write only the id" in result.output
+    assert "Error: sipgate refused the token (401)" in result.output
+    assert load(place.config, {}).secrets.token.get_secret_value() == TOKEN
 
 
 def test_the_fax_lines_cannot_be_listed(place: Place) -> None:
     """Where sipgate does not answer, the dialogue goes on, and the check at its end says so."""
-    place.simulator.trouble = 401
+    place.simulator.trouble = 500
     try:
-        answers = ["token-FAXSIM", TOKEN, str(place.root), "Amt", "+493023125030", "f1"]
+        answers = ["token-FAXSIM", TOKEN, str(place.root), "Amt", "", "+493023125030", "f1"]
         result = place.run(input="\n".join(answers) + "\n", code=1)
     finally:
         place.simulator.trouble = None
-    assert "(The fax lines cannot be listed: " in result.output
+    assert "(sipgate cannot be asked at the moment: " in result.output
     assert "This machine would not fax" in result.output
     assert place.config.is_file()
 
@@ -257,34 +283,7 @@ def test_two_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     assert place.config.read_text() == "mine"
 
 
-# -- for the service, and as root ------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "files"),
-    [("config.toml", ["token", "token_id"]), ("berlin.toml", ["berlin.token", "berlin.token_id"])],
-)
-def test_for_the_service(place: Place, name: str, files: list[str]) -> None:
-    """For the service, the token is stored as its unit loads it, and the check knows it."""
-    place.config = place.config.with_name(name)
-    result = place.told("--service")
-    found = {path.name: path for path in place.config.parent.iterdir()}
-    assert sorted(found) == sorted([*files, name])
-    assert found[files[0]].read_text() == f"{TOKEN}\n"
-    assert found[files[1]].read_text() == "token-FAXSIM\n"
-    assert {place.modes()[f"etc/{file}"] for file in files} == {"600"}
-    assert "This machine would fax" in result.output
-    if name == "config.toml":
-        load(place.config, {"CREDENTIALS_DIRECTORY": str(place.config.parent)})
-
-
-def test_for_the_service_half_stored(place: Place) -> None:
-    """Where half of the token's files are there, nothing is made."""
-    place.config.parent.mkdir()
-    (place.config.parent / "token").write_text("mine\n")
-    result = place.told("--service", code=1)
-    assert "etc/token is there already" in result.stderr
-    assert (place.config.parent / "token").read_text() == "mine\n"
+# -- as root ------------------------------------------------------------
 
 
 def test_the_unit_loads_what_is_stored() -> None:
@@ -295,15 +294,14 @@ def test_the_unit_loads_what_is_stored() -> None:
         ("faxdrop@.service", "/etc/faxdrop/%i.toml"),
     ):
         text = (units / unit).read_text()
-        for name, path in init.secret_files(Path(config), service=True).items():
+        for name, path in place.secret_files(Path(config)).items():
             assert f"LoadCredential={name}:{path}\n" in text
-    assert f"ReadWritePaths={init.SERVICE_ROOT}\n" in (units / "faxdrop.service").read_text()
-    assert f"u {init.SERVICE_USER} " in (units / "faxdrop.sysusers.conf").read_text()
+    assert f"ReadWritePaths={place.SERVICE_ROOT}\n" in (units / "faxdrop.service").read_text()
+    assert f"u {place.SERVICE_USER} " in (units / "faxdrop.sysusers.conf").read_text()
 
 
 @AS_ROOT
-@pytest.mark.parametrize("service", [False, True])
-def test_an_owner(place: Place, *, service: bool) -> None:
+def test_an_owner(place: Place) -> None:
     """Root can make everything for another user: folders and .env are theirs, the config is not."""
     for folder in [place.root.parent, *place.root.parents][:3]:
         folder.chmod(0o755)
@@ -311,7 +309,6 @@ def test_an_owner(place: Place, *, service: bool) -> None:
     command = ["--config", str(place.config), "init", "--base-url", place.simulator.base_url]
     said = ["--root", str(place.root), "--recipient", "Amt", "--number", "+493023125030"]
     said += ["--faxline", "f1", "--token-id", "token-FAXSIM", "--owner", "nobody"]
-    said += ["--service"] if service else []
     CliRunner().invoke(main, [*command, *said], env={"TOKEN": TOKEN})
     nobody = pwd.getpwnam("nobody")
     for path in (place.root, *place.root.rglob("*")):
@@ -319,8 +316,7 @@ def test_an_owner(place: Place, *, service: bool) -> None:
     assert place.modes()["fax/inbox"] == "2770", "the change of owner takes no bit away"
     config = place.config.stat()
     assert (config.st_uid, config.st_gid) == (0, nobody.pw_gid)
-    secret = (place.config.parent / ("token" if service else ".env")).stat()
-    assert secret.st_uid == (0 if service else nobody.pw_uid)
+    assert place.dotenv.stat().st_uid == nobody.pw_uid
 
 
 @AS_ROOT

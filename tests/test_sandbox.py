@@ -16,6 +16,7 @@ import pytest
 
 from faxdrop import sandbox, service
 from faxdrop.checker import Checker, Limits
+from faxdrop.credentials import Watch
 from tests import pdfs
 from tests.test_checker import HOSTILE, TIGHT, check, opened, until
 from tests.world import config_of
@@ -209,7 +210,7 @@ def test_the_daemon_hides_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(service, "hide_from_others", lambda: done.append("hidden"))
     monkeypatch.setattr(service, "daemon_of", stop)
     with pytest.raises(InterruptedError):
-        service.run(config, lambda: config, simulated=True)
+        service.run(config, lambda: config, Watch(()), simulated=True)
     assert done == ["hidden", "opened"]
 
 

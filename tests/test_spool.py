@@ -593,7 +593,7 @@ def test_a_record_that_cannot_be_ours_is_kept_for_a_person(
     assert aside == tmp_path / ".faxdrop" / "corrupt" / job().job_id
     assert (aside / "job.json").read_bytes() == spoiled
     assert (aside / "document.pdf").read_bytes() == CONTENT
-    assert spool.corrupt_count() == 1
+    assert len(spool.corrupt()) == 1
     assert spool.recover() == (jobs, [])
     claim(spool, job()).with_name("job.json").unlink()
     _, [second] = spool.recover()

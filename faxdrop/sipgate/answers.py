@@ -130,7 +130,8 @@ class Balance(_Shape):
 
 _CHECK_LOGIN: Final = (
     "Check TOKEN_ID and TOKEN. A new personal access token can be made in the sipgate account; it "
-    "needs the scopes sessions:fax:write and history:read."
+    "needs the scopes sessions:fax:write and history:read. It counts once it stands where the old "
+    "one stood (in the environment of a running faxdrop: after a restart)."
 )
 _CHECK_RIGHTS: Final = (
     "Check in the sipgate account that faxing is booked, that the fax line belongs to the token's "
