@@ -1,28 +1,32 @@
 """A Debian machine of a test's own, in which systemd is the first process.
 
-The system is built once from Debian's packages with debootstrap, through the mirror that this
-machine's apt is set up with; it is kept (see `tests.kept`) and never written to again. A `Machine`
-lays a disk in memory over it: what a test does there survives a reboot and a power cut of the
-machine, and is gone with it. Needs root, and no systemd outside.
+The systems are built once from Debian's packages with debootstrap, through the mirror that this
+machine's apt is set up with; they are kept (see `tests.kept`) and never written to again. A
+`Machine` lays a disk in memory over one: what a test does there survives a reboot and a power cut
+of the machine, and is gone with it. Needs root, and no systemd outside.
 """
 
+import fcntl
 import hashlib
 import os
 import platform
+import pty
 import re
+import select
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.kept import kept
 
-SUITE = "bookworm"
+PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}  # each Debian's own
 PACKAGES = ("systemd-sysv", "dbus", "python3-venv")  # what a server has, as far as faxdrop uses it
 TOOLS = ("apt-get", "debootstrap", "nsenter", "setpriv", "systemd-nspawn", "unshare")
 
@@ -67,9 +71,9 @@ def _mirror() -> str:
     ).stdout
     for line in targets.splitlines():
         component, uri, *names = line.split()
-        if component == "main" and SUITE in names:
-            return uri
-    raise LookupError(f"apt knows no source of Debian {SUITE}")
+        if component == "main" and PYTHONS.keys() & set(names):
+            return uri  # a mirror has all suites
+    raise LookupError("apt knows no source of Debian")
 
 
 def _proxies() -> dict[str, str]:
@@ -80,14 +84,14 @@ def _proxies() -> dict[str, str]:
     return dict(re.findall(r"^(\w+)='(.*)'$", lines, re.MULTILINE))
 
 
-def debian() -> Path:
+def debian(suite: str) -> Path:
     """Return the root folder of a Debian system; the first time this takes a minute."""
     mirror = _mirror()
 
     def fill(tree: Path) -> None:
         command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
         done = subprocess.run(
-            [*command, SUITE, str(tree), mirror],
+            [*command, suite, str(tree), mirror],
             env={**os.environ, **_proxies()},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -101,7 +105,7 @@ def debian() -> Path:
         # Empty: each machine gets an id of its own, and is asked nothing at its first boot.
         (tree / "etc/machine-id").write_text("")
 
-    key = " ".join((SUITE, *PACKAGES, platform.machine()))
+    key = " ".join((suite, *PACKAGES, platform.machine()))
     return kept(f"debian-{hashlib.sha256(key.encode()).hexdigest()[:12]}", fill)
 
 
@@ -134,12 +138,7 @@ class Machine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.cut_power()
         self._holder.communicate()
 
@@ -240,3 +239,48 @@ class Machine:
                 f"{command!r} in the machine: status {done.returncode}\n{done.stdout}{done.stderr}"
             )
         return done
+
+    def talk(
+        self,
+        command: str,
+        answers: Sequence[tuple[str, str]],
+        *,
+        environment: Mapping[str, str] | None = None,
+        timeout: float = 300,
+    ) -> str:
+        """Run a shell command at a terminal of 80 columns; return what was shown there.
+
+        ``answers`` are what is shown at last before each line that is typed, and that line.
+        """
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        enter = ["setsid", "--ctty", "--wait", "nsenter", f"--target={self._leader}", "--all"]
+        program = subprocess.Popen(
+            [*enter, "sh", "-euc", f"cd /\n{command}", "sh"],
+            env={**_ENVIRONMENT, "TERM": "xterm", "NO_COLOR": "1", **(environment or {})},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
+        os.close(slave)
+        said, shown, left = "", "", list(answers)
+        deadline = time.monotonic() + timeout
+        try:
+            while time.monotonic() < deadline:
+                if not select.select([master], [], [], 1.0)[0]:
+                    continue
+                try:
+                    text = os.read(master, 65536).decode("utf-8", "replace")
+                except OSError:  # EIO: nobody is at the other end any more
+                    break
+                said, shown = said + text, shown + text
+                if left and left[0][0] in shown:
+                    os.write(master, f"{left.pop(0)[1]}\n".encode())
+                    shown = ""
+            status = program.wait(30)
+        finally:
+            program.kill()
+            program.wait()
+            os.close(master)
+        assert (status, left) == (0, []), f"status {status}, {left} not asked for:\n{said}"
+        return re.sub("\x1b\\[[0-9;]*m", "", re.sub("\r+\n", "\n", said))

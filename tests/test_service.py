@@ -1,29 +1,36 @@
 """faxdrop as a service, in a real systemd: installed, started, reloaded, stalled, killed, rebooted.
 
-A Debian machine is booted (`tests.nspawn`), the wheel is installed in it by the README's own
-commands, and sipgate's part is played by ``faxdrop simulate``, another service on its loopback.
+A Debian machine is booted, faxdrop is installed on it by the README's own commands, and sipgate's
+part is played by ``faxdrop simulate``, another service on its loopback (`tests.installed`).
 """
 
 import base64
-import hashlib
 import json
 import os
 import re
-import shlex
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
-from reportlab.pdfgen.canvas import Canvas
 
+from tests.installed import (
+    CHECK,
+    CONFIG,
+    FIRST,
+    PORT,
+    SHARE,
+    TOKEN,
+    TOKEN_ID,
+    UNIT,
+    Service,
+    install,
+    prepare,
+    shown,
+)
 from tests.nspawn import Machine, debian, missing_tools, until
-from tests.wheels import PROJECT, build, download
+from tests.wheels import PROJECT
 
 pytestmark = [
     pytest.mark.long,
@@ -31,56 +38,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="booting a machine needs root"),
     pytest.mark.skipif(bool(missing_tools()), reason=f"not installed: {missing_tools()}"),
 ]
-
-# As the README has them. What a person does in an editor there, `Service.configure` does here.
-INSTALL = """\
-sudo python3 -m venv /opt/faxdrop
-sudo /opt/faxdrop/bin/pip install ./faxdrop-*.whl
-sudo systemd-sysusers /opt/faxdrop/lib/sysusers.d/faxdrop.conf
-sudo systemd-tmpfiles --create /opt/faxdrop/lib/tmpfiles.d/faxdrop.conf
-sudo cp --no-clobber /opt/faxdrop/share/faxdrop/config.example.toml /etc/faxdrop/config.toml
-sudo install -m 600 /dev/null /etc/faxdrop/token_id
-sudo install -m 600 /dev/null /etc/faxdrop/token
-"""
-CHECK = "sudo CREDENTIALS_DIRECTORY=/etc/faxdrop /opt/faxdrop/bin/faxdrop check"
-ENABLE = "sudo systemctl enable --now /opt/faxdrop/lib/systemd/system/faxdrop.service"
-
-PYTHON = "3.11"  # Debian bookworm's
-PORT = 8025
-TOKEN_ID = "token-FAXSIM"  # noqa: S105 - what the simulator expects
-TOKEN = "5f0fa5ed-0000-4000-8000-000000000000"  # noqa: S105 - likewise
-UNIT = "faxdrop.service"
-SHARE = "/srv/fax"
-FIRST = "Dr. Müller"
-
-CONFIG = """\
-root = "{root}"
-
-[sipgate]
-base_url = "http://127.0.0.1:{port}/v2"
-faxline = "f0"
-
-[recipients]
-"{first}" = "+493023125030"
-{more}
-
-[inbox]
-settle = "500ms"
-patience = "2s"
-
-[sending]
-poll_interval = "200ms"
-delays = ["1s", "1s"]
-"""
-
-SIMULATOR = f"""\
-[Service]
-ExecStart=/opt/faxdrop/bin/faxdrop simulate --port {PORT}
-DynamicUser=yes
-# It says which token it takes; the service must not.
-StandardOutput=null
-StandardError=null
-"""
 
 # Python reads this at its start, if it is told where it lies. The signal then stops the main
 # thread, and only that, as an endless loop would.
@@ -90,156 +47,24 @@ signal.signal(signal.SIGUSR2, lambda *_: threading.Event().wait())
 """
 
 
-def _pdf(text: str) -> bytes:
-    output = BytesIO()
-    canvas = Canvas(output)
-    canvas.drawString(100, 700, text)
-    canvas.save()
-    return output.getvalue()
-
-
-@dataclass
-class Service:
-    """The service on its machine, and what was dropped so far."""
-
-    machine: Machine
-    unit: str = UNIT
-    config: str = "/etc/faxdrop/config.toml"
-    share: str = SHARE
-    dropped: dict[str, str] = field(default_factory=dict)  # name -> SHA-256
-    _numbers: Iterator[int] = field(default_factory=count)
-
-    def systemctl(self, *arguments: str) -> None:
-        """Run a command that must succeed."""
-        self.machine.run('systemctl "$@"', *arguments)
-
-    def attempt(self, *arguments: str) -> str:
-        """Run a command that must fail; return what it said."""
-        done = self.machine.run('systemctl "$@"', *arguments, check=False)
-        assert done.returncode != 0
-        return done.stderr
-
-    def show(self, name: str) -> str:
-        """Return a property of the unit."""
-        ask = 'systemctl show --value --property="$1" -- "$2"'
-        return self.machine.run(ask, name, self.unit).stdout.strip()
-
-    def configure(self, more: str = "", template: str = CONFIG) -> None:
-        """Write the config and the token, as a person does in an editor."""
-        text = template.format(root=self.share, port=PORT, first=FIRST, more=more)
-        base = self.config.removesuffix("config.toml").replace(".toml", ".")
-        self.machine.path(self.config).write_text(text)
-        self.machine.path(f"{base}token_id").write_text(f"{TOKEN_ID}\n")
-        self.machine.path(f"{base}token").write_text(f"{TOKEN}\n")
-
-    def drop_in(self, text: str) -> None:
-        """Change the unit, as `systemctl edit` does; an empty text takes the change back."""
-        folder = f"/etc/systemd/system/{self.unit}.d"
-        self.machine.run(
-            'mkdir -p "$1"; printf %s "$2" > "$1/test.conf"; systemctl daemon-reload', folder, text
-        )
-
-    def drop(self, folder: str, number: int = 1, *, pages: str = "") -> list[str]:
-        """Drop new documents as a member of the group does, with cp; return their names."""
-        names = [f"letter {next(self._numbers)}.pdf" for _ in range(number)]
-        for name in names:
-            content = _pdf(f"{self.share} {name} {pages}")
-            self.machine.path("/home/anna").joinpath(name).write_bytes(content)
-            self.dropped[name] = hashlib.sha256(content).hexdigest()
-        copy = 'umask 022; mkdir -p "$1"; cd; for name in *.pdf; do cp "$name" "$1"; done'
-        self.anna(copy, f"{self.share}/inbox/{folder}")
-        self.machine.run("rm /home/anna/*.pdf")
-        return names
-
-    def anna(self, command: str, *arguments: str, check: bool = True) -> bool:
-        """Run a command as a person who may fax; return whether it worked."""
-        as_anna = f'HOME=/home/anna runuser -u anna -- sh -euc {shlex.quote(command)} sh "$@"'
-        return self.machine.run(as_anna, *arguments, check=check).returncode == 0
-
-    def files(self, place: str) -> dict[str, Path]:
-        """Return the files in inbox, sent or failed, by name."""
-        return {
-            path.name: path
-            for path in self.machine.path(f"{self.share}/{place}").glob("*/*")
-            if path.is_file()
-        }
-
-    def receipts(self, place: str) -> dict[str, dict[str, Any]]:
-        """Return the receipts in sent or failed, by the document's name."""
-        return {
-            name.removesuffix(".json"): json.loads(path.read_text())
-            for name, path in self.files(place).items()
-            if name.endswith(".pdf.json")
-        }
-
-    def expect_sent(self, names: list[str], seconds: float = 60) -> None:
-        """Wait until documents are in sent/ with their receipts."""
-        needed = {*names, *(f"{name}.json" for name in names)}
-        missing: set[str] = set()
-
-        def arrived() -> bool:
-            missing.clear()
-            missing.update(needed - self.files("sent").keys())
-            return not missing
-
-        try:
-            until(arrived, seconds, "documents in sent/")
-        except AssertionError as late:
-            raise AssertionError(f"{late}: {sorted(missing)}\n{self.journal()[-4000:]}") from late
-
-    def journal(self, *arguments: str) -> str:
-        """Return the unit's log."""
-        ask = 'journalctl --no-pager --output=cat --unit="$@"'
-        return self.machine.run(ask, self.unit, *arguments).stdout
-
-    def simulator(self, path: str, send: object = None) -> Any:
-        """Ask the simulator, or tell it something."""
-        ask = (
-            "import sys, urllib.request as request\n"
-            "send = sys.argv[2].encode() if len(sys.argv) > 2 else None\n"
-            "print(request.urlopen(request.Request(sys.argv[1], send), timeout=20).read().decode())"
-        )
-        url = f"http://127.0.0.1:{PORT}/simulator/{path}"
-        data = [] if send is None else [json.dumps(send)]
-        answer = self.machine.run('python3 -c "$@"', ask, url, *data).stdout
-        return json.loads(answer) if answer.strip() else None
-
-    def taken(self) -> list[str]:
-        """Return the SHA-256 of each fax that sipgate would have sent, the oldest first."""
-        return [fax["sha256"] for fax in self.simulator("taken")]
-
-    def expect_each_taken_once(self) -> None:
-        """Every document that was ever dropped was faxed, and none of them twice."""
-        expected = sorted(self.dropped.values())
-        assert sorted(sha for sha in self.taken() if sha in expected) == expected
-
-
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Boot a machine on which faxdrop is installed."""
+    """Boot a machine on which faxdrop is installed, and runs."""
     folder = tmp_path_factory.mktemp("machine")
-    wheel = build(tmp_path_factory.mktemp("dist")).wheel
-    shown = {"/wheels/own": wheel.parent, "/wheels/needed": download(wheel, PYTHON)}
-    with Machine(debian(), folder, shown) as booted:
+    with Machine(debian("bookworm"), folder, shown("bookworm")) as booted:
         booted.boot()
-        # Who is root needs no sudo; and this machine has no network to install from.
-        sudo = '#!/bin/sh\\nexec env "$@"\\n'
-        booted.run(f"printf '{sudo}' > /usr/bin/sudo; chmod +x /usr/bin/sudo")
-        wheels = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": " ".join(shown)}
-        booted.run(f"cd /wheels/own\n{INSTALL}", environment=wheels, timeout=300)
-        booted.run("useradd --create-home anna; usermod --append --groups faxdrop anna")
-        booted.run("useradd --create-home otto")
-        booted.path("/etc/systemd/system/simulator.service").write_text(SIMULATOR)
-        booted.run("systemctl daemon-reload; systemctl start simulator")
+        prepare(booted)
+        install(booted)
+        booted.run("usermod --append --groups faxdrop anna")
         yield booted
 
 
 @pytest.fixture(scope="module")
 def enabled(machine: Machine) -> Service:
-    """Configure, enable and start the service."""
+    """Give the service the settings of these tests."""
     service = Service(machine)
     service.configure()
-    machine.run(ENABLE)
+    service.systemctl("restart", service.unit)
     assert service.show("ActiveState") == "active", service.journal()
     until(lambda: service.simulator(""), 20, "the simulator")
     return service
@@ -254,12 +79,6 @@ def service(enabled: Service) -> Iterator[Service]:
     enabled.drop_in("")
     enabled.systemctl("reset-failed", enabled.unit)
     enabled.systemctl("restart", enabled.unit)
-
-
-def test_the_readme_says_the_same() -> None:
-    """The commands by which the machine of these tests was installed stand in the README."""
-    readme = (PROJECT / "README.md").read_text()
-    assert [line for line in (*INSTALL.splitlines(), ENABLE, CHECK) if line not in readme] == []
 
 
 def test_check_says_that_it_would_fax(service: Service) -> None:
@@ -438,7 +257,7 @@ def _probe(service: Service, drop_in: str = "") -> dict[str, Any]:
     text = (PROJECT / "tests/sandbox_probe.py").read_text()
     machine.path("/opt/faxdrop/probe.py").write_text(text)
     Service(machine, unit="probe.service").drop_in(
-        "[Service]\nType=oneshot\nRestart=no\nWatchdogSec=0\nExecStart=\n"
+        "[Service]\nType=oneshot\nRestart=no\nRestartForceExitStatus=\nWatchdogSec=0\nExecStart=\n"
         f"ExecStart=/opt/faxdrop/bin/python -I /opt/faxdrop/probe.py {SHARE}\n"
         f"StandardOutput=truncate:/run/probe.json\nStandardError=journal\n{drop_in}"
     )
@@ -476,27 +295,28 @@ def test_the_drop_in_for_leases(service: Service) -> None:
 
 
 def test_instances_run_side_by_side(service: Service) -> None:
-    """faxdrop@berlin and faxdrop@bonn have each a root, a config and a token of their own."""
+    """faxdrop@berlin and faxdrop@bonn, which lies elsewhere, have each what is theirs alone."""
     machine = service.machine
     service.systemctl("stop", service.unit)
-    machine.run("systemctl link /opt/faxdrop/lib/systemd/system/faxdrop@.service")
     sites = [
         Service(
             machine,
             unit=f"faxdrop@{site}.service",
             config=f"/etc/faxdrop/{site}.toml",
-            share=f"{SHARE}/{site}",
+            share=share,
         )
-        for site in ("berlin", "bonn")
+        for site, share in (("berlin", f"{SHARE}/berlin"), ("bonn", "/data/bonn"))
     ]
-    for site in sites:
-        machine.run(
-            'sed "s,/srv/fax,$1," /opt/faxdrop/lib/tmpfiles.d/faxdrop.conf'
-            " | systemd-tmpfiles --create -",
-            site.share,
-        )
+    told = {"BASE_URL": f"http://127.0.0.1:{PORT}/v2", "TOKEN_ID": TOKEN_ID, "TOKEN": TOKEN}
+    for site, name in zip(sites, ("berlin", "bonn"), strict=True):
+        init = f"faxdrop --instance {name} init --service --root {site.share}"
+        init = f"{init} --recipient '{FIRST}'"
+        init = f"{init} --number +493023125030 --faxline f0"
+        said = machine.run(init, environment=told).stdout
+        assert "This machine would fax, as faxdrop and by sipgate." in said
+        assert "would fax" in machine.run(f"faxdrop check --instance {name}").stdout
         site.configure()
-        site.systemctl("start", site.unit)
+        site.systemctl("reload", site.unit)
     for site in sites:
         site.expect_sent(site.drop(FIRST, 2))
         site.expect_each_taken_once()
@@ -505,12 +325,76 @@ def test_instances_run_side_by_side(service: Service) -> None:
         site.systemctl("stop", site.unit)
 
 
+def _refused(service: Service) -> list[str]:
+    """Have sipgate refuse the token of the service, which holds a document for that."""
+    service.machine.path("/etc/faxdrop/token").write_text("5f0fa5ed-0000-4000-8000-00000000dead\n")
+    service.systemctl("restart", service.unit)
+    names = service.drop(FIRST)
+    until(lambda: "queue.held" in service.journal("-b"), 30, "queue.held")
+    return names
+
+
+def test_a_new_token_counts_by_itself(service: Service) -> None:
+    """Where sipgate refuses the token, the new one only has to be written into its file."""
+    names = _refused(service)
+    said = service.machine.run("faxdrop check || true").stdout
+    assert "refused the token (401)" in said
+    service.machine.path("/etc/faxdrop/token").write_text(f"{TOKEN}\n")
+    service.expect_sent(names)
+    assert "daemon.restarting" in service.journal()
+    assert service.show("Result") == "success"
+    service.expect_each_taken_once()
+
+
+def test_a_new_token_counts_at_a_reload(service: Service) -> None:
+    """A token that is changed in time: `check` sees that the old one runs, `reload` mends that."""
+    pid = service.show("MainPID")
+    service.machine.path("/etc/faxdrop/token").write_text(f"{TOKEN} \n\n")  # the same, really
+    assert "older token" not in service.machine.run(CHECK).stdout
+    service.machine.path("/etc/faxdrop/token").write_text("5f0fa5ed-0000-4000-8000-00000000dead\n")
+    said = service.machine.run(f"{CHECK} || true").stdout
+    assert "faxdrop still runs with an older token than the one in /etc/faxdrop." in said
+    service.machine.path("/etc/faxdrop/token").write_text(f"{TOKEN}\n")
+    service.systemctl("reload", service.unit)
+    until(lambda: service.show("MainPID") not in (pid, "0"), 30, "another start")
+    until(lambda: service.show("ActiveState") == "active", 30, "an active service")
+    service.expect_sent(service.drop(FIRST))
+
+
+def test_a_root_that_the_unit_may_not_write_to(service: Service) -> None:
+    """Its log says where to look, `check` says what to do, and `init --service` does it."""
+    machine = service.machine
+    machine.run("mkdir -p /data/fax; chown faxdrop: /data/fax")
+    config = machine.path("/etc/faxdrop/config.toml")
+    config.write_text(config.read_text().replace('"/srv/fax"', '"/data/fax"'))
+    service.attempt("restart", service.unit)
+    assert "`faxdrop check` says what to do" in service.journal("-b")
+    said = machine.run(f"{CHECK} || true").stdout
+    assert "The unit faxdrop may not write to /data/fax." in said
+    assert "ReadWritePaths=/data/fax" in said
+    machine.run("faxdrop init --service")
+    moved = Service(machine, share="/data/fax")
+    moved.expect_sent(moved.drop(FIRST))
+    machine.run("rm -r /etc/systemd/system/faxdrop.service.d/place.conf; systemctl daemon-reload")
+
+
+def test_root_does_not_run_it_by_hand(service: Service) -> None:
+    """What root writes, the service cannot read: it is refused, and how to start is said."""
+    service.systemctl("stop", service.unit)
+    done = service.machine.run("faxdrop run", check=False)
+    assert done.returncode == 1
+    assert "/srv/fax belongs to faxdrop" in done.stderr
+    assert "sudo systemctl start faxdrop" in done.stderr
+
+
 def test_the_journal_is_structured_and_silent_about_secrets(service: Service) -> None:
     """Each line that the service wrote is an event in JSON; the token is nowhere."""
     pid = service.show("MainPID")
     service.expect_sent(service.drop(FIRST))
     lines = service.journal(f"_PID={pid}", "_TRANSPORT=stdout").splitlines()
-    events = [json.loads(line)["event"] for line in lines]
+    entries = [json.loads(line) for line in lines]
+    assert [entry for entry in entries if "timestamp" in entry] == []  # the journal has its own
+    events = [entry["event"] for entry in entries]
     assert len(events) > 2
     assert [event for event in events if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", event)] == []
     everything = service.machine.run("journalctl --no-pager --all --output=export").stdout

@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 import sys
-import zipfile
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,21 +31,10 @@ def build(folder: Path) -> Built:
     return Built(wheel, sdist)
 
 
-def requirements(wheel: Path) -> list[str]:
-    """Return what a wheel says that it needs, without its extras."""
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        lines = archive.read(name).decode().splitlines()
-    return [
-        line.removeprefix("Requires-Dist: ")
-        for line in lines
-        if line.startswith("Requires-Dist: ") and "extra ==" not in line
-    ]
-
-
-def download(wheel: Path, python: str) -> Path:
-    """Return a folder with the wheels that another wheel needs on a Python such as ``"3.11"``."""
-    needs = sorted(requirements(wheel))
+def download(python: str) -> Path:
+    """Return a folder with the wheels that faxdrop needs, and its build, on a Python ``"3.11"``."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    needs = sorted([*project["project"]["dependencies"], *project["build-system"]["requires"]])
     key = hashlib.sha256(f"{python} {needs}".encode()).hexdigest()[:12]
 
     def fill(folder: Path) -> None:
