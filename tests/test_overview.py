@@ -420,6 +420,20 @@ def test_an_ordinary_terminal(tmp_path: Path) -> None:
     assert lines[at + 3] == lines[at]
 
 
+def test_words_hang_below_their_label() -> None:
+    """A long text is broken between words at the edge, and its lines begin below each other."""
+    address = "/srv/" + "x" * 90
+    text = f"{'word ' * 30}{address} and more\n\n  -> an end"
+    file = StringIO()
+    Console(file=file, width=80).print(screens.Hanging(text, "LOOK  "), crop=False)
+    lines = file.getvalue().splitlines()
+    assert lines[0].startswith("LOOK  word word")
+    assert all(line.startswith("      ") or not line for line in lines[1:])
+    assert [line for line in lines if len(line) > 80] == [f"      {address}"]
+    assert min(len(line) for line in lines[:2]) > 70
+    assert lines[-1] == "        -> an end"
+
+
 def test_five_thousand_documents(tmp_path: Path) -> None:
     """A big queue is summed up and its beginning shown, unless everything is wanted."""
     spool = in_spool(tmp_path)
