@@ -215,7 +215,7 @@ def test_both_answers_lost_and_one_daemon_comes_back_alone(tmp_path: Path) -> No
         not_taken.start()
         reason = _reason(not_taken)
         assert reason is not None
-        assert "another faxdrop on this machine uses the same fax line" in reason
+        assert reason.startswith("outcome_unknown: ")
 
 
 def test_a_daemon_that_has_its_line_for_itself_finds_its_fax(tmp_path: Path) -> None:
