@@ -416,6 +416,34 @@ def test_background_is_no_value() -> None:
     assert done.replaced == (Area(0, *PLACE),)
 
 
+@pytest.mark.parametrize("renderer", TWO)
+def test_ground_is_kept(renderer: Any) -> None:
+    """The border of a look that lacks the value is still there when the value is written on it."""
+    sheet = Sheet()
+    sheet.text("Erika", sheet.look(b"0 G 3 w 1.5 1.5 197 37 re S"), MK=Dictionary(BG=Array([0.9])))
+    source = sheet.saved()
+    copy, _ = flattened(source)
+    assert shown_text(copy) == "Erika"
+    assert lost(renderer(source), renderer(copy)) == 0
+
+
+def test_small_ink_at_the_edge_is_a_look() -> None:
+    """A letter drawn as an outline at the edge of a wide field is not taken for its border."""
+    sheet = Sheet()
+    sheet.text("geheim", sheet.look(b"2 w 8 14 m 14 28 l 20 14 l S"))
+    copy, done = flattened(sheet.saved())
+    assert shown_text(copy) == ""
+    assert done.replaced == ()
+
+
+def test_fonts_of_the_form() -> None:
+    """A look that names a font without bringing it gets that of the form."""
+    sheet = Sheet()
+    sheet.text("Erika", sheet.look(TEXT.replace(b"/F1", b"/Helv"), Resources=Dictionary()))
+    copy, _ = flattened(sheet.saved())
+    assert ink(part(renderers.poppler(copy), PLACE)) > 50
+
+
 # -- what is drawn here ----------------------------------------------------------------------
 
 

@@ -75,11 +75,16 @@ class Painter:
         self._pdf = pdf
         self._fonts: Dictionary | None = None
 
-    def text_field(self, field: Field) -> Stream | None:
-        """Draw a text field or a choice field with its value; None: it has no place."""
+    def text_field(self, field: Field, *, plain: bool = False) -> Stream | None:
+        """Draw a text field or a choice field with its value; None: it has no place.
+
+        ``plain``: without background and border.
+        """
         frame = _frame(field.widget)
         if frame is None:
             return None
+        if plain:
+            frame = frame._replace(surround=b"")
         style = field.style
         box = Box(frame.width, frame.height, max(2 * frame.border, 2.0), field.align, style.size)
         symbols = field.symbols

@@ -218,7 +218,10 @@ class _Flattening:
         piece = Piece(look, rect, multiplied=kind == "/Highlight")
         if before is None:
             return piece, self.drawn
-        return piece, self.replaced if look is not before else None
+        if look is before:
+            return piece, None
+        # Where the PDF does not ask for new looks, its own is the ground for what it lacks.
+        return piece._replace(ground=None if self.needed else before), self.replaced
 
     def _mark(self, mark: Dictionary, rect: Box) -> Piece | None:
         """Draw what a person put on the page and no look shows."""
@@ -240,7 +243,8 @@ class _Flattening:
         if brought is not None and not self._is_outdated(shown, brought, rect):
             return brought, brought
         try:
-            return brought, self.painter.text_field(shown)
+            plain = brought is not None and not self.needed
+            return brought, self.painter.text_field(shown, plain=plain)
         except UnwritableError:
             if brought is None or not _is_list(shown):
                 raise

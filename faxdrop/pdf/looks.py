@@ -18,7 +18,8 @@ from faxdrop.pdf.placing import Box, corners_of, placement
 
 _SHOWING = frozenset({"Tj", "TJ", "'", '"'})
 _PIXELS = 200  # of the longer side of a look that is searched for ink
-_EDGE = 0.12  # of each side: where its border may be
+_EDGE = 0.12  # of each side: where its border may be at most
+_BORDER = 4.0  # points: what a border needs where one side is short
 _EVEN = 24  # of 255: a surface whose greys differ by less is blank
 # Where a line was broken at a hyphen, pdfium says so.
 _HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-"})
@@ -38,7 +39,8 @@ def is_blank(look: Stream, rect: Box) -> bool:
             picture = page.render(scale=scale, grayscale=True).to_pil().convert("L")
     except (PdfError, pypdfium2.PdfiumError):
         return False
-    across, up = int(picture.width * _EDGE), int(picture.height * _EDGE)
+    least = max(min(picture.size) * _EDGE, _BORDER * scale)
+    across, up = (int(min(side * _EDGE, least)) for side in picture.size)
     inner = picture.crop((across, up, picture.width - across, picture.height - up))
     greys: bytes = inner.tobytes()
     return max(greys) - min(greys) < _EVEN

@@ -31,6 +31,7 @@ class Piece(NamedTuple):
     pivot: Point | None = None  # it does not turn with the page (NoRotate), but about this point
     layer: Object | None = None  # optional content that it belongs to
     multiplied: bool = False  # it darkens what is beneath and never covers it
+    ground: Stream | None = None  # another look for the same place, beneath it
 
 
 def corners_of(value: Object | None) -> Box | None:
@@ -127,7 +128,7 @@ def place(
         content.append(b"q %s Do Q\n" % _named(resources, Name.XObject, own))
     turn = turn_of(page)
     before = len(content)
-    for piece in pieces:
+    for piece in _grounded(pieces):
         matrix = placement(piece.look, piece.rect)
         if matrix is None:
             continue
@@ -145,6 +146,13 @@ def place(
     if len(content) > before:
         page[Name.Resources] = resources
         page[Name.Contents] = Stream(pdf, b"".join(content))
+
+
+def _grounded(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    for piece in pieces:
+        if piece.ground is not None:
+            yield piece._replace(look=piece.ground)
+        yield piece
 
 
 def turn_of(page: Dictionary) -> int:
@@ -236,8 +244,13 @@ def _complete(piece: Piece, resources: Dictionary) -> Stream:
         missing[Name.Subtype] = Name.Form
     if corners_of(look.get_raw(Name.BBox)) is None:
         missing[Name.BBox] = Array(list(_EVERYWHERE))
-    if not isinstance(look.get_raw(Name.Resources), Dictionary):
+    own = look.get_raw(Name.Resources)
+    if not isinstance(own, Dictionary):
         missing[Name.Resources] = _copied(resources)
+    elif Name.Font not in own and isinstance(resources.get_raw(Name.Font), Dictionary):
+        # Adobe's programs look for a font in the form's resources, too.
+        missing[Name.Resources] = both = copy.copy(own)
+        both[Name.Font] = resources[Name.Font]
     if missing:
         look = copy.copy(look)
         for key, value in missing.items():
