@@ -267,6 +267,15 @@ def test_lost_objects() -> None:
         assert read(pdfs.repairable(gone))[0].facts is None, name
 
 
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_lost_data(packing: str) -> None:
+    """A picture of which nothing at all is left is missing, however well nothing is unpacked."""
+    whole = scan(packing, pages=1)
+    start = whole.index(b"stream\n", whole.index(b"/Image")) + 7
+    gone = whole[:start] + whole[whole.index(b"endstream", start) :]
+    assert read(gone)[0].facts is None
+
+
 # -- two writers -------------------------------------------------------------------------------
 
 
@@ -300,6 +309,19 @@ def mixtures(packing: str, mix: Callable[[bytes, bytes, int], Any], block: int) 
 def test_two_writers(packing: str) -> None:
     """What two scanners leave that write to one file, one after the other, is not whole."""
     assert mixtures(packing, mixed, 16_384).missed == []
+
+
+def test_larger_fax_over_a_smaller_one() -> None:
+    """The beginning of a picture that is larger than the whole file before it is seen, too."""
+    other = scan("fax", pages=1)
+    with Pdf.open(io.BytesIO(other)) as pdf:
+        image = pdf.pages[0].Resources.XObject.I
+        rest = slips.group4(Image.new("1", (WIDTH, HEIGHT), 1))
+        kept = Dictionary(K=-1, Columns=WIDTH, Rows=HEIGHT)
+        image.write(rest, filter=Name.CCITTFaxDecode, decode_parms=kept)
+        one = slips.plainly(pdf)
+    for name, data in mixed(one, other, 512):
+        assert read(data)[0].facts is None, name
 
 
 @pytest.mark.parametrize("block", [4096, 16_384])

@@ -71,8 +71,7 @@ def inspect(
         (not sane or unread) and _lacks_objects(source.readable, len(pages))
     ):
         raise DamageError("Something that the pages of the PDF need is missing.")
-    size = len(source.file)
-    context = Context(mended=mended, sane=sane, encrypted=pdf.is_encrypted, size=size)
+    context = Context(mended=mended, sane=sane, encrypted=pdf.is_encrypted)
     packed_anew = _check_streams(drawn, context)
     if mended:
         shown = _shown(pdf, source.file, len(pages), claimed, is_late)

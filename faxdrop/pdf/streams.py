@@ -54,7 +54,6 @@ class Context:
     mended: bool  # the reader had to mend something in it
     sane: bool  # and yet all objects are where the file says
     encrypted: bool
-    size: int  # bytes of the file
 
 
 def examined(stream: Stream, budget: int, context: Context) -> tuple[State, int]:
@@ -64,11 +63,13 @@ def examined(stream: Stream, budget: int, context: Context) -> tuple[State, int]
     """
     raw = stream.read_raw_bytes()
     filters = filters_of(stream)
+    if not raw and stream.get_int(Name.Length, 0) > 0 and _is_guessed(stream, raw, context):
+        return State.DAMAGED, 0  # nothing packed is nothing to complain of
     if filters in _FLATE:
         return _flate(stream, raw, budget, context)
     if filters in _JPEG:
         return _jpeg(stream, raw, budget, context)
-    if context.mended and is_guessed(stream, raw, encrypted=context.encrypted):
+    if context.mended and _is_guessed(stream, raw, context):
         return (State.WHOLE if _is_all(stream, raw, filters, context) else State.DAMAGED), 0
     return State.WHOLE, 0
 
@@ -119,7 +120,7 @@ def _jpeg(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[St
             # A device that gave up leaves such a picture in an otherwise perfect file.
             good = not context.mended
         case Jpeg.UNREAD:
-            good = not context.mended or not is_guessed(stream, raw, encrypted=context.encrypted)
+            good = not context.mended or not _is_guessed(stream, raw, context)
         case _:
             good = False
     return (State.WHOLE if good else State.DAMAGED), size
@@ -138,18 +139,22 @@ def is_guessed(stream: Stream, raw: bytes, *, encrypted: bool) -> bool:
     return not 0 <= stated - len(raw) <= (32 if encrypted else 0)
 
 
+def _is_guessed(stream: Stream, raw: bytes, context: Context) -> bool:
+    return is_guessed(stream, raw, encrypted=context.encrypted)
+
+
 def _is_all(stream: Stream, raw: bytes, filters: list[str], context: Context) -> bool:
     """Tell whether a guessed end of data that do not tell by themselves is the right one."""
     needed = picture_size(stream)
     if not filters and needed is not None:
         return len(raw) >= needed
     stated = stream.get_int(Name.Length, 0)
-    if filters and 0 < stated < context.size and abs(stated - len(raw)) > _SLIP:
+    if filters and stated > 0 and abs(stated - len(raw)) > _SLIP:
         return False  # that may be the length of other data: of two who wrote to one file
     if context.sane:
         # Nothing was cut out before or behind it: the length is a mere slip.
         return True
-    if stated > len(raw) + _LINE_END or _is_sent_as_text(raw):
+    if stated > len(raw) + _LINE_END + _halved_ends(raw) or _is_sent_as_text(raw):
         return False
     if filters[-1:] in (["/CCITTFaxDecode"], ["/CCF"]):
         return _ends_as_fax(raw)
@@ -161,6 +166,11 @@ def _is_sent_as_text(raw: bytes) -> bool:
     """Tell whether every line end was made two bytes, as a transfer of text does."""
     ends = raw.count(b"\n")
     return not raw.isascii() and ends > 1 and ends == raw.count(b"\r\n")
+
+
+def _halved_ends(raw: bytes) -> int:
+    """Return how many line ends may have been two bytes, before a transfer of text."""
+    return raw.count(b"\n") if raw.isascii() and b"\r" not in raw else 0
 
 
 def _ends_as_fax(raw: bytes) -> bool:
