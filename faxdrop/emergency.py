@@ -78,6 +78,12 @@ def _is_area_code(area: str, number: PhoneNumber) -> bool:
     """Tell whether a number's first digits are an area code, or a mobile network's."""
     if phonenumbers.is_valid_number(number):
         return len(area) in _lengths(number)
+    # phonenumbers takes a prefix off (0, in the USA 1) only where a number is left.
+    home = phonenumbers.region_code_for_country_code(number.country_code or 0)
+    prefix = phonenumbers.ndd_prefix_for_region(home, True) or ""  # noqa: FBT003 - theirs
+    area = area.removeprefix(prefix)
+    if not area:
+        return True
     for subscriber in _SUBSCRIBERS:
         try:
             whole = phonenumbers.parse(f"+{number.country_code}{area}{subscriber}")

@@ -189,6 +189,28 @@ def test_emergency_numbers_behind_an_area_code_are_blocked(folder: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("region", "folder"),
+    [
+        ("GB", "020 999"),
+        ("GB", "0161 112"),
+        ("CH", "044 117"),
+        ("FR", "01 17"),
+        ("BE", "02 112"),
+        ("AT", "01 144"),
+        ("US", "1 212 911"),
+        ("US", "1 911"),
+        ("IT", "06 118"),
+    ],
+)
+def test_emergency_numbers_as_each_country_dials_its_area_codes_are_blocked(
+    region: str, folder: str
+) -> None:
+    """The prefix before an area code makes no other number of it."""
+    book = AddressBook({}, region, allow_premium=False)
+    assert refused(folder, book) is ReasonCode.NUMBER_BLOCKED
+
+
+@pytest.mark.parametrize(
     "folder",
     [
         "+49 211 4567112",
