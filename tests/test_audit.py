@@ -18,6 +18,7 @@ from faxdrop.journal.chain import Journal
 from faxdrop.journal.history import Filter, ends, ends_of_receipts
 from faxdrop.journal.lines import Head, hash_of
 from faxdrop.journal.retention import Periods
+from faxdrop.names import shown
 from faxdrop.spool import Disk
 from tests.archive import FAXES, Archive
 from tests.breaking import Crash, CrashingDisk, Steps
@@ -103,8 +104,16 @@ def test_cells_do_nothing(text: str) -> None:
     }
     made = tables.table([content], ";").decode("utf-8-sig")
     [_, row] = csv.reader(io.StringIO(made, newline=""), delimiter=";")
-    assert row[tables.HEADINGS.index("Document")] == "'" + text
-    assert row[tables.HEADINGS.index("Recipient")] == f'"{text};\n'
+    assert row[tables.HEADINGS.index("Document")] == "'" + shown(text)
+    assert row[tables.HEADINGS.index("Recipient")] == shown(f'"{text};\n')
+
+
+def test_names_in_a_table_are_fit_to_be_shown() -> None:
+    """A name neither steers the terminal that a table is printed on, nor turns a cell around."""
+    content = {"event": "sent", "document": {"name": "\x1b[31m\u202efdp.exe"}}
+    made = tables.table([content], ";").decode("utf-8-sig")
+    assert made.replace("\r\n", "").isprintable()
+    assert r"\x1b[31m\u202efdp.exe" in made
 
 
 def test_receipts_tell_what_the_journal_tells(archive: Archive) -> None:

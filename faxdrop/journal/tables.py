@@ -85,7 +85,8 @@ def _cell(value: Any) -> str:
     """Return a cell that shows what it holds, and does nothing."""
     text = "" if value is None else str(value)
     is_rounded = text.isdigit() and (len(text) > _LONGEST_EXACT or text.startswith("0"))
-    return "'" + text if text.startswith(_FORMULA) or (is_rounded and text != "0") else text
+    defused = text.startswith(_FORMULA) or (is_rounded and text != "0")
+    return "'" * defused + shown(text)
 
 
 def _local(at: Any) -> str:
