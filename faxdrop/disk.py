@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 _AT_FDCWD = -100  # openat(2): no folder in particular
 _RENAME_NOREPLACE = 1  # renameat2(2)
@@ -113,6 +113,15 @@ def opened_file(folder: Folder, name: str) -> Iterator[int | None]:
         return
     with closed_at_last(fd):
         yield fd if stat.S_ISREG(os.fstat(fd).st_mode) else None  # it may have become another
+
+
+def open_ordinary(path: Path) -> BinaryIO:
+    """Open an ordinary file for reading. Never waits; raises OSError where it is anything else."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return os.fdopen(fd, "rb")
+    os.close(fd)
+    raise OSError(errno.EINVAL, "something else lies where a file should be", str(path))
 
 
 def read_file(folder: Folder, name: str, most: int) -> bytes | None:

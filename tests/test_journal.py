@@ -1,10 +1,13 @@
 """The journal: each line durable and chained, whatever crashes, tears or fills up in between."""
 
 import errno
+import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from faxdrop.journal.verify import Finding, verify
 from faxdrop.receipt import make_receipt, to_bytes
 from faxdrop.spool import Disk
 from tests.breaking import Crash, CrashingDisk, FaultyDisk, Steps
+from tests.processes import PATIENCE
+from tests.strange import STRANGE_FILES
 from tests.test_spool import failed, job, sent
 
 NOVEMBER = datetime(2026, 11, 26, 8, 0, tzinfo=UTC)
@@ -342,3 +347,61 @@ def test_totals_add_up(year: Path) -> None:
         assert sum(row["sent"] for row in table.values()) == 60
         assert sum(row["failed"] for row in table.values()) == 30
     assert set(tables["month"]) == {"2026-09", "2026-10", "2026-11"}
+
+
+def test_what_the_daemon_knows_of_the_chain_outlives_its_folder(tmp_path: Path) -> None:
+    """Where somebody takes the whole journal away, the next line names the last that was known."""
+    journal = journal_in(tmp_path)
+    journal.append(end(0))
+    last = journal.append(end(1))
+    shutil.rmtree(tmp_path / "journal")
+    journal.append(end(2))
+    assert [(seq, event) for seq, event, _ in stored(tmp_path)] == [(3, "mended"), (4, "sent")]
+    [mended, _] = lines(tmp_path / "journal")
+    assert mended.content is not None
+    assert mended.content["previous"] == last.hash
+    assert "lines 1 to 2 are gone" in mended.content["words"]
+
+
+def test_what_lies_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """A pipe where lines should be is an error that is told; where a hint should be, nothing."""
+    names = ("2026-11.jsonl", "head.json", "head.json.tmp")
+    kinds = ("fifo", "fifo with a writer", "folder", "socket")
+    folders = []
+    for name, kind in itertools.product(names, kinds):
+        folder = tmp_path / f"{name} {kind}" / "journal"
+        folder.mkdir(parents=True)
+        STRANGE_FILES[kind](folder / name)
+        folders.append(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", _APPENDS, *folders],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    told = done.stdout.splitlines()
+    assert all("2026-11.jsonl" in line for line in told[: len(kinds)]), told
+    assert told[len(kinds) :] == ["1 1"] * (len(folders) - len(kinds))
+
+
+_APPENDS = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from faxdrop.journal.chain import Journal
+from faxdrop.journal.history import lines
+from faxdrop.journal.lines import Held
+
+for folder in map(Path, sys.argv[1:]):
+    journal = Journal(folder, lambda: datetime(2026, 11, 26, tzinfo=UTC))
+    try:
+        head = journal.append(Held(what="disk", words="full"))
+    except OSError as error:
+        print(error)
+        try:
+            list(lines(folder))
+        except OSError:
+            continue
+    print(head.seq, len(list(lines(folder))))
+"""

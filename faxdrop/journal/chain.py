@@ -27,6 +27,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from faxdrop.disk import open_ordinary
 from faxdrop.journal.lines import (
     FORMAT,
     LONGEST_LINE,
@@ -60,6 +61,7 @@ class Journal:
         self._disk = disk or Disk()
         self._writing = threading.Lock()  # over all below but the last two
         self._head: Head | None = None  # None: to be read from disk
+        self._seen = Head()  # where the chain ended when it was known last, whatever is gone since
         self._month = ""  # of the last line
         self._end = 0  # bytes of that month's file
         self._syncing = threading.Lock()
@@ -143,9 +145,8 @@ class Journal:
             if found is not None:
                 self._month, (self._head, self._end) = month, found
                 break
-        before, known = self._head, read_hint(self.folder)
-        if known is not None and known.seq > before.seq:
-            self._head = known
+        before = self._head
+        self._head = max(before, read_hint(self.folder) or before, self._seen, key=_seq)
         for path, end in torn:
             self._set_aside(path, end)
         kept = tuple(self._set_aside_behind(self._head.seq))
@@ -154,6 +155,7 @@ class Journal:
             words.append(f"The lines {before.seq + 1} to {self._head.seq} are gone.")
         if kept:
             words.append(f"What stood behind line {before.seq} could not be read.")
+        self._seen = self._head
         if words:
             self._write(Mended(words=" ".join(words), kept=kept))
 
@@ -167,7 +169,7 @@ class Journal:
 
     def _set_aside(self, path: Path, end: int) -> None:
         """Move what lies behind the last line of a file into one of its own."""
-        with path.open("rb") as file:
+        with open_ordinary(path) as file:
             file.seek(end)
             rest = file.read()
         if not rest:
@@ -185,7 +187,8 @@ class Journal:
     def _set_aside_behind(self, seq: int) -> Iterator[Kept]:
         """Yield what was set aside behind a line; no line tells of it yet if it is the last."""
         for path in sorted(self.folder.glob(f"torn-{seq}-*.bin")):
-            data = path.read_bytes()
+            with open_ordinary(path) as file:
+                data = file.read()
             yield Kept(file=path.name, bytes=len(data), sha256=hash_of(data))
 
     def _write(self, event: Event) -> Head:
@@ -213,7 +216,7 @@ class Journal:
             self._disk.sync_folder(self.folder)
         self._end = len(line) + (0 if is_new else self._end)
         self._month = month
-        self._head = Head(seq=before.seq + 1, hash=hash_of(line))
+        self._head = self._seen = Head(seq=before.seq + 1, hash=hash_of(line))
         self.written += 1
         return self._head
 
@@ -233,6 +236,8 @@ class Journal:
 
     def _write_hint(self, head: Head) -> None:
         temporary = self.folder / "head.json.tmp"
+        if not temporary.is_file():  # what else may lie there is not to be written to
+            temporary.unlink(missing_ok=True)
         temporary.write_text(head.model_dump_json() + "\n")
         self._disk.replace(temporary, self.folder / "head.json")
 
@@ -247,7 +252,7 @@ class Journal:
         """Tell whether the end of a job stands in the journal: its last two months are read."""
         wanted = f'"job_id":{json.dumps(job_id)}'.encode()
         for month in months_of(self.folder)[-2:]:
-            with self._path(month).open("rb") as file:
+            with open_ordinary(self._path(month)) as file:
                 for line in file:
                     if wanted in line and (content := content_of(line)) is not None:
                         ended = content.get("event") in ("sent", "failed")
@@ -270,7 +275,7 @@ def last_line(path: Path) -> tuple[Head, int] | None:
 
     Raises JournalError if it was written by a newer faxdrop, and OSError.
     """
-    with path.open("rb") as file:
+    with open_ordinary(path) as file:
         if not os.fstat(file.fileno()).st_size:
             return None
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -312,9 +317,14 @@ def content_of(line: bytes) -> dict[str, Any] | None:
 def read_hint(folder: Path) -> Head | None:
     """Return where the chain ended when that was noted last, None if it was not."""
     try:
-        return Head.model_validate_json((folder / "head.json").read_bytes())
+        with open_ordinary(folder / "head.json") as file:
+            return Head.model_validate_json(file.read())
     except (OSError, ValidationError):
         return None
+
+
+def _seq(head: Head) -> int:
+    return head.seq
 
 
 def _instant(at: datetime) -> str:

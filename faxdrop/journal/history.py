@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from faxdrop.disk import open_ordinary
 from faxdrop.journal.chain import content_of, months_of
 from faxdrop.journal.files import read_file, walk
 from faxdrop.journal.lines import LONGEST_LINE
@@ -42,7 +43,7 @@ def lines(folder: Path, since: str = "", until: str = "9999-99") -> Iterator[Sto
     for month in months_of(folder):
         if since <= month <= until:
             path = folder / f"{month}.jsonl"
-            with path.open("rb") as file:
+            with open_ordinary(path) as file:
                 for number, raw in enumerate(_bounded(file), 1):
                     yield StoredLine(path.name, number, raw, content_of(raw))
 

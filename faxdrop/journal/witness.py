@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import requests
 
+from faxdrop.disk import open_ordinary
 from faxdrop.journal.lines import Head
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def ask(url: str, head: Head, http: requests.Session) -> bytes:
 def stamped(journal: Path) -> Iterator[Stamped]:
     """Yield the time stamps beside a journal, the oldest first."""
     for path in sorted((journal / "witness").glob("*.tsr")):
-        with contextlib.suppress(ValueError, OSError):
-            yield Stamped(path, int(path.stem), path.read_bytes())
+        with contextlib.suppress(ValueError, OSError), open_ordinary(path) as file:
+            yield Stamped(path, int(path.stem), file.read())
 
 
 def check(answer: bytes, line_hash: str, roots: Sequence["Certificate"]) -> datetime:
