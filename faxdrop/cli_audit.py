@@ -259,6 +259,8 @@ def _verified(verified: Verified) -> RenderableType:
             f"Documents as faxed: {verified.documents}{moved}."
         )
     )
+    if verified.unfinished:
+        parts.append(Text(f"Documents that are just being filed: {verified.unfinished}."))
     if verified.stamps:
         parts.append(
             Text(f"Time stamps that hold: {verified.stamps}, the last of {verified.stamped_at}.")
@@ -284,6 +286,7 @@ def _as_json(verified: Verified) -> dict[str, Any]:
         "documents": verified.documents,
         "moved": verified.moved,
         "removed": verified.removed,
+        "unfinished": verified.unfinished,
         "stamps": verified.stamps,
         "head": {"seq": verified.head_seq, "hash": verified.head_hash},
         "findings": [found._asdict() for found in verified.findings],

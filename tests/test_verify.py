@@ -1,5 +1,7 @@
 """Verification finds what was tampered with, and names it; what is whole it calls whole."""
 
+import hashlib
+import itertools
 import json
 import os
 import random
@@ -63,6 +65,46 @@ def test_what_another_hand_added_is_named(archive: Archive) -> None:
     stranger.with_name("forged.pdf.json").write_text(json.dumps(receipt))
     archive.documents[1].with_name("note.txt").write_text("mine")
     assert archive.kinds() == [Kind.STRANGE_FILE, Kind.STRANGE_RECEIPT]
+
+
+def test_what_is_being_filed_is_nobody_elses(archive: Archive) -> None:
+    """A document whose line comes next, for the spool still has its job, is no stranger's.
+
+    So it is after a ``kill -9`` between the two; but only under the name that the spool notes.
+    """
+    archive.lines(lambda all_: all_[:-1])
+    last = archive.documents[-1]
+    own = archive.root / ".faxdrop" / "jobs" / json.loads(archive.receipt(-1).read_text())["job_id"]
+    own.mkdir(parents=True)
+    (own / "place").write_text(last.name)
+    verified = archive.verify()
+    assert verified.is_well, verified.findings
+    assert (verified.documents, verified.unfinished) == (FAXES - 1, 1)
+    (own / "place").write_text("another.pdf")
+    assert archive.kinds() == [Kind.STRANGE_RECEIPT]
+
+
+def test_what_is_filed_meanwhile_is_nobody_elses(archive: Archive) -> None:
+    """A daemon may be at work: what it files, and puts back, during a verification is well."""
+    chain = Journal(archive.journal, lambda: archive.at)
+    [path] = archive.journal.glob("2026-11.jsonl")
+    kept = path.read_bytes()
+    last = kept.splitlines(keepends=True)[-1]
+    path.write_bytes(kept.removesuffix(last))
+    ticks = itertools.count()
+
+    def tick() -> None:
+        if next(ticks) == FAXES:  # all lines were read
+            path.write_bytes(kept)
+            back = json.loads(archive.receipt(0).read_text())["job_id"]
+            digest = hashlib.sha256(archive.documents[0].read_bytes()).hexdigest()
+            chain.append(Retried(job_id=back, path="x", sha256=digest, user="anna"))
+            archive.documents[0].unlink()
+            archive.receipt(0).unlink()
+
+    verified = verify(archive.root, archive.journal, tick=tick)
+    assert verified.is_well, verified.findings
+    assert verified.documents == FAXES - 1
 
 
 def test_two_documents_exchanged_are_named(archive: Archive) -> None:

@@ -5,6 +5,7 @@ was altered breaks the chain behind it, a document its receipt's hash, a receipt
 last line has nothing behind it; a head that was noted elsewhere (``head``) covers that, too.
 """
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
+from faxdrop.filing import PLACE
 from faxdrop.journal import history, witness
 from faxdrop.journal.files import read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
 _LONGEST_KEPT = 1 << 30
+_LONGEST_NOTE = 4096
 
 
 class Kind(StrEnum):
@@ -66,6 +69,7 @@ class Verified:
     documents: int = 0  # that are as they were faxed
     moved: int = 0  # of these, how many lie elsewhere than where they were filed
     removed: int = 0  # by retention
+    unfinished: int = 0  # that are being filed: their lines come next
     stamps: int = 0  # time stamps of an authority that hold
     stamped_at: datetime | None = None  # the latest of them, by the authority's word
     unchecked_stamps: int = 0  # there is nothing installed to check them with
@@ -116,7 +120,10 @@ def verify(
     chain = _Chain(verified, head, tick)
     ends = chain.check(journal, stamps.keys())
     _check_stamps(verified, stamps, chain.hashes, authorities)
-    _Files(verified, ends, root, tick).check([root / "sent", root / "failed", *archives])
+    files = _Files(verified, ends, root, tick, journal.parent / "jobs")
+    files.look_at([root / "sent", root / "failed", *archives])
+    chain.catch_up(journal)
+    files.tell()
     return verified
 
 
@@ -128,6 +135,7 @@ class _Chain:
         self._head = head.lower() if head else None
         self._tick = tick
         self._ends: dict[str, dict[str, Any]] = {}
+        self._month = ""  # of the last line
         self.hashes: dict[int, str] = {}  # of the lines that were asked for
 
     def check(self, folder: Path, wanted: Collection[int]) -> dict[str, dict[str, Any]]:
@@ -140,6 +148,7 @@ class _Chain:
         for line in history.lines(folder):
             self._tick()
             self._verified.lines += 1
+            self._month = Path(line.file).stem
             where = f"{line.file}, line {line.number}"
             if line.content is None:
                 words = "is no line of a journal: it was altered, or torn."
@@ -158,6 +167,12 @@ class _Chain:
             words = f"has no line with the hash {self._head}: its end was cut off, or altered."
             self._find(Kind.HEAD_MISSING, str(folder), words)
         return self._ends
+
+    def catch_up(self, folder: Path) -> None:
+        """Learn from lines that were written meanwhile: a daemon may be at work."""
+        for line in history.lines(folder, self._month):
+            if line.content is not None and line.content["seq"] > self._verified.head_seq:
+                self._keep(folder, f"{line.file}, line {line.number}", line.content)
 
     def _follows(self, where: str, before: int, seq: int, *, is_chained: bool) -> None:
         if seq == before + 1:
@@ -224,11 +239,14 @@ class _Files:
         ends: dict[str, dict[str, Any]],
         root: Path,
         tick: Callable[[], None],
+        jobs: Path,
     ) -> None:
         self._verified = verified
         self._ends = ends
         self._root = root
         self._tick = tick
+        self._jobs = jobs  # the spool's
+        self._unknown: list[tuple[_Filed, bool]] = []  # to the journal; whether it is being filed
         self._seen: set[str] = set()  # job ids of which there is a receipt
         self._by_content = {
             content["document"]["sha256"]: job_id
@@ -242,11 +260,22 @@ class _Files:
         }
         self._suspects: list[_Suspect] = []
 
-    def check(self, places: Sequence[Path]) -> None:
-        """Look at all that lies in some folders, then at what lies in none."""
+    def look_at(self, places: Sequence[Path]) -> None:
+        """Look at all that lies in some folders."""
         for place in places:
             for folder, names in walk(place):
                 self._check_folder(folder, names)
+
+    def tell(self) -> None:
+        """Tell of what is in none of the folders, and of what looked wrong, if it still does."""
+        for filed, is_being_filed in self._unknown:
+            if filed.receipt.job_id in self._ends:
+                self._check_receipt(filed)
+            elif is_being_filed:
+                self._verified.unfinished += 1
+            else:
+                words = "is a receipt of which the journal knows nothing: another hand wrote it."
+                self._find(Kind.STRANGE_RECEIPT, str(filed.receipt_path), words)
         self._tell_suspects()
         for job_id, content in self._ends.items():
             if job_id not in self._seen and content.get("path") is not None:
@@ -278,11 +307,10 @@ class _Files:
     def _check_receipt(self, filed: _Filed) -> None:
         job_id = filed.receipt.job_id
         line = self._ends.get(job_id)
-        where = str(filed.receipt_path)
         if line is None:
-            words = "is a receipt of which the journal knows nothing: another hand wrote it."
-            self._find(Kind.STRANGE_RECEIPT, where, words)
+            self._unknown.append((filed, self._is_being_filed(filed)))
             return
+        where = str(filed.receipt_path)
         is_copy = job_id in self._seen
         self._seen.add(job_id)
         if line.get("receipt_sha256") != hash_of(filed.data):
@@ -297,6 +325,15 @@ class _Files:
         elif not is_copy:
             self._verified.documents += 1
             self._verified.moved += not self._is_in_place(filed, line)
+
+    def _is_being_filed(self, filed: _Filed) -> bool:
+        """Tell whether the spool has a document's job, with a note that it is filed here.
+
+        The note stays until the line is written, also where the daemon was killed between the two.
+        """
+        job_id = filed.receipt.job_id
+        note = read_file(self._jobs / job_id / PLACE, _LONGEST_NOTE) if "/" not in job_id else None
+        return note == os.fsencode(filed.document.name)
 
     def _is_in_place(self, filed: _Filed, line: dict[str, Any]) -> bool:
         path = line.get("path")
