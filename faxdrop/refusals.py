@@ -23,6 +23,7 @@ from faxdrop.ownership import name_of
 log = structlog.stdlib.get_logger(__name__)
 
 RIGHTS = frozenset({errno.EACCES, errno.EPERM})
+_SOMETHING_ELSE = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
 _OF_A_PLACE = RIGHTS | {errno.EROFS, errno.EXDEV}
 OF_THE_MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
@@ -150,7 +151,13 @@ def advice(error: OSError, home: Path) -> str:
         )
     if error.errno in RIGHTS:
         user = name_of(os.geteuid())
-        return f"Give faxdrop's own folder to {user}: sudo chown -R {user} {_quoted(home)}"
+        own = _quoted(home)
+        return (
+            f"Give faxdrop's own folder to {user}: sudo chown -R {user} {own} && "
+            f"sudo chmod -R u+rwX {own}"
+        )
+    if error.errno in _SOMETHING_ELSE:
+        return "Something else lies in the place of what is faxdrop's own: move it away."
     return "Make room, or see what is wrong with the disk."
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from faxdrop import refusals
+from faxdrop.disk import open_ordinary
 from faxdrop.spool import Disk
 from tests import pdfs
 from tests.breaking import Stage, ends, quiet, stage, turns_of
@@ -154,7 +155,18 @@ def test_our_own_folder_in_other_hands_is_no_recipients_trouble(root: Path) -> N
         error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         assert refusals.of_writing(error, root / "inbox", root / "home") is None
         assert refusals.before_writing(root / "inbox", root / "home") is None
-        assert f"sudo chown -R nobody {root}/home" in refusals.advice(error, root / "home")
+        told = refusals.advice(error, root / "home")
+        assert f"sudo chown -R nobody {root}/home && sudo chmod -R u+rwX {root}/home" in told
+
+
+def test_something_else_in_the_place_of_our_own_is_no_full_disk(tmp_path: Path) -> None:
+    """A file where a folder of our own should be, or a pipe where a file should be, is to go."""
+    (tmp_path / "journal").touch()
+    os.mkfifo(tmp_path / "2026-11.jsonl")
+    for path in (tmp_path / "journal" / "lock", tmp_path / "2026-11.jsonl"):
+        with pytest.raises(OSError, match=re.escape(str(path))) as caught:
+            open_ordinary(path)
+        assert "move it away" in refusals.advice(caught.value, tmp_path)
 
 
 def test_a_limit_of_the_machine_is_no_full_disk(tmp_path: Path) -> None:
