@@ -51,8 +51,8 @@ class Bookkeeping:
         self.under_way = 0
 
     @property
-    def problems(self) -> list[str]:
-        """What is not as it should be, in sentences."""
+    def problems(self) -> dict[str, str]:
+        """What is not as it should be, and why."""
         return self._upkeep.problems
 
     def reload(self, config: Config) -> None:

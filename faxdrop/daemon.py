@@ -317,6 +317,7 @@ class Daemon:
         """Return what ``faxdrop status`` cannot see for itself."""
         found = self._reception.problems | self._dispatcher.refusals.problems
         problems = {shown(path): words for path, words in sorted(found.items())}
+        problems |= self._books.problems
         if self._rejected:
             problems[_CONFIG] = (
                 "was rejected when it was to be reloaded, so the one before stays in force: "

@@ -92,3 +92,18 @@ def test_a_config_that_was_refused_is_told_of_until_a_good_one_comes(world: Worl
     world.daemon.reload(lambda: world.config)
     world.live(2.0)
     assert said(world)["problems"] == []
+
+
+def test_a_table_of_the_journal_that_cannot_be_written_is_said(world: World) -> None:
+    """What keeps the tables from being made stands in the status until it is gone."""
+    place = world.root / "journal"
+    place.symlink_to(world.root.parent)
+    world.drop(NUMBER, "letter.pdf", pdfs.good())
+    world.until_done()
+    world.live(10.0)
+    (problem,) = said(world)["problems"]
+    assert str(place) in problem["problem"]
+    place.unlink()
+    world.live(70.0)
+    assert said(world)["problems"] == []
+    assert list(place.glob("*.csv"))

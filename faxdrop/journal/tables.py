@@ -121,7 +121,7 @@ class Tables:
                 self._remake(month, path)
             except OSError as error:
                 why = error.strerror or str(error)
-                self.problem = f"{path} could not be written ({why}); it is tried again."
+                self.problem = f"{path} could not be written ({why})"
             else:
                 self._made[month] = (lines, _stamp(path))
                 done = True

@@ -20,6 +20,7 @@ from faxdrop.journal.lines import Ended, ended
 from faxdrop.journal.retention import Periods
 from faxdrop.journal.tables import Tables
 from faxdrop.journal.witness import WitnessError
+from faxdrop.names import shown
 from faxdrop.receipt import Receipt
 from faxdrop.spool import RECEIPT_SUFFIX, Disk
 
@@ -59,14 +60,13 @@ class Upkeep:
         self._problems: dict[str, str] = {}
 
     @property
-    def problems(self) -> list[str]:
-        """What is not as it should be, in sentences."""
-        tables = [self._tables.problem] if self._tables.problem else []
-        return [*tables, *self._problems.values()]
+    def problems(self) -> dict[str, str]:
+        """What is not as it should be, and why."""
+        return dict(self._problems)
 
     def refresh(self) -> None:
         """Have the tables say what the journal says."""
-        self._do("tables", self._tables.refresh)
+        self._do("tables", self._make_tables)
 
     def daily(self) -> None:
         """Take in what is older than the journal, remove what is over, ask the witness."""
@@ -77,15 +77,21 @@ class Upkeep:
     # -- inside -----------------------------------------------------------------------------
 
     def _do(self, what: str, step: Callable[[], object]) -> None:
+        of = f"The journal's upkeep ({what})"
         try:
             step()
         except (OSError, JournalError, WitnessError) as error:
-            words = f"The journal's upkeep ({what}) failed: {error}. It is tried again."
-            if self._problems.get(what) != words:
+            words = f"failed, and is tried again: {shown(str(error))}"
+            if self._problems.get(of) != words:
                 log.warning("journal.upkeep_failed", what=what, why=str(error))
-            self._problems[what] = words
+            self._problems[of] = words
         else:
-            self._problems.pop(what, None)
+            self._problems.pop(of, None)
+
+    def _make_tables(self) -> None:
+        self._tables.refresh()
+        if self._tables.problem:
+            raise OSError(self._tables.problem)
 
     def _take_in(self) -> None:
         """Write down once what was filed before there was a journal."""
