@@ -53,7 +53,7 @@ _SHORT: dict[str, Any] = {
     "poll_interval": 20.0,
     "delays": (20.0,),
 }  # fewer steps
-_STRIDE = 5  # of the second crash in the long runs
+_STRIDE = 8  # of the second crash in the long runs
 UNKNOWN = ("failed", "outcome_unknown")
 SENT = ("sent", None)
 
