@@ -41,6 +41,6 @@ class Room:
         if free < more * reserve + size:
             short = f"too little room on the disk: {free / 1e6:.1f} MB are free"
         elif disk.f_files and disk.f_favail < more * inodes:  # some do not count them
-            short = f"too many files on the disk: it has room for {disk.f_favail} more (inodes)"
+            short = f"too little room on the disk: {disk.f_favail} more files are possible (inodes)"
         self.short = short
         return not short

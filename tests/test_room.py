@@ -52,7 +52,7 @@ def test_what_is_short_is_named_and_must_be_there_clearly_before_it_goes_on() ->
     assert room.short == ""
     volume.inodes = 100
     assert not room.has(0, jobs=0)
-    assert room.short == "too many files on the disk: it has room for 100 more (inodes)"
+    assert room.short == "too little room on the disk: 100 more files are possible (inodes)"
     volume.inodes, volume.all_inodes = 0, 0  # a file system that does not count them
     assert room.has(0, jobs=0)
 
