@@ -36,7 +36,7 @@ from faxdrop.config import DEFAULT_PATH, ConfigError, command, load, load_what_i
 from faxdrop.credentials import Watch, files_of
 from faxdrop.init import InitError
 from faxdrop.installation import InstallationError
-from faxdrop.journal.chain import Journal, JournalError
+from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import Retried
 from faxdrop.names import json_shown, shown
 from faxdrop.orders import (
@@ -276,11 +276,10 @@ def _note(journal: Journal, retried: Retried) -> None:
     """Have the journal told; a person who may not write there is told what follows from that."""
     try:
         journal.append(retried)
-    except (OSError, JournalError) as error:
-        why = of_the_system(error) if isinstance(error, OSError) else str(error)
+    except OSError as error:
         click.echo(
-            f"faxdrop: the journal could not be told ({why}): `faxdrop verify` will say that the "
-            "document is gone from failed/.",
+            f"faxdrop: the journal could not be told ({of_the_system(error)}): "
+            "`faxdrop verify` will say that the document is gone from failed/.",
             err=True,
         )
 

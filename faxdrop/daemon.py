@@ -128,10 +128,11 @@ class Daemon:
         Raises SpoolError if the spool or its journal cannot be read by this version.
         """
         try:
-            with contextlib.suppress(OSError):  # a full disk: then later
-                self._journal.head()
+            self._journal.head()
         except JournalError as error:
             raise SpoolError(str(error)) from None
+        except OSError:  # a full disk: then later
+            pass
         self._recover()
         self._reception.open()
         self._notifier.ready()

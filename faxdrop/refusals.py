@@ -156,6 +156,8 @@ def advice(error: OSError, home: Path) -> str:
             f"Give faxdrop's own folder to {user}: sudo chown -R {user} {own} && "
             f"sudo chmod -R u+rwX {own}"
         )
+    if error.errno == errno.EPROTONOSUPPORT:
+        return "Install the version of faxdrop that wrote it, and restart faxdrop."
     if error.errno in _SOMETHING_ELSE:
         return "Something else lies in the place of what is faxdrop's own: move it away."
     return "Make room, or see what is wrong with the disk."

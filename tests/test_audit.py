@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
 
+from faxdrop.cli import main
 from faxdrop.journal import evidence, retention, tables, witness
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.history import Filter, ends, ends_of_receipts
@@ -153,6 +155,19 @@ def test_evidence_is_checked_by_hand(archive: Archive, tmp_path: Path) -> None:
     assert own["document"]["sha256"] == hash_of(document.read_bytes())
     assert own["receipt_sha256"] == hash_of(receipt.read_bytes())
     assert archive.head.hash in (tmp_path / "out" / "READ-ME.txt").read_text()
+
+
+@pytest.mark.parametrize("command", ["verify", "receipts"])
+def test_a_journal_of_a_newer_faxdrop_is_said_in_words(archive: Archive, command: str) -> None:
+    """A person is told which version is needed, not where in the program it stopped."""
+    config = archive.root.parent / "config.toml"
+    config.write_text(f'root = "{archive.root}"\n')
+    newer = (archive.journal / "2026-11.jsonl").read_bytes().replace(b"journal/1", b"journal/2")
+    (archive.journal / "2026-12.jsonl").write_bytes(newer)
+    result = CliRunner().invoke(main, ["--config", str(config), command])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("faxdrop: The journal was written by another version")
+    assert isinstance(result.exception, SystemExit)
 
 
 def test_there_is_no_evidence_of_what_never_was(archive: Archive) -> None:

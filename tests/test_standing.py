@@ -107,3 +107,22 @@ def test_a_table_of_the_journal_that_cannot_be_written_is_said(world: World) -> 
     world.live(70.0)
     assert said(world)["problems"] == []
     assert list(place.glob("*.csv"))
+
+
+def test_a_journal_of_a_newer_faxdrop_holds_what_is_to_be_filed(world: World) -> None:
+    """Should another version write to it meanwhile, that is said, and nothing is lost."""
+    world.drop(NUMBER, "letter.pdf", pdfs.good())
+    world.until_done()
+    [path] = (world.root / ".faxdrop" / "journal").glob("*.jsonl")
+    kept = path.read_bytes()
+    path.write_bytes(kept + kept.replace(b"faxdrop-journal/1", b"faxdrop-journal/9"))
+    world.drop(NUMBER, "another.pdf", pdfs.good(2))
+    world.live(30.0)
+    [hold] = said(world)["holds"]
+    assert "another version of faxdrop" in hold["words"]
+    assert "Install the version" in hold["advice"]
+    path.write_bytes(kept)
+    world.until_done()
+    world.live(70.0)
+    assert said(world)["holds"] == []
+    assert b"another.pdf" in path.read_bytes()

@@ -12,6 +12,7 @@ one names the last that was known.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import mmap
@@ -45,8 +46,18 @@ from faxdrop.spool import Disk, Ended
 MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")
 
 
-class JournalError(Exception):
-    """The journal cannot be used by this version; the text says why and what to do."""
+class JournalError(OSError):
+    """The journal cannot be used by this version; the text says why and what to do.
+
+    To whoever writes to it while it becomes so, it is as a disk that refuses.
+    """
+
+    def __init__(self, words: str) -> None:
+        super().__init__(errno.EPROTONOSUPPORT, words)
+
+    def __str__(self) -> str:
+        """Return the text alone."""
+        return str(self.strerror)
 
 
 class Journal:

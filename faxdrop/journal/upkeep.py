@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from faxdrop.journal import history, retention, witness
-from faxdrop.journal.chain import Journal, JournalError
+from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, walk
 from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import Ended, ended
@@ -80,7 +80,7 @@ class Upkeep:
         of = f"The journal's upkeep ({what})"
         try:
             step()
-        except (OSError, JournalError, WitnessError) as error:
+        except (OSError, WitnessError) as error:
             words = f"failed, and is tried again: {shown(str(error))}"
             if self._problems.get(of) != words:
                 log.warning("journal.upkeep_failed", what=what, why=str(error))
