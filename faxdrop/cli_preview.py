@@ -11,6 +11,7 @@ import click
 from faxdrop import preview as preview_
 from faxdrop.config import ConfigError, load_what_is_right
 from faxdrop.daemon import limits_of
+from faxdrop.disk import open_ordinary
 from faxdrop.preview import Preview, UndrawnError
 from faxdrop.problems import NoConfigError
 from faxdrop.settings import DocumentSettings
@@ -48,7 +49,7 @@ def preview(config_path: Path, *, file: Path, out: Path | None) -> None:
         return where[0]
 
     try:
-        with file.open("rb") as document:
+        with open_ordinary(file) as document:
             made = preview_.make(document, folder, _limits(config_path))
     except UndrawnError:
         click.echo(f"faxdrop: {name} can be faxed, but its pages cannot be drawn here.", err=True)

@@ -1,5 +1,6 @@
 """faxdrop preview: what the other side will see, as pictures, without a config or a daemon."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,10 @@ def test_unjudged_copies_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("faxdrop.preview.Checker", shaky)
     data = pdfs.form().replace(b"%%EOF", b"%pdfium crashes\n%%EOF")
     assert "look at it closely" in run(dropped(tmp_path, data)).stdout
+
+
+def test_what_is_no_ordinary_file_is_not_waited_for() -> None:
+    """A device or a pipe is refused at once, whatever would come out of it."""
+    result = CliRunner().invoke(main, ["preview", os.devnull])
+    assert result.exit_code == 1
+    assert "Something else lies where a file should be" in result.stderr
