@@ -1,4 +1,4 @@
-"""The commands. Nothing prints but these, those in ``cli_setup``, and ``terminal`` for both."""
+"""The commands. Nothing prints but these, those in the other ``cli_*``, and ``terminal``."""
 
 import contextlib
 import errno
@@ -83,7 +83,13 @@ class _Commands(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"  {shown(line)}", err=True)
             status = EX_CONFIG
-        except (SpoolError, OrderError, InitError, InstallationError) as error:
+        except (
+            SpoolError,
+            OrderError,
+            InitError,
+            InstallationError,
+            JournalError,
+        ) as error:
             click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
         except OSError as error:
             click.echo(f"faxdrop: {of_the_system(error)}", err=True)
@@ -119,6 +125,7 @@ To set a service up:      sudo faxdrop init --service
 To set it up by hand:     faxdrop init, then faxdrop run
 Would it fax now?         faxdrop check
 Where is my fax?          faxdrop status
+What was faxed?           faxdrop receipts
 To rehearse, no account:  faxdrop --config FILE run --simulate
 
 Exit status: 0 is good, 1 is not, 2 a wrong option, 78 a config that is wrong."""
@@ -398,8 +405,8 @@ main.commands = {
         cli_place.takes_place(cli_setup.check),
         cli_preview.preview,
         *map(cli_place.takes_place, (run, status, retry, cancel)),
-        cli_setup.simulate,
         *map(cli_place.takes_place, (cli_audit.receipts, cli_audit.verify, cli_audit.evidence)),
+        cli_setup.simulate,
         receipt_schema,
     )
 }

@@ -46,8 +46,8 @@ def _spool_of(config_path: Path, root: Path | None) -> Spool:
 
 
 @click.command(short_help="What was faxed, to whom, when, how did it end?")
-@click.option("--since", type=_DAY, help="From that day on (2026-11-01).")
-@click.option("--until", type=_DAY, help="Up to that day, itself included.")
+@click.option("--since", type=_DAY, metavar="DAY", help="From that day on (2026-11-01).")
+@click.option("--until", type=_DAY, metavar="DAY", help="Up to that day, itself included.")
 @click.option("--to", default="", metavar="TEXT", help="Recipients whose name or number has it.")
 @click.option("--status", type=click.Choice(["sent", "failed"]), help="Only those.")
 @click.option("--reason", metavar="CODE", default="", help="Only those (outcome_unknown, ...).")
@@ -73,6 +73,8 @@ def receipts(  # noqa: PLR0913 - one for each option
 
     Days are days here. Where the journal cannot be read, the receipts themselves are.
     """
+    if as_csv and (as_json or summary):
+        raise click.UsageError("--csv goes with neither --json nor --summary.")
     wanted = Filter(_day(since), _day(until), to, status or "", reason)
     found = _ends(_spool_of(config_path, root), wanted)
     if summary and as_json:
@@ -89,7 +91,13 @@ def receipts(  # noqa: PLR0913 - one for each option
 
 
 @click.command(short_help="Was anything touched since it was faxed?")
-@click.argument("archives", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.argument(
+    "archives",
+    nargs=-1,
+    metavar="[PATH]...",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folders to which people moved what was filed.",
+)
 @click.option(
     "--head",
     is_flag=False,
@@ -136,6 +144,9 @@ def verify(
         )
     if head == "":
         click.echo(f"{verified.head_seq} {verified.head_hash}")
+        if not verified.is_well:
+            words = "faxdrop: not all is as faxdrop left it: `faxdrop verify` says what."
+            click.echo(words, err=True)
     elif as_json:
         click.echo(json.dumps(_as_json(verified), indent=2))
     else:
@@ -145,7 +156,9 @@ def verify(
 
 
 @click.command(short_help="All that proves one fax, in one file.")
-@click.argument("fax", metavar="FILE|JOB")
+@click.argument(
+    "fax", metavar="FILE|JOB", help="A document, its receipt, or the id that its receipt has."
+)
 @click.option(
     "--out",
     metavar="ZIP",
@@ -171,11 +184,12 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
             found = evidence_.extract(journal, fax)
             document = spool.root / evidence_.path_of(found)
             content, receipt = _pair(document)
+        packed = evidence_.bundle(content, document.name, receipt, found)
     except NoEvidenceError as error:
         raise SpoolError(str(error)) from None
     target = out or Path(f"{document.stem}.evidence.zip")
     with target.open("xb") as made:
-        made.write(evidence_.bundle(content, document.name, receipt, found))
+        made.write(packed)
     click.echo(f"Made: {name_of_file(target)}")
 
 
@@ -199,7 +213,7 @@ def _ends(spool: Spool, wanted: Filter) -> Iterable[dict[str, Any]]:
     journal = spool.home / "journal"
     try:
         if months_of(journal):
-            return history.ends(journal, wanted)
+            return list(history.ends(journal, wanted))
     except PermissionError:
         pass  # a member of the group: the receipts are there to be read
     found = history.ends_of_receipts((spool.sent, spool.failed), wanted)

@@ -28,13 +28,16 @@ class Archive:
         self.journal = root / ".faxdrop" / "journal"
         self.journal.parent.mkdir(parents=True)
         self.at = START
-        chain = Journal(self.journal, lambda: self.at)
-        self.documents = [self._file(chain, number) for number in range(FAXES)]
-        self.head = chain.head()
+        self.chain = Journal(self.journal, lambda: self.at)
+        self.documents: list[Path] = []
+        for number in range(FAXES):
+            self.file(f"letter {number}.pdf")
 
-    def _file(self, chain: Journal, number: int) -> Path:
-        name, content = f"letter {number}.pdf", f"%PDF {number}".encode()
-        done = (failed if number % 3 == 0 else sent)(job(name))
+    def file(self, name: str, folder_name: str = "+492111234567") -> Path:
+        """File a document nine hours later; every third has failed."""
+        number = len(self.documents)
+        content = f"%PDF {number}".encode()
+        done = (failed if number % 3 == 0 else sent)(job(name, folder_name))
         facts = done.document
         assert facts is not None
         digest = hashlib.sha256(content).hexdigest()
@@ -44,12 +47,13 @@ class Archive:
         )
         self.at += timedelta(hours=9)
         receipt = make_receipt(done)
-        folder = self.root / receipt.status / "+492111234567"
+        folder = self.root / receipt.status / folder_name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
         (folder / f"{name}.json").write_bytes(to_bytes(receipt))
         path = str((folder / name).relative_to(self.root))
-        chain.append(ended(receipt, to_bytes(receipt), path))
+        self.head = self.chain.append(ended(receipt, to_bytes(receipt), path))
+        self.documents.append(folder / name)
         return folder / name
 
     def receipt(self, number: int) -> Path:

@@ -21,8 +21,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,10 @@ import requests
 
 from faxdrop.checker import Checker
 from faxdrop.clock import Clock
+from faxdrop.daemon import STEPS
 from faxdrop.job import Attempt, Facts, Job, State
+from faxdrop.journal.chain import Journal
+from faxdrop.journal.lines import Ended, LineAttempt, LineDocument, LineRecipient
 from faxdrop.receipt import to_bytes
 from faxdrop.spool import Spool
 from faxdrop.verdict import Limits
@@ -311,6 +316,69 @@ def throughput(bench: Bench) -> list[Row]:
             "",
         )
     ]
+
+
+def journal(bench: Bench) -> list[Row]:
+    """Lines of the journal by 12 threads, beside bare fsyncs; and reading 100,000 of them."""
+    with (bench.folder / "bare").open("wb", buffering=0) as file:
+
+        def write(_: int) -> None:
+            file.write(b"x" * 1000)
+            os.fsync(file.fileno())
+
+        bare = _by_twelve(write, 1200)
+    folder = bench.folder / ".faxdrop" / "journal"
+    folder.mkdir(parents=True)
+    chain = Journal(folder, lambda: datetime.now(UTC))
+    lines = [_line(number) for number in range(100_000)]
+    ours = _by_twelve(lambda number: chain.append(lines[number]), 1200)
+    chain.append_all(lines[1200:])
+    ask = [sys.executable, "-m", "faxdrop", "receipts", "--root", str(bench.folder)]
+    started = time.monotonic()
+    found = subprocess.run([*ask, "--status", "failed"], capture_output=True, check=True)
+    asked = time.monotonic() - started
+    assert b"10000 in all." in found.stdout
+    started = time.monotonic()
+    subprocess.run([*ask, "--summary"], capture_output=True, check=True)
+    summed = time.monotonic() - started
+    return [
+        Row(
+            "journal: 1,200 lines by 12 threads",
+            f"{ours:.2f} s",
+            f"bare write and fsync each {bare:.2f} s",
+            f"{ours / bare:.2f} x",
+            "<= 1 x: threads share an fsync",
+        ),
+        Row("journal: `receipts --summary` of 100,000", f"{summed:.2f} s", "", "", "<= 1 s"),
+        Row("journal: `receipts --status failed`, 10,000", f"{asked:.2f} s", "", "", ""),
+    ]
+
+
+def _by_twelve(write: Callable[[int], object], count: int) -> float:
+    """Have 12 threads do something so many times; return its seconds."""
+    with ThreadPoolExecutor(STEPS) as pool:
+        started = time.monotonic()
+        list(pool.map(write, range(count)))
+        return time.monotonic() - started
+
+
+def _line(number: int) -> Ended:
+    """Return the end of a fax; each tenth has failed."""
+    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=5 * number)
+    is_sent = number % 10 > 0
+    return Ended(
+        event="sent" if is_sent else "failed",
+        job_id=f"{at:%Y%m%d-%H%M%S}-{number:08x}",
+        document=LineDocument(name="letter.pdf", sha256="ab" * 32, bytes=1000, pages=2),
+        recipient=LineRecipient(folder=f"Praxis {number % 50}", number="+492111234567"),
+        faxline="f0",
+        attempts=(LineAttempt(number=1, submitted_at=at, session_id=str(number), outcome="SENT"),),
+        reason=None if is_sent else "transmission_failed",
+        claimed_at=at,
+        finished_at=at,
+        path="sent/letter.pdf",
+        receipt_sha256="cd" * 32,
+    )
 
 
 def one_shot(bench: Bench) -> list[Row]:
@@ -606,6 +674,7 @@ def _median(call: Callable[[], object], times: int = 25) -> float:
 
 ALL: dict[str, Callable[[Bench], list[Row]]] = {
     "throughput": throughput,
+    "journal": journal,
     "one-shot": one_shot,
     "latency": latency,
     "status-requests": status_requests,

@@ -38,6 +38,9 @@ COMMANDS = [
     "status",
     "retry",
     "cancel",
+    "receipts",
+    "verify",
+    "evidence",
     "simulate",
     "receipt-schema",
 ]
@@ -131,7 +134,14 @@ def test_only_the_commands_print() -> None:
         for path in (PROJECT / "faxdrop").glob("*.py")
         if printing.search(path.read_text("utf-8"))
     }
-    commands = {"cli.py", "cli_init.py", "cli_place.py", "cli_preview.py", "cli_setup.py"}
+    commands = {
+        "cli.py",
+        "cli_audit.py",
+        "cli_init.py",
+        "cli_place.py",
+        "cli_preview.py",
+        "cli_setup.py",
+    }
     assert found == commands | {"terminal.py"}
 
 

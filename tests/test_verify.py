@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from faxdrop.journal.chain import Journal
-from faxdrop.journal.lines import Retried, hash_of
+from faxdrop.journal.lines import Retried, ended, hash_of
 from faxdrop.journal.verify import Kind, verify
+from faxdrop.receipt import Receipt
 from tests.archive import FAXES, Archive
 from tests.seeds import random_of, seed_of
 
@@ -211,6 +212,29 @@ def test_what_was_put_back_is_not_missed(archive: Archive) -> None:
     path.unlink()
     receipt.unlink()
     assert archive.verify().is_well
+
+
+def test_what_the_daemon_does_meanwhile_is_no_finding(archive: Archive) -> None:
+    """A document whose line comes later, or is not written yet, is not called a stranger's."""
+    kept = (archive.journal / "2026-11.jsonl").read_bytes()
+    filed = archive.file("late.pdf")
+
+    (archive.journal / "2026-11.jsonl").write_bytes(kept)
+    assert archive.kinds() == [Kind.STRANGE_RECEIPT]
+    job_id = json.loads(filed.with_name("late.pdf.json").read_bytes())["job_id"]
+    in_hand = archive.root / ".faxdrop" / "jobs" / job_id
+    in_hand.mkdir(parents=True)
+    assert archive.kinds() == []
+    in_hand.rmdir()
+    receipt = filed.with_name("late.pdf.json").read_bytes()
+    event = ended(Receipt.model_validate_json(receipt), receipt, "late.pdf")
+    ticks = iter([False] * FAXES + [True] + [False] * 1000)
+
+    def tick() -> None:  # the line is written when those before it have been read
+        if next(ticks):
+            Journal(archive.journal, lambda: archive.at).append(event)
+
+    assert verify(archive.root, archive.journal, tick=tick).is_well
 
 
 def test_strange_things_hold_nothing_up(archive: Archive) -> None:

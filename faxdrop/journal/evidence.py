@@ -1,16 +1,18 @@
 """Evidence: all that proves one fax, in one ZIP file that anybody can check by hand.
 
-    letter.pdf                  the document
-    letter.pdf.json             its receipt
+    fax/letter.pdf              the document
+    fax/letter.pdf.json         its receipt
     journal/line-000012.json    its line of the journal, and some before and behind it
     SHA256SUMS                  for ``sha256sum --check``
     READ-ME.txt                 what proves what, and how to check it
 
-The same fax and journal give the same bytes.
+The same fax and journal give the same bytes. A name that some program could not unpack, or that
+would steer a terminal, is made plain; the receipt has the name as it was.
 """
 
 import hashlib
 import io
+import re
 import zipfile
 from collections import deque
 from dataclasses import dataclass
@@ -21,9 +23,11 @@ from pydantic import ValidationError
 from faxdrop.journal import history
 from faxdrop.journal.history import ENDS, StoredLine
 from faxdrop.journal.lines import Head, hash_of, path_text
+from faxdrop.names import stored
 from faxdrop.receipt import Receipt
 
 AROUND = 3  # lines before and behind the one that tells of the fax
+_NOT_PLAIN = re.compile(r"[^\w .,()+=@-]")  # in names that every system can unpack
 _STEADY = (1980, 1, 1, 0, 0, 0)  # the time of each file in the ZIP file
 
 
@@ -76,16 +80,27 @@ def job_of(receipt: bytes) -> str:
 
 
 def bundle(document: bytes, name: str, receipt: bytes, found: Extract) -> bytes:
-    """Return the ZIP file. ``name`` is the document's, as it is filed."""
+    """Return the ZIP file. ``name`` is the document's, as it is filed.
+
+    Raises NoEvidenceError where document or receipt is not the one of its line.
+    """
+    content = found.own.content or {}
+    facts = content.get("document")
+    sha256 = facts.get("sha256") if isinstance(facts, dict) else None
+    if hash_of(receipt) != content.get("receipt_sha256"):
+        raise NoEvidenceError("The receipt is not the one that faxdrop wrote: it was altered.")
+    if sha256 is not None and hash_of(document) != sha256:
+        raise NoEvidenceError("The document is not the one that was faxed: it was altered.")
+    name = f"fax/{_NOT_PLAIN.sub('_', stored(name))}"
     files = {name: document, f"{name}.json": receipt}
     files |= {_name_of(line): line.raw for line in found.lines}
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in files.items())
-    files["SHA256SUMS"] = sums.encode(errors="surrogateescape")
-    files["READ-ME.txt"] = _explained(name, found).encode(errors="backslashreplace")
+    files["SHA256SUMS"] = sums.encode()
+    files["READ-ME.txt"] = _explained(name, found, is_known=sha256 is not None).encode()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, data in files.items():
-            entry = zipfile.ZipInfo(path.encode(errors="replace").decode(), _STEADY)
+            entry = zipfile.ZipInfo(path, _STEADY)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
@@ -97,19 +112,23 @@ def _name_of(line: StoredLine) -> str:
     return f"journal/line-{seq:06}.json"
 
 
-def _explained(name: str, found: Extract) -> str:
+def _explained(name: str, found: Extract, *, is_known: bool) -> str:
     own = _name_of(found.own)
     chained = [
         f'   sha256sum {_name_of(line)}\n     is "previous" in {_name_of(behind)}'
         for line, behind in zip(found.lines, found.lines[1:], strict=False)
     ]
     content = found.own.content or {}
+    document = (
+        f'   sha256sum "{name}"\n     is "sha256" in "{name}.json" and in {own}'
+        if is_known
+        else "   (faxdrop could not read it, so its SHA-256 stands nowhere)"
+    )
     return f"""\
 This proves what faxdrop faxed, when, to whom, and how it ended.
 
 1. The document is the one that was dropped:
-   sha256sum "{name}"
-     is "sha256" in "{name}.json" and in {own}
+{document}
 
 2. The receipt is the one that faxdrop wrote:
    sha256sum "{name}.json"

@@ -5,7 +5,7 @@
 A table is worth what its month's lines are worth: it is remade whenever it is not what it should
 be, whoever changed or removed it. UTF-8 with a byte order mark, which spreadsheets want. Cells that
 a spreadsheet would take for a formula, and numbers that it would round, begin with an apostrophe,
-as OWASP advises ("CSV Injection").
+as OWASP advises ("CSV Injection"). What is not printable in a name is escaped (see ``names``).
 """
 
 import csv
@@ -73,7 +73,7 @@ def _row(content: dict[str, Any]) -> Iterator[Any]:
     yield content.get("job_id")
     yield document.get("sha256")
     path = content.get("path")
-    yield shown(path_text(path)) if path is not None else None
+    yield path_text(path) if path is not None else None
 
 
 def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
@@ -107,18 +107,21 @@ class Tables:
         self._disk = disk or Disk()
         self._made: dict[str, tuple[object, object]] = {}  # month -> (its lines, its table)
         self.problem = ""  # why a table is not what it should be, for people
+        self.edited: list[Path] = []  # what the last refresh found changed by another hand
 
     def refresh(self) -> bool:
         """Remake what is not what it should be; return whether anything was."""
         done = False
-        self.problem = ""
+        self.problem, self.edited = "", []
         for month in months_of(self._journal):
             path = self.folder / f"{month}.csv"
-            lines = _stamp(self._journal / f"{month}.jsonl")
-            if self._made.get(month) == (lines, _stamp(path)):
+            lines, table = _stamp(self._journal / f"{month}.jsonl"), _stamp(path)
+            made = self._made.get(month)
+            if made == (lines, table):
                 continue
             try:
-                self._remake(month, path)
+                if self._remake(month, path) and made is not None and table not in (None, made[1]):
+                    self.edited.append(path)
             except OSError as error:
                 why = error.strerror or str(error)
                 self.problem = f"{path} could not be written ({why})"
@@ -127,7 +130,8 @@ class Tables:
                 done = True
         return done
 
-    def _remake(self, month: str, path: Path) -> None:
+    def _remake(self, month: str, path: Path) -> bool:
+        """Write a table where it is not what it should be; return whether that was so."""
         found = (
             line.content
             for line in history.lines(self._journal, month, month)
@@ -135,7 +139,7 @@ class Tables:
         )
         data = table(found, self._separator)
         if read_file(path, len(data) + 1) == data:
-            return
+            return False
         if not self.folder.is_dir():
             self._disk.make_folder(self.folder)
         if self.folder.is_symlink():  # people may write here: nothing of ours goes elsewhere
@@ -148,6 +152,7 @@ class Tables:
         finally:
             os.close(fd)
         self._disk.replace(temporary, path)
+        return True
 
 
 def _stamp(path: Path) -> object:

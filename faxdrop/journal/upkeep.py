@@ -4,7 +4,7 @@ Nothing of it is needed to fax: each is done when there is time, and again where
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from faxdrop.spool import RECEIPT_SUFFIX, Disk
 log = structlog.stdlib.get_logger(__name__)
 
 _TAKEN_IN = "taken-in"  # marks a journal that knows what was filed before it
+_EDITED_FOR = timedelta(days=1)  # that people are told of a table that was edited
 _AT_ONCE = 200  # receipts that are taken in together
 _LONGEST_RECEIPT = 1 << 20  # bytes
 
@@ -58,11 +59,15 @@ class Upkeep:
         self._disk = disk
         self._tables = Tables(root, journal.folder, wishes.separator, disk)
         self._problems: dict[str, str] = {}
+        self._edited: dict[Path, datetime] = {}  # tables, and when that was seen
 
     @property
     def problems(self) -> dict[str, str]:
         """What is not as it should be, and why."""
-        return dict(self._problems)
+        since = self._now() - _EDITED_FOR
+        words = "was changed by somebody, and made anew from the journal"
+        edited = {shown(str(path)): words for path, at in self._edited.items() if at > since}
+        return edited | self._problems
 
     def refresh(self) -> None:
         """Have the tables say what the journal says."""
@@ -90,6 +95,7 @@ class Upkeep:
 
     def _make_tables(self) -> None:
         self._tables.refresh()
+        self._edited |= dict.fromkeys(self._tables.edited, self._now())
         if self._tables.problem:
             raise OSError(self._tables.problem)
 
