@@ -70,6 +70,16 @@ class CrashingDisk(Disk):
         self._steps.step(f"open {path.name}")
         return super().open_new(path, mode)
 
+    def open_append(self, path: Path, mode: int = 0o666) -> int:
+        """open(2), or a crash."""
+        self._steps.step(f"append to {path.name}")
+        return super().open_append(path, mode)
+
+    def cut(self, path: Path, length: int) -> None:
+        """truncate(2), or a crash."""
+        self._steps.step(f"cut {path.name}")
+        super().cut(path, length)
+
     def write(self, fd: int, data: bytes) -> None:
         """Write, or crash before it or in its middle."""
         self._steps.step("write")
@@ -185,6 +195,18 @@ class FaultyDisk(Disk):
                 os.close(fd)
             raise
         return fd
+
+    def open_append(self, path: Path, mode: int = 0o666) -> int:
+        """open(2), or an error."""
+        with self._step("append", path):
+            pass
+        return super().open_append(path, mode)
+
+    def cut(self, path: Path, length: int) -> None:
+        """truncate(2), or an error."""
+        with self._step("cut", path) as done:
+            if done:
+                super().cut(path, length)
 
     def write(self, fd: int, data: bytes) -> None:
         """Write, or half of it and then an error."""

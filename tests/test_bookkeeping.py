@@ -39,7 +39,7 @@ def problems(staged: Stage) -> str:
     staged.world.live(120.0)
     assert staged.world.spool is not None
     found: Any = staged.world.spool.read_status()["problems"]
-    return " ".join(one["problem"] for one in found if one["path"] == "The journal")
+    return " ".join(one["problem"] for one in found if "journal" in one["path"])
 
 
 def is_well(staged: Stage) -> bool:

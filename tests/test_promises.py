@@ -150,6 +150,33 @@ def tell_otherwise(case: Case) -> Case:
     return case
 
 
+def journal_of(case: Case) -> Path:
+    """Return the one month of the journal."""
+    (path,) = (case.root / ".faxdrop" / "journal").glob("*.jsonl")
+    return path
+
+
+def tell_no_end(case: Case) -> Case:
+    """Leave out the last line of the journal."""
+    path = journal_of(case)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    return case
+
+
+def tell_an_end_twice(case: Case) -> Case:
+    """Have a line of the journal twice."""
+    path = journal_of(case)
+    path.write_bytes(path.read_bytes() + path.read_bytes().splitlines(keepends=True)[-1])
+    return case
+
+
+def break_the_chain(case: Case) -> Case:
+    """Alter a line that has others behind it."""
+    path = journal_of(case)
+    path.write_bytes(path.read_bytes().replace(b'"f0"', b'"f9"', 1))
+    return case
+
+
 @pytest.mark.parametrize(
     "breach",
     [
@@ -166,6 +193,9 @@ def tell_otherwise(case: Case) -> Case:
         claim_stranger,
         repeat_sent,
         tell_otherwise,
+        tell_no_end,
+        tell_an_end_twice,
+        break_the_chain,
     ],
     ids=lambda breach: str(breach.__name__),
 )
