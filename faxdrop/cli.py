@@ -36,7 +36,7 @@ from faxdrop.config import DEFAULT_PATH, ConfigError, command, load, load_what_i
 from faxdrop.credentials import Watch, files_of
 from faxdrop.init import InitError
 from faxdrop.installation import InstallationError
-from faxdrop.journal.chain import Journal
+from faxdrop.journal.chain import Journal, JournalError
 from faxdrop.journal.lines import Retried
 from faxdrop.names import json_shown, shown
 from faxdrop.orders import (

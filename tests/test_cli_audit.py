@@ -38,7 +38,7 @@ VERIFIED = {
         "is_well": {"type": "boolean"},
         **{
             name: {"type": "integer", "minimum": 0}
-            for name in ("lines", "documents", "moved", "removed", "stamps")
+            for name in ("lines", "documents", "moved", "removed", "unfinished", "stamps")
         },
         "head": {
             "type": "object",
