@@ -149,6 +149,9 @@ class Machine:
         command += [f"--bind-ro={outside}:{inside}" for inside, outside in self._shown.items()]
         # No network but loopback, no ties to a systemd outside (there may be none).
         command += ["--private-network", "--register=no", "--keep-unit", f"--machine={self._name}"]
+        # What a newer nspawn allows by itself.
+        landlock = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
+        command += [f"--system-call-filter={landlock}"]
         command += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
         enter = [
             "setpriv",

@@ -130,6 +130,7 @@ def test_nothing_is_for_everybody(fresh: Fresh) -> None:
         "700 faxdrop faxdrop /srv/fax/.faxdrop",
         "2770 faxdrop faxdrop /srv/fax/failed",
         "2770 faxdrop faxdrop /srv/fax/inbox",
+        "2770 faxdrop faxdrop /srv/fax/journal",
         "2770 faxdrop faxdrop /srv/fax/sent",
     }
 
