@@ -94,12 +94,21 @@ class Drawn:
 
     streams: list[Stream] = field(default_factory=list)
     contents: ObjectSet = field(default_factory=ObjectSet)  # those that are a page's own
-    ids: set[ObjectId] = field(default_factory=set)  # of all objects that were reached
-    hollow: bool = False  # there is something to be drawn that has no data
+    nodes: list[Object] = field(default_factory=list)  # all that was reached
 
     def is_operators(self, stream: Stream) -> bool:
         """Tell whether a stream consists of drawing operators."""
         return stream in self.contents or stream.get_raw(Name.Subtype) == Name.Form
+
+    @property
+    def ids(self) -> set[ObjectId]:
+        """The objects that were reached."""
+        return {node.objgen for node in self.nodes if node.is_indirect}
+
+    @property
+    def is_hollow(self) -> bool:
+        """Whether there is something to be drawn that has no data."""
+        return any(isinstance(node, Dictionary) and _is_hollow(node) for node in self.nodes)
 
 
 def drawn_by(pages: list[Dictionary]) -> Drawn:
@@ -122,12 +131,9 @@ def drawn_by(pages: list[Dictionary]) -> Drawn:
         budget -= 1
         if not isinstance(node, Array | Dictionary | Stream) or not seen.add(node):
             continue
-        if node.is_indirect:
-            drawn.ids.add(node.objgen)
+        drawn.nodes.append(node)
         if isinstance(node, Stream):
             drawn.streams.append(node)
-        elif isinstance(node, Dictionary):
-            drawn.hollow = drawn.hollow or _is_hollow(node)
         waiting += list(_entries(node) if isinstance(node, Array) else _children(node))[:budget]
     return drawn
 

@@ -67,7 +67,7 @@ def inspect(
     sane, unread = True, 0
     if mended:
         sane, unread = _compared(source.readable, drawn, len(pages), encrypted=pdf.is_encrypted)
-    if (mended and drawn.hollow) or (
+    if (mended and drawn.is_hollow) or (
         (not sane or unread) and _lacks_objects(source.readable, len(pages))
     ):
         raise DamageError("Something that the pages of the PDF need is missing.")
