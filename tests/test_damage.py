@@ -235,14 +235,23 @@ def cut(whole: bytes, places: Iterable[int]) -> Iterator[tuple[str, bytes]]:
                 yield f"cut at {at}, tail {number}", whole[:at] + tail
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_cuts(layout: str) -> None:
+@pytest.mark.parametrize(
+    ("packing", "layout"),
+    [
+        ("baseline", "packed"),
+        ("progressive", "plain"),
+        ("flate", "plain"),
+        ("flate", "updated"),
+        ("fax", "linearized"),
+    ],
+)
+def test_cuts(packing: str, layout: str) -> None:
     """A scan that is cut is not whole, also where its tail or an update was written behind."""
-    whole = LAYOUTS[layout](scan("baseline", pages=1))
+    whole = LAYOUTS[layout](scan(packing, pages=1))
     chance = random_of(6)
     end = whole.rindex(b"%%EOF") + 5
-    places = {*chance.sample(range(end), 10), *chance.sample(range(1500), 3)}
-    places |= {*chance.sample(range(end - 900, end), 6), end - 1}
+    places = {*chance.sample(range(end), 6), *chance.sample(range(1500), 2)}
+    places |= {*chance.sample(range(end - 900, end), 9), end - 1}
     assert tally(whole, cut(whole, sorted(places))).missed == [], layout
 
 

@@ -35,6 +35,7 @@ _MATCHES = 8  # Huffman codes alone pack bytes to an eighth at best
 _LAST = 16  # bytes that are searched for an end of CCITT data
 _LINE_END = 4  # bytes by which a stated length may differ where line ends were counted or not
 _SLIP = 64  # bytes by which a stated length may differ
+_VECTOR = 32  # bytes that encryption adds, padding included
 _MAX_REPACKED = 64 << 20  # bytes, unpacked
 
 
@@ -63,10 +64,16 @@ def examined(stream: Stream, budget: int, context: Context) -> tuple[State, int]
     """
     raw = stream.read_raw_bytes()
     filters = filters_of(stream)
-    if not raw and stream.get_int(Name.Length, 0) > 0 and _is_guessed(stream, raw, context):
+    stated = stream.get_int(Name.Length, 0)
+    is_short = stated > 0 and _is_guessed(stream, raw, context)
+    is_empty = context.mended and stated == 0 and picture_size(stream) is not None
+    if not raw and (is_short or is_empty):
         return State.DAMAGED, 0  # nothing packed is nothing to complain of
     if filters in _FLATE:
         return _flate(stream, raw, budget, context)
+    slack = (_VECTOR if context.encrypted else _LINE_END) + _halved_ends(raw)
+    if not context.sane and stated > len(raw) + slack:
+        return State.DAMAGED, 0  # something was cut out
     if filters in _JPEG:
         return _jpeg(stream, raw, budget, context)
     if context.mended and _is_guessed(stream, raw, context):
@@ -135,8 +142,7 @@ def _replace(stream: Stream, raw: bytes) -> None:
 def is_guessed(stream: Stream, raw: bytes, *, encrypted: bool) -> bool:
     """Tell whether the reader searched for the end of a stream: its length was wrong or missing."""
     stated = stream.get_int(Name.Length, -1)
-    # Encryption adds a vector and padding.
-    return not 0 <= stated - len(raw) <= (32 if encrypted else 0)
+    return not 0 <= stated - len(raw) <= (_VECTOR if encrypted else 0)
 
 
 def _is_guessed(stream: Stream, raw: bytes, context: Context) -> bool:
@@ -154,7 +160,7 @@ def _is_all(stream: Stream, raw: bytes, filters: list[str], context: Context) ->
     if context.sane:
         # Nothing was cut out before or behind it: the length is a mere slip.
         return True
-    if stated > len(raw) + _LINE_END + _halved_ends(raw) or _is_sent_as_text(raw):
+    if _is_sent_as_text(raw):
         return False
     if filters[-1:] in (["/CCITTFaxDecode"], ["/CCF"]):
         return _ends_as_fax(raw)
