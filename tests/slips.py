@@ -164,6 +164,11 @@ def _in_place(old: bytes, new: bytes) -> Slip:
     return slip
 
 
+def _plainly(slip: Slip) -> Slip:
+    """Return a slip for PDFs that have one cross-reference table."""
+    return lambda data: slip(data) if _is_plain(data) else None
+
+
 def _appended(suffix: bytes) -> Slip:
     return lambda data: data + suffix
 
@@ -182,7 +187,8 @@ def tabled(data: bytes, more: bytes = b"") -> bytes:
     """Return a PDF with its cross-reference table made anew."""
     start = data.rindex(b"\nxref\n") + 1
     found = re.search(rb"trailer\s*<<(.*?)>>\s*startxref", data[start:], re.DOTALL)
-    assert found is not None
+    if found is None:
+        raise ValueError("no trailer")
     trailer = re.sub(rb"/Size \d+", b"", found[1])
     offsets = {int(each[1]): each.start(1) for each in re.finditer(rb"(\d+) 0 obj\b", data[:start])}
     top = max(offsets) + 1
@@ -461,7 +467,7 @@ SLIPS: dict[str, Slip] = {
     "startxref far": _startxref(lambda _: 999_999_999),
     "startxref at the header": _startxref(lambda _: 9),
     # what its table says
-    "no table": _replaced(rb"(?s)\nxref\n.*(?=trailer)", b"\n"),
+    "no table": _plainly(_replaced(rb"(?s)\nxref\n.*(?=trailer)", b"\n")),
     "table from 1": _replaced(rb"\nxref\n0 (\d+)\n", rb"\nxref\n1 \1\n"),
     "table too long": _replaced(rb"\nxref\n0 \d+\n", b"\nxref\n0 99\n"),
     "table of short rows": _replaced(rb"(\d{10} \d{5} [fn]) \n", rb"\1\n"),
@@ -477,7 +483,7 @@ SLIPS: dict[str, Slip] = {
     "size too large": _replaced(rb"/Size \d+", b"/Size 5000"),
     "no root": _replaced(rb"/Root \d+ 0 R", b""),
     "wrong root": _replaced(rb"/Root \d+ 0 R", b"/Root 777 0 R"),
-    "no trailer": _replaced(rb"(?s)trailer\s*<<.*>>\s*(?=startxref)", b""),
+    "no trailer": _plainly(_replaced(rb"(?s)trailer\s*<<.*>>\s*(?=startxref)", b"")),
     "wrong ID": _replaced(rb"/ID ?\[.*?\]", b"/ID 5"),
     "no information": _replaced(rb"trailer <<", b"trailer << /Info 99 0 R"),
     "Prev nowhere": _replaced(rb"/Size (\d+)", rb"/Size \1 /Prev 99999"),
@@ -589,7 +595,11 @@ def kinds() -> dict[str, bytes]:
 def slipped(data: bytes, *names: str) -> bytes | None:
     """Return a PDF with slips, one after the other; None where one has no place."""
     for name in names:
-        found = SLIPS[name](data)
+        try:
+            found = SLIPS[name](data)
+        except (pikepdf.PdfError, AttributeError, ValueError):
+            # The slip before is beyond what makes this one.
+            found = None
         if found is None:
             return None
         data = found

@@ -16,6 +16,7 @@ LIMITS = Limits(max_bytes=10_000_000, max_pages=30)
 KINDS = slips.kinds()
 UNTOLD = {
     ("plain", "picture short"),  # viewers show less than there is
+    ("plain", "picture 1 short"),
     ("fax", "picture too long"),  # it may as well be the length of another's picture
 }
 HOPELESS = 0.05  # part of the PDFs with two slips that nobody can be expected to read
@@ -158,7 +159,9 @@ def _two_slips(seed: int, wanted: int) -> list[tuple[str, str, str]]:
         kind = chance.choice(list(KINDS))
         one, other = chance.sample(list(slips.SLIPS), 2)
         data = slips.slipped(KINDS[kind], one, other)
-        if data is None or "picture short" in (one, other):
+        # pikepdf, which makes some slips, loses objects with large numbers.
+        is_lost = one.startswith("numbers") or other.startswith("numbers")
+        if data is None or is_lost or not UNTOLD.isdisjoint({(kind, one), (kind, other)}):
             continue
         wanted -= 1
         verdict, copy = faxed(data)

@@ -151,12 +151,11 @@ def _shown(pdf: Pdf, file: bytes, pages: int, claimed: int, is_late: Callable[[]
     """
     copy = _saved(pdf)
     most = pages + 1
+    # It does not search for the catalog where the trailer is lost, nor always in object streams.
+    hint = b"\ntrailer\n<< /Root %d %d R >>\nstartxref\n0\n%%%%EOF\n" % pdf.Root.objgen
+    readings = (file, file + hint, rebuilding.laid_open(file) + hint)
+    file = next((each for each in readings if second_reader.sizes(each, most)), file)
     found = second_reader.sizes(file, most)
-    if not found:
-        # It does not search for the catalog where the trailer is lost.
-        hint = b"\ntrailer\n<< /Root %d %d R >>\nstartxref\n0\n%%%%EOF\n" % pdf.Root.objgen
-        file += hint
-        found = second_reader.sizes(file, most)
     known = second_reader.sizes(copy, most)
     # It believes what a file claims to have of pages.
     if (

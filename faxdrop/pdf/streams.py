@@ -65,13 +65,13 @@ def examined(stream: Stream, budget: int, context: Context) -> tuple[State, int]
     raw = stream.read_raw_bytes()
     filters = filters_of(stream)
     stated = stream.get_int(Name.Length, 0)
-    is_short = stated > 0 and _is_guessed(stream, raw, context)
-    is_empty = context.mended and stated == 0 and picture_size(stream) is not None
+    slack = (_VECTOR if context.encrypted else _LINE_END) + _halved_ends(raw)
+    is_short = stated > slack and _is_guessed(stream, raw, context)
+    is_empty = context.mended and picture_size(stream) is not None
     if not raw and (is_short or is_empty):
         return State.DAMAGED, 0  # nothing packed is nothing to complain of
     if filters in _FLATE:
         return _flate(stream, raw, budget, context)
-    slack = (_VECTOR if context.encrypted else _LINE_END) + _halved_ends(raw)
     if not context.sane and stated > len(raw) + slack:
         return State.DAMAGED, 0  # something was cut out
     if filters in _JPEG:
