@@ -121,6 +121,7 @@ class World:
         self.make_sipgate = make_sipgate or self._make_sipgate
         self.daemon: Daemon | None = None
         self.spool: Spool | None = None
+        self._sipgates: list[Sipgate] = []  # those of the daemon at work
         self.inbox = root / "inbox"
         root.mkdir(exist_ok=True)
 
@@ -146,7 +147,7 @@ class World:
             self.config,
             self.spool,
             self.checker,
-            self.make_sipgate,
+            self._connect,
             clock=self.time.clock,
             steps=Here(),
             looks=Here(),
@@ -159,10 +160,16 @@ class World:
         self.daemon.start()
         return self.daemon
 
+    def _connect(self, config: Config) -> Sipgate:
+        self._sipgates.append(self.make_sipgate(config))
+        return self._sipgates[-1]
+
     def crash(self) -> None:
         """End the daemon without a word: what is not on disk is gone."""
         if self.spool is not None:
             self.spool.close()  # as the kernel closes a dead process's files
+        while self._sipgates:
+            self._sipgates.pop().close()
         self.daemon = self.spool = None
 
     def drop(self, folder: str, name: str, content: bytes) -> Path:
