@@ -24,7 +24,7 @@ from tests.seeds import random_of, tell
 LIMITS = Limits(max_bytes=10_000_000, max_pages=30)
 WIDTH, HEIGHT = 827, 1169  # A4 at 100 dots an inch
 TONE = 8  # levels of grey by which paper may differ: the last bit of a JPEG's brightness
-COARSE = 60  # the same, for a page that became a picture of dots, in squares of 8 pixels
+COARSE = 60  # the same, for a page that became a picture of dots, in squares of 16 pixels
 SIZES = (512, 1024, 4096, 16_384, 65_536)
 PACKINGS = ("baseline", "optimised", "progressive", "flate", "fax")
 
@@ -107,7 +107,7 @@ def looks_alike(faxed: bytes, whole: bytes, *, coarse: bool) -> bool:
     if [each.size for each in pages] != [each.size for each in others]:
         return False
     if coarse:
-        pages, others = ([each.reduce(8) for each in some] for some in (pages, others))
+        pages, others = ([each.reduce(16) for each in some] for some in (pages, others))
     most = COARSE if coarse else TONE
     differences = map(ImageChops.difference, pages, others)
     return all(int(each.getextrema()[1]) <= most for each in differences)  # type: ignore[arg-type] # of one band
