@@ -14,6 +14,7 @@ from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import ended
 from faxdrop.journal.verify import Verified, verify
 from faxdrop.receipt import make_receipt, to_bytes
+from tests.renderers import needs
 from tests.test_spool import failed, job, sent
 
 START = datetime(2026, 10, 30, 8, 0, tzinfo=UTC)
@@ -118,6 +119,7 @@ ess_cert_id_alg = sha256
 @contextmanager
 def authority(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Run a real time stamp authority; yield its address and its certificate."""
+    needs("openssl")
     folder = tmp_path / "tsa"
     folder.mkdir()
     (folder / "tsa.cnf").write_text(TSA)

@@ -5,12 +5,15 @@ pdfium, poppler and MuPDF agree on little but the standard: what all of them sho
 
 import functools
 import io
+import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import cast
 
 import pypdfium2
+import pytest
 from PIL import Image, ImageChops, ImageFilter
 
 DARK = 150  # of 255: darker pixels are ink
@@ -51,8 +54,16 @@ ALL: Sequence[Renderer] = (pdfium, poppler, poppler_grey, poppler_mono, mupdf)
 TWO: Sequence[Renderer] = (pdfium, poppler)
 
 
+def needs(command: str) -> None:
+    """Skip the test on a machine without a command; where CI runs, it must be there."""
+    if shutil.which(command) is None:
+        assert "CI" not in os.environ, f"{command} is not installed"
+        pytest.skip(f"needs {command}")
+
+
 @functools.lru_cache(maxsize=16)
 def _drawn(data: bytes, command: tuple[str, ...], *behind: int) -> Image.Image:
+    needs(command[0])
     with tempfile.NamedTemporaryFile(suffix=".pdf") as file:
         file.write(data)
         file.flush()
