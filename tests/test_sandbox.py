@@ -1,6 +1,5 @@
 """A document that takes over its reader has got nowhere: everything that it may try is refused."""
 
-import ctypes
 import json
 import os
 import socket
@@ -219,9 +218,9 @@ def test_hidden_memory_is_hidden() -> None:
     code = (
         "import ctypes, os\n"
         "from faxdrop.sandbox import hide_from_others\n"
-        "hide_from_others()\n"
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"  # PR_GET_DUMPABLE
+        "hide_from_others()\n"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))\n"
     )
     seen = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
-    assert seen.stdout == b"0\n"
-    assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 1
+    assert seen.stdout == b"1\n0\n"

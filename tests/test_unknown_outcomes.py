@@ -477,8 +477,7 @@ def test_a_hold_ends_with_what_it_held(tmp_path: Path) -> None:
         staged.simulator.trouble = 402
         staged.drop(PLAIN, "letter.pdf", pdfs.good())
         world.until(lambda: staged.simulator.count("POST /sessions/fax") == 1)
-        world.turn()
-        assert daemon.is_idle
+        world.until(lambda: daemon.is_idle)
         (world.root / ".faxdrop" / "cancel" / world.records()[0]["job_id"]).touch()
         world.until_done(hours=1.0)
         world.live(5.0)
