@@ -597,7 +597,7 @@ def slipped(data: bytes, *names: str) -> bytes | None:
     for name in names:
         try:
             found = SLIPS[name](data)
-        except (pikepdf.PdfError, AttributeError, ValueError):
+        except (pikepdf.PdfError, AttributeError, IndexError, ValueError):
             # The slip before is beyond what makes this one.
             found = None
         if found is None:
