@@ -282,5 +282,5 @@ def test_the_promises_hold_whatever_happens_for_long(request: pytest.FixtureRequ
         """Drawn from the seed."""
 
     seed(seed_of(request))(Seeded)
-    runs = int(os.environ.get("FAXDROP_RUNS", "300"))
+    runs = int(os.environ.get("FAXDROP_RUNS", "100"))
     run_state_machine_as_test(Seeded, settings=_settings(runs, 50, phases=[Phase.generate]))
