@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from faxdrop.config import load_what_is_right
+from faxdrop.filing import LONGEST_RECEIPT
 from faxdrop.journal import evidence as evidence_
 from faxdrop.journal import history, tables
 from faxdrop.journal import verify as verify_
@@ -196,7 +197,7 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
 def _pair(document: Path) -> tuple[bytes, bytes]:
     """Return a document and its receipt. Raises NoEvidenceError."""
     content = read_file(document, _LONGEST_DOCUMENT)
-    receipt = read_file(document.with_name(document.name + RECEIPT_SUFFIX), 1 << 20)
+    receipt = read_file(document.with_name(document.name + RECEIPT_SUFFIX), LONGEST_RECEIPT)
     if content is None or receipt is None:
         raise NoEvidenceError(
             f"{name_of_file(document)} is not there with its receipt beside it. If both were moved "

@@ -27,7 +27,7 @@ RECEIPT_SUFFIX = ".json"
 DRAFT, PLACE = "receipt.json", "place"  # in the job's folder: the receipt, and where it will lie
 
 _LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
-_LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
+LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
 _TRIES = 9  # to enter a folder that somebody removes again and again
 
 
@@ -268,7 +268,7 @@ def read_receipt(folder: Folder, name: str) -> dict[str, Any]:
 
 def read_receipt_bytes(folder: Folder, name: str) -> bytes | None:
     """Return the bytes of what lies in a receipt's place, None if that is no file of its size."""
-    return read_file(folder, receipt_of(name), _LONGEST_RECEIPT)
+    return read_file(folder, receipt_of(name), LONGEST_RECEIPT)
 
 
 def job_id_in(receipt: dict[str, Any]) -> str | None:

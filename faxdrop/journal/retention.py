@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from faxdrop.filing import LONGEST_RECEIPT
 from faxdrop.journal import history
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, sha256_of
@@ -101,7 +102,7 @@ def _as_left(root: Path, job_id: str, content: dict[str, Any], *, is_noted: bool
     if within.parts[:1] not in (("sent",), ("failed",)) or ".." in within.parts:
         return None
     place = root / within
-    receipt = read_file(receipt_of(place), 1 << 20)
+    receipt = read_file(receipt_of(place), LONGEST_RECEIPT)
     is_gone = is_noted and receipt is not None and sha256_of(place) is None
     if receipt is None or hash_of(receipt) != wanted:
         return None

@@ -12,6 +12,7 @@ import requests
 import structlog
 from pydantic import ValidationError
 
+from faxdrop.filing import LONGEST_RECEIPT
 from faxdrop.journal import history, retention, witness
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, walk
@@ -29,7 +30,6 @@ log = structlog.stdlib.get_logger(__name__)
 _TAKEN_IN = "taken-in"  # marks a journal that knows what was filed before it
 _EDITED_FOR = timedelta(days=1)  # that people are told of a table that was edited
 _AT_ONCE = 200  # receipts that are taken in together
-_LONGEST_RECEIPT = 1 << 20  # bytes
 
 
 class Wishes(NamedTuple):
@@ -133,7 +133,7 @@ class Upkeep:
                     document = folder / name.removesuffix(RECEIPT_SUFFIX)
                     if not name.endswith(RECEIPT_SUFFIX) or document.name not in names:
                         continue
-                    data = read_file(folder / name, _LONGEST_RECEIPT)
+                    data = read_file(folder / name, LONGEST_RECEIPT)
                     if data is None:
                         continue
                     try:

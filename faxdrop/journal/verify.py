@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from faxdrop.filing import PLACE
+from faxdrop.filing import LONGEST_RECEIPT, PLACE
 from faxdrop.journal import history, witness
 from faxdrop.journal.files import read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
@@ -27,7 +27,6 @@ from faxdrop.spool import RECEIPT_SUFFIX
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-_LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
 _LONGEST_KEPT = 1 << 30
 _LONGEST_NOTE = 4096
 
@@ -372,7 +371,7 @@ class _Files:
 
 def _filed(receipt_path: Path, document: str) -> _Filed | None:
     """Return a receipt and its document, None if that file is no receipt."""
-    data = read_file(receipt_path, _LONGEST_RECEIPT)
+    data = read_file(receipt_path, LONGEST_RECEIPT)
     if data is None:
         return None
     try:
