@@ -1,5 +1,5 @@
 """``python -m faxdrop``."""
 
-from faxdrop.cli import main
+from faxdrop.cli.main import main
 
 main()

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from faxdrop.names import shown
+from faxdrop.names.printable import shown
 
 REDACTED = "[redacted]"
 

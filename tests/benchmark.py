@@ -32,17 +32,17 @@ import pikepdf
 import psutil
 import requests
 
-from faxdrop.checker import Checker
 from faxdrop.clock import Clock
-from faxdrop.daemon import STEPS
-from faxdrop.job import Attempt, Facts, Job, State
+from faxdrop.daemon.loop import STEPS
+from faxdrop.documents.checker import Checker
+from faxdrop.documents.verdict import Limits
+from faxdrop.fax.job import Attempt, Facts, Job, State
+from faxdrop.fax.receipt import to_bytes
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import Ended, LineAttempt, LineDocument, LineRecipient
-from faxdrop.receipt import to_bytes
-from faxdrop.spool import Spool
-from faxdrop.verdict import Limits
-from tests.pdfs import form, good, of_size
-from tests.world import TOKEN, TOKEN_ID
+from faxdrop.spool.root import Spool
+from tests.kit.pdfs import form, good, of_size
+from tests.kit.world import TOKEN, TOKEN_ID
 
 SYNCS = 10  # fsyncs that faxdrop makes a document, the first to its number; a test counts them
 
@@ -619,8 +619,8 @@ def _cpu(process: psutil.Process) -> float:
 
 def drawing(bench: Bench) -> list[Row]:
     """Check a plain page, copy a form, make a picture of a page, and let pdfium just draw them."""
-    from faxdrop.pdf import copying, pictures, render  # noqa: PLC0415  (not in a daemon's benchmark)
-    from faxdrop.pdf.judge import RESOLUTION, Loss  # noqa: PLC0415
+    from faxdrop.documents.pdf import copying, pictures, render  # noqa: PLC0415  (not in a daemon's benchmark)
+    from faxdrop.documents.pdf.judge import RESOLUTION, Loss  # noqa: PLC0415
 
     limits = Limits(max_bytes=10_000_000, max_pages=30)
     plain, filled = good(1), form(appearances=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.archive import Archive, authority
+from tests.kit.archive import Archive, authority
 
 # The same examples in every run: a test that fails does so again. The runs that look for more bring
 # seeds of their own, and print them.

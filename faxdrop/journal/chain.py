@@ -28,7 +28,6 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from faxdrop.disk import open_ordinary
 from faxdrop.journal.lines import (
     FORMAT,
     LONGEST_LINE,
@@ -40,8 +39,9 @@ from faxdrop.journal.lines import (
     hash_of,
     line_of,
 )
-from faxdrop.names import shown
-from faxdrop.spool import Disk, Ended
+from faxdrop.names.printable import shown
+from faxdrop.spool.disk import open_ordinary
+from faxdrop.spool.root import Disk, Ended
 
 MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")
 

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from faxdrop.fax.receipt import Receipt
 from faxdrop.journal import history
 from faxdrop.journal.history import ENDS, StoredLine
 from faxdrop.journal.lines import Head, hash_of, path_text
-from faxdrop.names import stored
-from faxdrop.receipt import Receipt
+from faxdrop.names.printable import stored
 
 AROUND = 3  # lines before and behind the one that tells of the fax
 _NOT_PLAIN = re.compile(r"[^\w .,()+=@-]")  # in names that every system can unpack

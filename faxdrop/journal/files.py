@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from faxdrop import disk
+from faxdrop.spool import disk
 
 
 def read_file(path: Path, most: int) -> bytes | None:

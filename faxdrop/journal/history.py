@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from faxdrop.disk import open_ordinary
+from faxdrop.fax.receipt import Receipt
 from faxdrop.journal.chain import content_of, months_of
 from faxdrop.journal.files import read_file, walk
 from faxdrop.journal.lines import LONGEST_LINE
-from faxdrop.names import shown
-from faxdrop.receipt import Receipt
+from faxdrop.names.printable import shown
+from faxdrop.spool.disk import open_ordinary
 
 ENDS = ("sent", "failed")
 """The events that are the end of a document."""

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from faxdrop.job import FileName, Instant, Record
-from faxdrop.receipt import Receipt
+from faxdrop.fax.job import FileName, Instant, Record
+from faxdrop.fax.receipt import Receipt
 
 FORMAT: Final = "faxdrop-journal/1"
 NOTHING_BEFORE: Final = "0" * 64

@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from faxdrop.filing import LONGEST_RECEIPT
 from faxdrop.journal import history
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, sha256_of
 from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import Removed, hash_of, path_text
-from faxdrop.spool import RECEIPT_SUFFIX, Disk
+from faxdrop.spool.filing import LONGEST_RECEIPT
+from faxdrop.spool.root import RECEIPT_SUFFIX, Disk
 
 _UNDECIDED = ("outcome_unknown", "no_final_status")
 

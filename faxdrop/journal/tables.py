@@ -22,8 +22,8 @@ from faxdrop.journal.chain import months_of
 from faxdrop.journal.files import read_file
 from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import path_text
-from faxdrop.names import shown
-from faxdrop.spool import Disk
+from faxdrop.names.printable import shown
+from faxdrop.spool.root import Disk
 
 HEADINGS = (
     "Finished", "Result", "Reason", "Document", "Pages", "Recipient", "Number", "Fax line",

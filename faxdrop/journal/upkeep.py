@@ -12,7 +12,7 @@ import requests
 import structlog
 from pydantic import ValidationError
 
-from faxdrop.filing import LONGEST_RECEIPT
+from faxdrop.fax.receipt import Receipt
 from faxdrop.journal import history, retention, witness
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, walk
@@ -21,9 +21,9 @@ from faxdrop.journal.lines import Ended, ended
 from faxdrop.journal.retention import Periods
 from faxdrop.journal.tables import Tables
 from faxdrop.journal.witness import WitnessError
-from faxdrop.names import shown
-from faxdrop.receipt import Receipt
-from faxdrop.spool import RECEIPT_SUFFIX, Disk
+from faxdrop.names.printable import shown
+from faxdrop.spool.filing import LONGEST_RECEIPT
+from faxdrop.spool.root import RECEIPT_SUFFIX, Disk
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
-from faxdrop.filing import LONGEST_RECEIPT, PLACE
+from faxdrop.fax.receipt import Receipt
 from faxdrop.journal import history, witness
 from faxdrop.journal.files import read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
 from faxdrop.journal.witness import Stamped, WitnessError
-from faxdrop.names import shown
-from faxdrop.receipt import Receipt
-from faxdrop.spool import RECEIPT_SUFFIX
+from faxdrop.names.printable import shown
+from faxdrop.spool.filing import LONGEST_RECEIPT, PLACE
+from faxdrop.spool.root import RECEIPT_SUFFIX
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

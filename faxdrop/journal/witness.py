@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import requests
 
-from faxdrop.disk import open_ordinary
 from faxdrop.journal.lines import Head
+from faxdrop.spool.disk import open_ordinary
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

@@ -53,7 +53,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from faxdrop.credentials import SIMULATED
+from faxdrop.config.credentials import SIMULATED
 from faxdrop.simulator.account import Account, Fax, Taken
 from faxdrop.simulator.answers import Temper, error, good
 from faxdrop.simulator.api import SUBMIT, Api, route

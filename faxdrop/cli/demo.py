@@ -1,0 +1,176 @@
+"""The demo: the real daemon and the simulator, a few documents, and what becomes of them.
+
+Everything is the real thing but sipgate and the documents, which are made here. The config that is
+written for it goes on working with ``faxdrop run --simulate``.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from faxdrop import logs
+from faxdrop.config.load import load
+from faxdrop.daemon import build as service
+from faxdrop.fax.receipt import Receipt
+from faxdrop.setup import specimen
+from faxdrop.simulator import Simulator
+from faxdrop.spool.root import RECEIPT_SUFFIX, Spool
+from faxdrop.status.overview import of_job
+
+CONFIG: Final = """\
+# The demo's: everything happens within seconds. See config.example.toml for what else there is.
+root = "share"
+
+[recipients]
+# Of the numbers that are kept free for films; the last digits choose what the simulator does.
+"Dr. Müller" = "+49 30 23125 000"
+"Finanzamt" = "+49 30 23125 001"    # busy the first time
+
+[inbox]
+settle = "500ms"
+patience = "5s"
+
+[sending]
+delays = ["3s"]
+poll_interval = "300ms"
+"""
+
+_PACE = 1.8  # seconds that a fax waits at the simulator, and as long for its sending
+_STOP_WITHIN = 10.0  # seconds
+
+
+@dataclass(frozen=True)
+class Drop:
+    """A document of the demo, and where it is dropped."""
+
+    folder: str
+    name: str
+    tells: str  # what it shows
+    content: bytes = field(repr=False)
+
+
+_LETTER = specimen.letter(
+    ["Sehr geehrte Frau Dr. Müller,", "", "anbei der Befund, wie besprochen.", "", "Grüße"],
+    ["Befund", "", "Es ist alles in Ordnung."],
+)
+
+DROPS: Final = (
+    Drop("Dr. Müller", "letter.pdf", "a letter of two pages", _LETTER),
+    Drop(
+        "Labor Nord +493023125030",
+        "form.pdf",
+        "a form: sipgate could not fax it as it is",
+        specimen.form(["Anforderung einer Untersuchung"], label="Name", value="Erika Mustermann"),
+    ),
+    Drop(
+        "Finanzamt",
+        "tax return.pdf",
+        "the line is busy at first",
+        specimen.letter(["Steuererklärung"]),
+    ),
+    Drop("+49 30 23125 005", "invoice.pdf", "no fax number", specimen.letter(["Rechnung"])),
+    Drop("Dr. Müller", "half a scan.pdf", "the scanner's cable was pulled", specimen.half(_LETTER)),
+)
+TOLD_IN_FULL: Final = DROPS[2]
+"""The document whose receipt is shown at the end: it has the longest story."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """How a document is at one moment."""
+
+    drop: Drop
+    words: str
+    filed: Path | None  # in sent/ or failed/; None while it is on its way
+    status: str | None  # sent, failed
+
+
+class Demo:
+    """A demo at work below a folder; see ``running``."""
+
+    def __init__(self, folder: Path, simulator: Simulator, spool: Spool) -> None:
+        self.folder = folder
+        self.simulator = simulator
+        self.spool = spool
+
+    def drop(self) -> None:
+        """Drop all documents, as people do."""
+        for one in DROPS:
+            path = self.spool.inbox / one.folder / one.name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(one.content)
+
+    def rows(self) -> list[Row]:
+        """Look how everything is."""
+        now = datetime.now(UTC)
+        on_their_way = {
+            (job.folder, job.name): of_job(job, now, running=True) for job in self.spool.jobs()
+        }
+        return [
+            Row(one, on_their_way[one.folder, one.name].words, None, None)
+            if (one.folder, one.name) in on_their_way
+            else self._filed(one)
+            for one in DROPS
+        ]
+
+    def receipt(self, drop: Drop) -> Path | None:
+        """Return where a document's receipt lies, None if there is none yet."""
+        for top in (self.spool.sent, self.spool.failed):
+            path = top / drop.folder / (drop.name + RECEIPT_SUFFIX)
+            if path.is_file():
+                return path
+        return None
+
+    def _filed(self, one: Drop) -> Row:
+        path = self.receipt(one)
+        filed = path.with_name(one.name) if path else None
+        if path is None or filed is None or not filed.exists():
+            return Row(one, "in the inbox", None, None)
+        receipt = Receipt.model_validate_json(path.read_bytes())
+        words = _story(receipt)
+        return Row(one, words, filed, receipt.status)
+
+
+def _story(receipt: Receipt) -> str:
+    if receipt.reason is not None:
+        return f"failed: {receipt.reason.message}"
+    changes = f", as a {' and '.join(receipt.document.changes)} copy"
+    tried = len(receipt.attempts)
+    return (
+        "sent"
+        + (changes if receipt.document.changes else "")
+        + (f", at the {_ORDINALS.get(tried, f'{tried}th')} attempt" if tried > 1 else "")
+    )
+
+
+_ORDINALS = {2: "second", 3: "third"}
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Demo]:
+    """Run the daemon below an empty folder, against a simulator; it ends with the context.
+
+    To be called in the main thread. Raises SpoolError and OSError.
+    """
+    path = folder / "config.toml"
+    path.write_text(CONFIG, "utf-8")
+    path.chmod(0o640)
+    (folder / "share").mkdir()
+    with (folder / "faxdrop.log").open("w", encoding="utf-8") as log:
+        logs.configure(log)
+        config = load(path, {}, simulate=True)
+        with Simulator(pace=_PACE, ledger=service.ledger_of(config)) as simulator:
+            config = service.with_simulator(config, simulator)
+            with service.daemon_of(config, simulated=True) as daemon:
+                daemon.start()
+                thread = threading.Thread(target=daemon.run, name="daemon")
+                thread.start()
+                try:
+                    yield Demo(folder, simulator, Spool(config.root))
+                finally:
+                    daemon.stop()
+                    thread.join(_STOP_WITHIN)

@@ -1,0 +1,184 @@
+"""What a person can order: that a document is faxed again, or that a fax is cancelled.
+
+Orders are carried out by the daemon where one is at work, and under its lock where none is.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+from faxdrop.fax.job import FINAL, Job, ReasonCode, State
+from faxdrop.fax.lifecycle import Cancelled, Policy, advance
+from faxdrop.journal.lines import Retried
+from faxdrop.names.printable import shown
+from faxdrop.spool.root import RECEIPT_SUFFIX, Spool, SpoolError
+
+_PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS}
+
+
+class OrderError(Exception):
+    """An order that cannot be carried out; the text says why and what to do."""
+
+
+class UnknownJobError(OrderError):
+    """There is no such job."""
+
+
+class PerhapsSentError(OrderError):
+    """The fax may have arrived already: to fax it again, somebody must want that."""
+
+
+class Cancellation(Enum):
+    """What became of the wish to cancel a fax."""
+
+    CANCELLED = auto()  # it is not faxed (again)
+    REST = auto()  # it is with sipgate; no further attempt is made
+    ASKED = auto()  # the daemon has it in hand, and will do it then
+    TOO_LATE = auto()  # it had come to its end
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What became of a cancellation, and of which job."""
+
+    what: Cancellation
+    job: Job
+    filed: Path | None = None  # where it lies now, if it is filed
+
+
+def retry(
+    spool: Spool,
+    file: Path,
+    *,
+    even_if_sent: bool = False,
+    user: str = "",
+    note: Callable[[Retried], None] = lambda _: None,
+) -> Path:
+    """Put a document from failed/ back into its inbox, and return its path there.
+
+    ``file`` may also be its receipt. ``note`` is told when it is back, and which ``user`` wanted
+    that. Raises OrderError, and PerhapsSentError unless
+    ``even_if_sent`` where no receipt rules out that the fax arrived.
+    """
+    document = document_of(file)
+    try:
+        receipt = spool.receipt_in_failed(document)
+        if not even_if_sent and (why := _perhaps_sent(receipt)):
+            raise PerhapsSentError(
+                f"{shown(str(document))} may have been sent already ({why}). Ask the recipient, "
+                "or look into the sipgate account."
+            )
+        if even_if_sent:
+            spool.want_again(document)
+        target = spool.put_back(document)
+    except SpoolError as error:
+        raise OrderError(shown(str(error))) from None
+    except OSError as error:
+        raise OrderError(
+            f"{shown(str(error.filename or document))}: {error.strerror or error}"
+        ) from None
+    note(_retried(spool, document, receipt, user))
+    return target
+
+
+def _retried(spool: Spool, document: Path, receipt: dict[str, Any], user: str) -> Retried:
+    job_id, about = receipt.get("job_id"), receipt.get("document")
+    sha256 = about.get("sha256") if isinstance(about, dict) else None
+    return Retried(
+        job_id=job_id if isinstance(job_id, str) else None,
+        path=str((document.parent.resolve() / document.name).relative_to(spool.root.resolve())),
+        sha256=sha256 if isinstance(sha256, str) else None,
+        user=user,
+    )
+
+
+def document_of(file: Path) -> Path:
+    """Return the document that a file is, or is the receipt of."""
+    if file.name.endswith(RECEIPT_SUFFIX):
+        document = file.with_name(file.name.removesuffix(RECEIPT_SUFFIX))
+        if os.path.lexists(document):
+            return document
+    return file
+
+
+def _reason(receipt: dict[str, Any]) -> str | None:
+    reason = receipt.get("reason")
+    return str(reason.get("code")) if isinstance(reason, dict) else None
+
+
+def _perhaps_sent(receipt: dict[str, Any]) -> str:
+    """Return why a document may have been sent, "" where its receipt rules that out."""
+    code = _reason(receipt)
+    if code is None:
+        return "no receipt says what became of it"
+    if code in _PERHAPS_SENT:
+        return code
+    attempts = receipt.get("attempts")
+    each = attempts if isinstance(attempts, list) else []
+    if any(isinstance(one, dict) and one.get("outcome") == "unknown" for one in each):
+        return "the answer to an earlier attempt was lost"
+    return ""
+
+
+def cancel(
+    spool: Spool, job_id: str, policy: Policy, *, now: datetime, pause: Callable[[], bool]
+) -> Answered:
+    """Cancel a fax, as far as that can be done.
+
+    Where a daemon is at work it is asked, and ``pause`` called until it has answered, or returns
+    False because that takes too long. Raises UnknownJobError if there is no such job, and OSError.
+    """
+    if not spool.is_locked():
+        try:
+            spool.open()
+        except SpoolError:
+            if not spool.is_locked():
+                raise
+        else:
+            try:
+                return _cancelled_here(spool, _find(spool, job_id), policy, now)
+            finally:
+                spool.close()
+    job = _find(spool, job_id)
+    spool.ask_to_cancel(job.job_id)
+    while (known := _known(spool, job)) is None and pause():
+        pass
+    return known or Answered(Cancellation.ASKED, job)
+
+
+def _cancelled_here(spool: Spool, job: Job, policy: Policy, now: datetime) -> Answered:
+    if job.state in FINAL:
+        return Answered(Cancellation.TOO_LATE, job)
+    after = advance(job, Cancelled(), now, policy)
+    spool.record(after)
+    if after.state in FINAL:
+        return Answered(Cancellation.CANCELLED, after, spool.file_away(after))
+    return Answered(Cancellation.REST, after)
+
+
+def _known(spool: Spool, before: Job) -> Answered | None:
+    """Return what the daemon made of the wish, None while it has not said."""
+    after = next((job for job in spool.jobs() if job.job_id == before.job_id), None)
+    if after is None:
+        filed = spool.find_filed(before)
+        failed = filed is not None and filed.is_relative_to(spool.failed)
+        cancelled = filed and failed and _reason(spool.receipt_in_failed(filed)) == "cancelled"
+        return Answered(
+            Cancellation.CANCELLED if cancelled else Cancellation.TOO_LATE, before, filed
+        )
+    if after.state is State.FAILED and after.cancelled:
+        return Answered(Cancellation.CANCELLED, after)
+    if after.state in FINAL:
+        return Answered(Cancellation.TOO_LATE, after)
+    return Answered(Cancellation.REST, after) if after.cancelled else None
+
+
+def _find(spool: Spool, job_id: str) -> Job:
+    for job in spool.jobs():
+        if job.job_id == job_id:
+            return job
+    raise UnknownJobError(f"No document with the job id {shown(job_id)!r} is on its way.")

@@ -1,0 +1,105 @@
+"""The command that shows what the other side will see: preview."""
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from faxdrop.cli.terminal import name_of_file
+from faxdrop.config.load import ConfigError, load_what_is_right
+from faxdrop.config.problems import NoConfigError
+from faxdrop.config.settings import DocumentSettings
+from faxdrop.daemon.loop import limits_of
+from faxdrop.documents import preview as preview_
+from faxdrop.documents.preview import Preview, UndrawnError
+from faxdrop.documents.verdict import Limits
+from faxdrop.spool.disk import open_ordinary
+
+
+@click.command(short_help="See what the other side will see.")
+@click.argument(
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A PDF.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the pictures go (new, or empty).  [default: NAME.preview, here]",
+)
+@click.pass_obj
+def preview(config_path: Path, *, file: Path, out: Path | None) -> None:
+    """Show what the other side will see of a PDF, page by page, without faxing it.
+
+    Writes two pictures (PNG) for each page, at the two resolutions of fax machines: fine (204 x 196
+    dots an inch) and standard (half as many lines). Says what the copy that is faxed differs in,
+    and which pages are blank, mostly black, or of a size that a fax shrinks. Needs no config and no
+    daemon; where there is a config, its limits hold.
+    """
+    name = name_of_file(file)
+    where: list[Path] = []
+
+    def folder() -> Path:
+        where.append(_new(Path(f"{file.stem}.preview")) if out is None else _empty(out))
+        return where[0]
+
+    try:
+        with open_ordinary(file) as document:
+            made = preview_.make(document, folder, _limits(config_path))
+    except UndrawnError:
+        click.echo(f"faxdrop: {name} can be faxed, but its pages cannot be drawn here.", err=True)
+        raise SystemExit(1) from None
+    reason = made.verdict.reason
+    if reason is not None:
+        click.echo(f"faxdrop: {name} is not faxed: {reason.message} {reason.advice}", err=True)
+        raise SystemExit(1)
+    for line in _said(name, made):
+        click.echo(line)
+    click.echo(f"The pictures lie in {name_of_file(where[0])}{os.sep}")
+
+
+def _limits(config_path: Path) -> Limits:
+    """Return the limits of the config, or those of no config."""
+    try:
+        config, _ = load_what_is_right(config_path)
+    except (NoConfigError, ConfigError, OSError):
+        documents = DocumentSettings()
+        return Limits(documents.max_bytes, documents.max_pages, documents.forms)
+    return limits_of(config)
+
+
+def _empty(folder: Path) -> Path:
+    """Make a folder that was named; one that is there must be empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise click.UsageError(f"{name_of_file(folder)} is not empty.")
+    return folder
+
+
+def _new(wanted: Path) -> Path:
+    """Make a folder; if its name is taken, with a number behind it."""
+    for number in itertools.count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name} ({number})")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError
+
+
+def _said(name: str, made: Preview) -> Iterator[str]:
+    facts = made.verdict.facts
+    changes = facts.changes if facts is not None else ()
+    pages = f"{len(made.sheets)} page{'s' * (len(made.sheets) != 1)}"
+    how = f"faxed as a copy: {', '.join(changes)}" if changes else "faxed as it is"
+    yield f"{name}: {pages}, {how}"
+    if made.verdict.unjudged:
+        yield "  The copy could not be compared with the original: look at it closely."
+    for number, sheet in enumerate(made.sheets, 1):
+        words = preview_.remarks(sheet)
+        if words:
+            yield f"  page {number}: {words}"

@@ -1,0 +1,239 @@
+"""The commands that come before the first fax: demo, init, check, simulate."""
+
+import contextlib
+import json
+import os
+import secrets
+import shlex
+import signal
+import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from faxdrop.cli import demo as demo_
+from faxdrop.cli import screens
+from faxdrop.cli.demo import Demo, Row
+from faxdrop.cli.terminal import make_console, name_of_file, show
+from faxdrop.config.credentials import SIMULATED
+from faxdrop.config.load import ConfigError, load
+from faxdrop.config.settings import Config
+from faxdrop.daemon import build as service
+from faxdrop.daemon.build import make_sipgate
+from faxdrop.names.printable import json_shown
+from faxdrop.setup import check as check_
+from faxdrop.setup import check_account, check_unit
+from faxdrop.setup.check import Report
+from faxdrop.simulator import MAGIC, Simulator
+from faxdrop.spool.ownership import acting_as_owner
+from faxdrop.spool.root import Spool
+
+_DEMO_WITHIN = 60.0  # seconds; it takes a quarter of that
+
+
+@click.command(short_help="See it work: no account, no config, no network.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Leave everything in DIR (new, or empty), to look at and to drop more into.",
+)
+def demo(keep: Path | None) -> None:
+    """Show how it works: no account, no config, no network, and a quarter of a minute.
+
+    Drops five documents of its own making, lets the daemon fax them to the simulator, and ends with
+    what lies in sent/ and failed/ and with one of the receipts.
+    """
+    with contextlib.ExitStack() as stack:
+        if keep is None:
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="faxdrop-demo-")))
+        else:
+            folder = keep.absolute()
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise click.ClickException(
+                    f"{name_of_file(folder)} is not empty: name a new folder."
+                )
+        console = make_console()
+        shows = stack.enter_context(demo_.running(folder))
+        console.print("Dropping into the inbox:")
+        for one in demo_.DROPS:
+            console.print(f"  {one.folder}/{one.name}: {one.tells}")
+        console.print()
+        shows.drop()
+        over = _live(shows, console)
+        console.print("\nWhere everything is now:\n")
+        console.print(screens.tree(shows.spool.root, [shows.spool.sent, shows.spool.failed]))
+        if receipt_path := shows.receipt(demo_.TOLD_IN_FULL):
+            console.print(f"\nThe receipt {receipt_path.name}:\n")
+            console.out(receipt_path.read_text("utf-8").rstrip(), highlight=False)
+    if keep is not None:
+        config = shlex.quote(str(folder / "config.toml"))
+        console.print(
+            f"\nIt is all in {name_of_file(folder)}. To go on, drop PDFs into share/inbox/ there, "
+            f"and run:\n  faxdrop --config {config} run --simulate",
+            soft_wrap=True,
+        )
+    if not over:
+        raise click.ClickException(f"not all was done within {_DEMO_WITHIN:.0f} s")
+
+
+def _live(shows: Demo, console: Console) -> bool:
+    """Show a demo until everything is filed; return whether that came to be in time."""
+    begun = time.monotonic()
+    never = threading.Event()
+    before: list[Row] = []
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with live or contextlib.nullcontext():
+        while (elapsed := time.monotonic() - begun) < _DEMO_WITHIN:
+            rows = shows.rows()
+            if live is not None:
+                live.update(screens.demo(rows, elapsed), refresh=True)
+            else:
+                for row in rows:
+                    if row not in before:
+                        console.print(screens.demo_change(row, elapsed))
+            before = rows
+            if all(row.filed for row in rows):
+                return True
+            never.wait(0.1)
+    return False
+
+
+@click.command(short_help="Would this machine fax now?")
+@click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
+@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")
+@click.pass_obj
+def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
+    """Tell whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
+
+    Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
+    line and the balance. Nothing is faxed, and the daemon may run meanwhile. Root checks with the
+    rights of the folders' owner, and what the service's unit allows. A FAULT keeps no fax, but has
+    to be mended.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            if simulate:
+                config = _rehearsed(config_path, stack.enter_context(Simulator()))
+            else:
+                config = load(config_path, os.environ)
+        except ConfigError as error:
+            if as_json:
+                click.echo(json_shown(check_.report_of_config(error).model_dump_json(indent=2)))
+            raise
+        report = checked(config, config_path, simulate=simulate)
+    tell(report, as_json=as_json)
+
+
+def tell(report: Report, *, as_json: bool) -> None:
+    """Print a report; exit status 1 if it says that nothing would be faxed."""
+    if as_json:
+        click.echo(json_shown(report.model_dump_json(indent=2)))
+    else:
+        show(screens.check(report))
+    if not report.would_fax:
+        raise click.exceptions.Exit(1)
+
+
+def checked(config: Config, config_path: Path, *, simulate: bool) -> Report:
+    """Check everything, with the rights of the daemon."""
+    unit = list(check_unit.unit(config, config_path.absolute()))
+    with acting_as_owner(config.root) as user:
+        findings = list(check_.folders(config, Spool(config.root), config_path))
+    findings += unit
+    with make_sipgate(config) as sipgate:
+        findings += check_account.account(config, sipgate)
+    return check_.report_of(config, findings, user=user, simulated=simulate)
+
+
+def _rehearsed(config_path: Path, simulator: Simulator) -> Config:
+    return service.with_simulator(load(config_path, os.environ, simulate=True), simulator)
+
+
+def _magic_numbers() -> str:
+    """Return the table for the help text."""
+    lines = (f"  {magic.number}  {magic.meaning}" for magic in MAGIC)
+    return "\b\nThe number that is faxed to decides what happens:\n" + "\n".join(lines)
+
+
+@click.command(epilog=_magic_numbers(), short_help="Play sipgate on this machine, for rehearsals.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8025,
+    show_default=True,
+    help="Where to listen, on this machine only; 0 takes a free port.",
+)
+@click.option("--hostile", is_flag=True, help="Lose answers, be slow, limit, fail: as networks do.")
+@click.option("--seed", type=int, help="Repeat the hostile run of that seed (implies --hostile).")
+@click.option(
+    "--pace",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Seconds that a fax is PENDING, and again SENDING.",
+)
+@click.option(
+    "--ledger",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the faxes in this file, to know them at the next start.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Say where it is in one line of JSON.")
+def simulate(
+    *,
+    port: int,
+    hostile: bool,
+    seed: int | None,
+    pace: float,
+    ledger: Path | None,
+    as_json: bool,
+) -> None:
+    """Play sipgate on this machine, for rehearsals: no fax goes anywhere.
+
+    What it prints can be put into a .env beside a config; then `faxdrop run` faxes to it. It ends
+    with Ctrl-C.
+    """
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    if hostile and seed is None:
+        seed = secrets.randbelow(1_000_000)
+    simulator = Simulator(port, hostile=seed, pace=pace, ledger=ledger)
+    try:
+        simulator.start()
+    except OSError as error:
+        raise click.ClickException(f"port {port}: {error.strerror or error}") from None
+    try:
+        click.echo(_where(simulator, as_json=as_json))
+        ended.wait()
+    finally:
+        simulator.stop()
+
+
+def _where(simulator: Simulator, *, as_json: bool) -> str:
+    """Say where a simulator is: for a .env, or as JSON."""
+    where = {
+        "base_url": simulator.base_url,
+        "control_url": simulator.control_url,
+        "token_id": SIMULATED["TOKEN_ID"],
+        "token": SIMULATED["TOKEN"],
+        "faxline": "f0",
+        "seed": simulator.seed,
+    }
+    if as_json:
+        return json.dumps(where)
+    lines = [
+        f"BASE_URL={where['base_url']}",
+        f"TOKEN_ID={where['token_id']}",
+        f"TOKEN={where['token']}",
+        f"FAXLINE_ID={where['faxline']}",
+        f"# What was taken, and ways to make trouble: {where['control_url']}",
+    ]
+    if simulator.seed is not None:
+        lines.append(f"# Hostile; the same again: --seed {simulator.seed}")
+    return "\n".join(lines)

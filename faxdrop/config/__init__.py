@@ -1,0 +1,1 @@
+"""Settings and secrets: where they are found, and what is wrong with them."""

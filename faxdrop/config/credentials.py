@@ -1,0 +1,248 @@
+"""Where the secrets are found: the environment, systemd's credentials, files beside the config.
+
+They go by the names of sipgate's own example, so that its ``.env`` works as it is. Beside the
+config lie that, or the two files that the service's unit loads. The first place that has a secret
+is asked no further. Nothing here puts one anywhere but into what it returns.
+"""
+
+import contextlib
+import grp
+import io
+import os
+import pwd
+import shlex
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from dotenv.parser import parse_stream
+
+from faxdrop.config.place import SERVICE_USER, secret_files
+from faxdrop.config.problems import CLOSED, MISSING, NOT_SHOWN, Problem
+from faxdrop.spool.ownership import group_name, name_of
+
+NAMES = ("TOKEN_ID", "TOKEN", "FAXLINE_ID", "BASE_URL")
+
+SIMULATED = {"TOKEN_ID": "token-FAXSIM", "TOKEN": "5f0fa5ed-0000-4000-8000-000000000000"}
+"""What the simulator takes: it opens nothing, and has the form that sipgate's libraries ask for."""
+
+
+class Found(NamedTuple):
+    """What was found, and what is wrong with it. Its values are secret: never show one."""
+
+    values: dict[str, str]
+    problems: tuple[Problem, ...]
+    closed: bool = False  # there is a file that we may not read: what was not found may be in it
+
+    def __repr__(self) -> str:
+        return f"Found(values={sorted(self.values)}, problems={self.problems})"
+
+    def missing(self, name: str, dotenv: Path) -> tuple[Problem, ...]:
+        """Return the problem that a name is nowhere, unless it has a problem already."""
+        known = name in self.values or any(problem.key == name for problem in self.problems)
+        if known or self.closed:
+            return ()
+        return (
+            Problem(
+                name,
+                MISSING,
+                f"set {name} in the environment, as a systemd credential "
+                f"(LoadCredential={name}:FILE), or in {dotenv}",
+            ),
+        )
+
+
+def find(
+    environ: Mapping[str, str], dotenv: Path, files: Mapping[str, Path] | None = None
+) -> Found:
+    """Look for each of NAMES. ``environ`` is only read, and empty values count as none.
+
+    ``files`` are those that hold one secret each. They are root's: not to be let near them matters
+    only where a secret is nowhere else.
+    """
+    values: dict[str, str] = {}
+    problems: list[Problem] = []
+    beside, hidden = _beside(files or {})
+    places = [(environ, "the environment"), _credentials(environ, problems)]
+    places += [({name: text}, str((files or {})[name])) for name, text in beside.items()]
+    places.append(_dotenv(dotenv, problems))
+    is_closed = any(problem.value == CLOSED for problem in problems)
+    for name in NAMES:
+        for place, where in places:
+            if value := place.get(name, "").strip():
+                if problem := _fault(name, value, where):
+                    problems.append(problem)
+                else:
+                    values[name] = value
+                break
+        else:
+            if name in hidden:
+                problems.append(hidden[name])
+    return Found(values, tuple(problems), is_closed)
+
+
+def files_of(config: Path) -> tuple[Path, ...]:
+    """Return the files beside a config in which its secrets may lie."""
+    return (*secret_files(config).values(), config.parent / ".env")
+
+
+class Watch:
+    """Notices when files with secrets are written anew, also files that only root may read."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._files = tuple(files)
+        self._known = self._look()
+
+    def has_changed(self) -> bool:
+        """Tell whether a file is another one than at the last question, or was not there then."""
+        now = self._look()
+        # What is gone or empty is being written at this moment, or was taken away: no news yet.
+        news = {path: mark for path, mark in now.items() if self._known.get(path) != mark}
+        self._known |= now
+        return bool(news)
+
+    def _look(self) -> dict[Path, tuple[int, int, int]]:
+        found = {}
+        for path in self._files:
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                if status.st_size:
+                    found[path] = (status.st_ino, status.st_size, status.st_ctime_ns)
+        return found
+
+
+def open_to_others(path: Path) -> bool:
+    """Tell whether everybody on this machine may read a file: no folder above keeps others out."""
+    try:
+        real = path.resolve()
+        return bool(real.stat().st_mode & stat.S_IROTH) and all(
+            folder.stat().st_mode & stat.S_IXOTH for folder in real.parents
+        )
+    except OSError:
+        return False
+
+
+def permitting(path: Path, root: Path, *, secret: bool) -> str:
+    """Return the command that lets the owner of the folders read a file, and not everybody.
+
+    A ``secret`` is for that user alone: the group are the people who may fax.
+    """
+    user, group = _owner(root)
+    file = shlex.quote(str(path))
+    if secret:
+        return f"chown {user} {file} && chmod 600 {file}"
+    return f"chgrp {group} {file} && chmod 640 {file}"
+
+
+def _owner(root: Path) -> tuple[str, str]:
+    """Return whose the folders are, or will be, and which group to name for that user."""
+    try:
+        status = root.stat()
+        user = pwd.getpwuid(status.st_uid)
+    except (OSError, KeyError):
+        return _service_user()
+    # People may have given the folders to a group in which the user is not.
+    groups = os.getgrouplist(user.pw_name, user.pw_gid)
+    gid = status.st_gid if status.st_gid in groups else user.pw_gid
+    return user.pw_name, group_name(gid)
+
+
+def _service_user() -> tuple[str, str]:
+    """Return the service's user and group where they exist, and else our own."""
+    try:
+        user = pwd.getpwnam(SERVICE_USER)
+        return user.pw_name, grp.getgrgid(user.pw_gid).gr_name
+    except KeyError:
+        return name_of(os.geteuid()), group_name(os.getegid())
+
+
+def _fault(name: str, value: str, where: str) -> Problem | None:
+    if value.upper().startswith("YOUR_"):
+        return Problem(
+            name,
+            value if value.replace("_", "").isalpha() else NOT_SHOWN,
+            f"put your own in the place of the placeholder in {where} (tokens are made at "
+            "https://app.sipgate.com, personal access tokens)",
+        )
+    # The token travels in an HTTP header, its id ends at the first colon there.
+    if not value.isascii() or not value.isprintable() or " " in value:
+        return Problem(
+            name, NOT_SHOWN, f"write it in {where} without blanks and special characters"
+        )
+    if name == "TOKEN_ID" and ":" in value:
+        return Problem(name, NOT_SHOWN, f"write only the id in {where}, the token as TOKEN")
+    return None
+
+
+def _beside(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, Problem]]:
+    """Read files that hold one secret each; of those that cannot be read, return what to do."""
+    values: dict[str, str] = {}
+    hidden: dict[str, Problem] = {}
+    for name, path in files.items():
+        try:
+            values[name] = path.read_text("utf-8")
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            hidden[name] = Problem(name, _not_read(error), unreadable(path, error))
+        else:
+            if not values[name].strip():
+                hidden[name] = Problem(name, "(empty)", f"write it into {path}, which is empty")
+    return values, hidden
+
+
+def _not_read(error: OSError | ValueError) -> str:
+    return CLOSED if isinstance(error, PermissionError) else NOT_SHOWN
+
+
+def unreadable(path: Path, error: OSError | ValueError) -> str:
+    """Say why a file was not read, and what to do."""
+    if not isinstance(error, PermissionError):
+        return f"{path} cannot be read: {_why(error)}"
+    user = name_of(os.geteuid())
+    for folder in reversed(path.parents):
+        if not os.access(folder, os.X_OK, effective_ids=True):
+            return f"{user} may not look into {folder}: put sudo before the command"
+    return f"{path} is there, but not for {user} to read: put sudo before the command"
+
+
+def _credentials(environ: Mapping[str, str], problems: list[Problem]) -> tuple[dict[str, str], str]:
+    """Read systemd's credentials, in capitals or small letters (systemd.exec(5), CREDENTIALS)."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    values: dict[str, str] = {}
+    for name in NAMES if folder else ():
+        for spelling in (name.lower(), name):
+            try:
+                values[name] = Path(folder or "", spelling).read_text("utf-8")
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                problems.append(
+                    Problem(name, NOT_SHOWN, f"make {folder}/{spelling} readable: {_why(error)}")
+                )
+    return values, f"the credentials in {folder}"
+
+
+def _dotenv(path: Path, problems: list[Problem]) -> tuple[dict[str, str], str]:
+    """Read a .env file without touching our environment; a ``$`` stands for itself."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, ValueError) as error:
+        problems.append(Problem(str(path), _not_read(error), unreadable(path, error)))
+        text = ""
+    values: dict[str, str] = {}
+    for line in parse_stream(io.StringIO(text)):
+        if line.error:
+            remedy = f'write line {line.original.line} as NAME="value", with nothing behind it'
+            problems.append(Problem(str(path), NOT_SHOWN, remedy))
+        elif line.key is not None:
+            values[line.key] = line.value or ""
+    return values, str(path)
+
+
+def _why(error: OSError | ValueError) -> str:
+    """Return what the system says, without what it was reading."""
+    return error.strerror or "it cannot be read" if isinstance(error, OSError) else "not UTF-8 text"

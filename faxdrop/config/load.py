@@ -1,0 +1,384 @@
+"""From the config file and the secrets to one Config, or to every problem at once.
+
+The config holds no secrets (``credentials`` finds those). What may be set is said in ``settings``;
+here is what concerns the file itself and more than one setting. No text that leaves this module
+has a secret in it, also where somebody wrote one in a wrong place.
+"""
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import SecretStr, ValidationError
+
+from faxdrop.config import credentials
+from faxdrop.config.place import DEFAULT_PATH, command, instances, secret_files
+from faxdrop.config.problems import (
+    CLOSED,
+    MISSING,
+    ConfigError,
+    Loc,
+    NoConfigError,
+    Problem,
+    dotted,
+    of_pydantic,
+    presentable,
+    toml,
+)
+from faxdrop.config.settings import (
+    HELP_CENTRE_MEGABYTES,
+    HELP_CENTRE_PAGES,
+    Config,
+    DocumentSettings,
+    FromFile,
+    InboxSettings,
+    Secrets,
+    SendingSettings,
+    Settings,
+    SipgateSettings,
+    format_duration,
+    parse_duration,
+)
+from faxdrop.fax.job import ReasonCode
+from faxdrop.fax.recipient import Entry, RecipientError, name_key, number, number_in
+from faxdrop.names.passed_over import is_passed_over
+
+__all__ = [
+    "DEFAULT_PATH",
+    "Config",
+    "ConfigError",
+    "DocumentSettings",
+    "Entry",
+    "InboxSettings",
+    "Problem",
+    "Secrets",
+    "SendingSettings",
+    "SipgateSettings",
+    "command",
+    "format_duration",
+    "load",
+    "load_what_is_right",
+    "parse_duration",
+]
+
+_SOON = 300.0  # seconds in which a fax that was taken may still be missing from the history
+_LINE = re.compile(r"\(at line (\d+)")
+_LONGEST_NAME = 255  # bytes, on every usual file system
+_NUMBER_REMEDIES = {
+    ReasonCode.NUMBER_BLOCKED: "a number that may be faxed to; premium-rate numbers only with "
+    "allow_premium = true in [sending], emergency and short numbers never",
+    ReasonCode.NUMBER_INVALID: "a fax number that exists, with its country code, such as "
+    '"+492111234567"',
+}
+
+
+class Mended(NamedTuple):
+    """A config in which defaults stand for what was wrong, and what that was."""
+
+    config: Config
+    problems: tuple[Problem, ...]
+
+
+def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = False) -> Config:
+    """Read and check the config at ``path`` (DEFAULT_PATH) and the secrets.
+
+    With ``simulate``, no secrets are looked for: those of the simulator hold, and its fax line
+    ``f0`` unless the config names another, so that no real token ever reaches a rehearsal.
+
+    Raises ConfigError.
+    """
+    path = (path or DEFAULT_PATH).absolute()
+    _there(path)
+    dotenv = path.parent / ".env"
+    files = secret_files(path)
+    found = (
+        credentials.find(environ, dotenv, files)
+        if not simulate
+        else credentials.Found(credentials.SIMULATED, ())
+    )
+    problems = list(found.problems)
+    for name in ("TOKEN_ID", "TOKEN"):
+        problems += found.missing(name, dotenv)
+    settings: Settings | None = None
+    table = _read(path, problems)
+    if table is not None:
+        origin = _add_found(table, found, simulate=simulate)
+        settings = _settings(table, path.parent, origin, problems, set())
+    if problems and all(problem.value == CLOSED for problem in problems):
+        raise NoConfigError(tuple(problems))
+    if problems or settings is None:
+        hidden = [] if simulate else [found.values.get(name, "") for name in ("TOKEN", "TOKEN_ID")]
+        raise ConfigError(tuple(presentable(problem, hidden) for problem in problems))
+    warnings = list(_open(path, credentials.permitting(path, settings.root, secret=False)))
+    faults: list[str] = []
+    if not simulate:
+        faults += _open(dotenv, credentials.permitting(dotenv, settings.root, secret=True))
+        for file in files.values():
+            faults += _open(file, f"chmod 600 {shlex.quote(str(file))}")
+    secrets = Secrets(token_id=found.values["TOKEN_ID"], token=SecretStr(found.values["TOKEN"]))
+    return Config.model_validate(
+        {
+            **dict(settings),
+            "secrets": secrets,
+            "warnings": (*warnings, *_unwise(settings)),
+            "faults": tuple(faults),
+        }
+    )
+
+
+def _open(file: Path, remedy: str) -> Iterator[str]:
+    if credentials.open_to_others(file):
+        yield f"{file} can be read by everybody on this machine: {remedy}"
+
+
+def load_what_is_right(path: Path | None) -> Mended:
+    """Read the config for a command that looks at the folders: it needs the root, and no secrets.
+
+    The daemon may run well with what stood there before. Raises ConfigError only where the root is
+    not known.
+    """
+    path = (path or DEFAULT_PATH).absolute()
+    _there(path)
+    problems: list[Problem] = []
+    table = _read(path, problems)
+    if table is None:
+        table = _beginning(path)
+    simulated = credentials.Found(credentials.SIMULATED, ())
+    wrong: set[Loc] = set()
+    origin = _add_found(table, simulated, simulate=True)
+    more: list[Problem] = []
+    settings = _settings(table, path.parent, origin, more, wrong)
+    problems += more if not problems else ()  # of half a file, only that it is half
+    found = tuple(presentable(problem, ()) for problem in problems)
+    if "root" not in table or ("root",) in wrong:
+        raise ConfigError(found)
+    known = credentials.SIMULATED
+    secrets = Secrets(token_id=known["TOKEN_ID"], token=SecretStr(known["TOKEN"]))
+    return Mended(Config.model_validate({**dict(settings), "secrets": secrets}), found)
+
+
+def _beginning(path: Path) -> dict[str, Any]:
+    """Return what stands above the first fault of a file that is no TOML, or above its tables."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, ValueError):
+        return {}
+    lines = text.split("\n")
+    tables = (number for number, line in enumerate(lines) if line.lstrip().startswith("["))
+    ends = [next(tables, len(lines))]
+    try:
+        tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        if at := _LINE.search(str(error)):
+            ends.insert(0, int(at[1]) - 1)
+    for end in ends:
+        try:
+            return tomllib.loads("\n".join(lines[:end]))
+        except (ValueError, RecursionError):
+            continue
+    return {}
+
+
+def _there(path: Path) -> None:
+    """Raise NoConfigError if there is none to read: then nothing else is worth saying."""
+    try:
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        remedy = (
+            f"There is no {path} yet: `{command('init', path)}` writes one; --config names another"
+        )
+        if path == DEFAULT_PATH and (names := instances()):
+            remedy = f"There is no {path}, but there are instances: --instance {'|'.join(names)}"
+        raise NoConfigError((Problem(str(path), MISSING, remedy),)) from None
+    except PermissionError as error:
+        remedy = credentials.unreadable(path, error)
+        raise NoConfigError((Problem(str(path), CLOSED, remedy),)) from None
+    except OSError:
+        return  # _read says why
+
+
+def _syntax(error: Exception) -> str:
+    """Return what would be right where the file is no TOML."""
+    text = str(error)
+    if re.match(r"Cannot overwrite|Cannot declare .* twice|Duplicate ", text):
+        at = _LINE.search(text)
+        where = f"line {at[1]}" if at else "the last line"
+        return f"each name and each [table] once; {where} has one again"
+    return (
+        f"TOML as in config.example.toml: {text}. Names with blanks, dots or umlauts need quotes: "
+        '"Dr. Müller" = ...'
+    )
+
+
+def _read(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        remedy = f"a readable file (--config names another): {error.strerror}"
+    except UnicodeDecodeError:
+        remedy = "text in UTF-8"
+    except (ValueError, RecursionError) as error:
+        remedy = _syntax(error)
+    problems.append(Problem(str(path), "(not readable as a config)", remedy))
+    return None
+
+
+def _add_found(
+    table: dict[str, Any], found: credentials.Found, *, simulate: bool
+) -> dict[Loc, str]:
+    """Lay what stands beside the config over it; return which settings that concerns."""
+    sipgate = table.setdefault("sipgate", {})
+    origin: dict[Loc, str] = {}
+    if isinstance(sipgate, dict):
+        if simulate:
+            sipgate.setdefault("faxline", "f0")
+        for name, key in (("FAXLINE_ID", "faxline"), ("BASE_URL", "base_url")):
+            if name in found.values:
+                sipgate[key] = found.values[name]
+                origin["sipgate", key] = name
+    return origin
+
+
+def _settings(
+    table: dict[str, Any],
+    folder: Path,
+    origin: dict[Loc, str],
+    problems: list[Problem],
+    wrong: set[Loc],
+) -> Settings:
+    """Validate; what was wrong has its default in the result, so that the rest can be checked.
+
+    Adds what was wrong to ``problems``, and where it stands to ``wrong``.
+    """
+    context = FromFile(folder)
+    try:
+        settings = Settings.model_validate(table, context=context)
+    except ValidationError as failed:
+        for error in failed.errors(include_url=False, include_context=False):
+            wrong.add(_present(table, error["loc"]))
+            problems.append(of_pydantic(error["loc"], error["type"], error["input"], origin))
+        rest = _without(table, wrong)
+        rest.setdefault("root", "unknown")
+        rest.setdefault("sipgate", {}).setdefault("faxline", "f0")
+        settings = Settings.model_validate(rest, context=context)
+    problems += _address_book(settings, table, wrong)
+    problems += _contradictions(settings)
+    return settings
+
+
+def _present(table: dict[str, Any], loc: Loc) -> Loc:
+    """Return how far a place lies in the table: of what is missing, the table it is missing in."""
+    here: Any = table
+    for depth, step in enumerate(loc):
+        if not isinstance(here, dict) or step not in here:
+            return loc[:depth]
+        here = here[step]
+    return loc
+
+
+def _without(table: dict[str, Any], wrong: set[Loc], at: Loc = ()) -> dict[str, Any]:
+    return {
+        key: _without(value, wrong, (*at, key)) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if (*at, key) not in wrong
+    }
+
+
+def _address_book(settings: Settings, table: dict[str, Any], wrong: set[Loc]) -> Iterator[Problem]:
+    """Check what the address book says: names that can be folders, numbers that can be faxed to."""
+    seen: dict[str, str] = {}
+    for name, entry in settings.recipients.items():
+        key = dotted(("recipients", name))
+        if remedy := _no_folder_name(name):
+            yield Problem(key, toml(name), remedy)
+        twin = seen.setdefault(name_key(name), name)
+        if twin != name:
+            yield Problem(key, toml(entry.number), f"a name that differs from {toml(twin)}")
+        if ("region",) in wrong and not entry.number.startswith("+"):
+            continue  # it cannot be told where that number is at home
+        premium = settings.sending.allow_premium or ("sending", "allow_premium") in wrong
+        at = ("recipients", name, "number")
+        try:
+            reached = number(entry.number, settings.region, allow_premium=premium)
+        except RecipientError as error:
+            remedy = _NUMBER_REMEDIES[error.reason.code]
+            yield Problem(dotted(_present(table, at)), toml(entry.number), remedy)
+        else:
+            if _number_of_name(name, settings.region) not in (None, reached):
+                remedy = "the number that the name itself says, or a name that says none"
+                yield Problem(dotted(_present(table, at)), toml(entry.number), remedy)
+
+
+def _number_of_name(name: str, region: str) -> str | None:
+    """Return the number that a folder of this name would mean if it were not in the book."""
+    try:
+        written = number_in(name)
+        return written and number(written, region, allow_premium=True)
+    except RecipientError:
+        return None
+
+
+def _no_folder_name(name: str) -> str | None:
+    """Return what a name must be to serve as a folder's; None where it does."""
+    if not name.strip() or name != name.strip() or not name.isprintable():
+        return "a name without blanks at its ends and without control characters"
+    if name.startswith((".", "~$")) or "/" in name:
+        return "a name without / and without . or ~$ at its start, for it names a folder"
+    if is_passed_over(name):
+        return "another name: files and folders of such a name are temporary or the system's own"
+    if len(name.encode()) > _LONGEST_NAME:
+        return f"a name of at most {_LONGEST_NAME} bytes, for it names a folder"
+    return None
+
+
+def _contradictions(settings: Settings) -> Iterator[Problem]:
+    """Check the settings that only make sense together."""
+    inbox, sending = settings.inbox, settings.sending
+    if sending.attempts > 1 and not sending.delays:
+        yield Problem("sending.delays", "[]", 'at least one delay, such as ["5m"], or attempts = 1')
+    for key, value, least, floor in (
+        ("inbox.patience", inbox.patience, "inbox.settle", inbox.settle),
+        (
+            "sending.give_up_after",
+            sending.give_up_after,
+            "sending.poll_interval",
+            sending.poll_interval,
+        ),
+        (
+            "sending.reconcile_for",
+            sending.reconcile_for,
+            "sending.poll_interval",
+            sending.poll_interval,
+        ),
+    ):
+        if value < floor:
+            remedy = f"at least {least}, which is {toml(format_duration(floor))}"
+            yield Problem(key, toml(format_duration(value)), remedy)
+
+
+def _unwise(settings: Settings) -> Iterator[str]:
+    """Say what is allowed, and yet seldom meant."""
+    documents, sending = settings.documents, settings.sending
+    if documents.max_megabytes > HELP_CENTRE_MEGABYTES or documents.max_pages > HELP_CENTRE_PAGES:
+        yield (
+            f"documents: sipgate promises to fax {HELP_CENTRE_MEGABYTES} MB and "
+            f"{HELP_CENTRE_PAGES} pages; what is larger may fail there"
+        )
+    unused = len(sending.delays) - (sending.attempts - 1)
+    if "delays" in sending.model_fields_set and unused > 0:
+        yield (
+            f"sending.delays: the last {unused} will never be used, for there are "
+            f"{sending.attempts} attempts in all"
+        )
+    if sending.resend_if_absent and sending.reconcile_for < _SOON:
+        yield (
+            "sending.resend_if_absent: with reconcile_for below "
+            f"{format_duration(_SOON)}, a fax that shows late in the history is sent twice"
+        )
+    for name in settings.recipients:
+        if name.endswith(".") or set(name) & set('\\:*?"<>|'):
+            yield f"{dotted(('recipients', name))}: Windows will show this folder by another name"

@@ -1,0 +1,156 @@
+"""What is wrong with the settings, in words: what stands where, and what would be right.
+
+Administrators write tokens in wrong places. So nothing here repeats what may be a secret.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from faxdrop.config.settings import (
+    DocumentSettings,
+    InboxSettings,
+    SendingSettings,
+    Settings,
+    SipgateSettings,
+)
+from faxdrop.fax.recipient import Entry
+
+MISSING = "(missing)"
+NOT_SHOWN = "(not shown)"
+CLOSED = "(not for you to read)"
+
+_SHOWN = 80  # characters of a value
+ENTRY_REMEDY = 'a number such as "+492111234567", or { number = "+492111234567", faxline = "f1" }'
+_TABLES: dict[str, type[BaseModel]] = {
+    "": Settings,
+    "sipgate": SipgateSettings,
+    "inbox": InboxSettings,
+    "documents": DocumentSettings,
+    "sending": SendingSettings,
+}
+
+_WORTH_HIDING = 4  # characters: hiding every "x" hides nothing but the message
+_HARMLESS = 8  # characters: a duration, a word; no token is as short
+_SECRET_KEY = re.compile(r"tok|secret|pass|pwd|auth|cred|key|\bpin\b", re.IGNORECASE)
+# Tokens are UUIDs; a name and a query in an address may carry secrets too.
+_SECRET_TEXT = (
+    (re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"), "***"),
+    (re.compile(r"//[^/\s\"]*@"), "//***@"),
+    (re.compile(r"(://[^\s?#\"]*[?#])[^\s\"]+"), r"\1***"),
+)
+
+Loc = tuple[int | str, ...]
+"""Where in the table a setting stands."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with what the administrator set."""
+
+    key: str  # dotted, as in TOML; the variable's name for a secret
+    value: str  # what stands there, as in TOML; never a secret
+    remedy: str  # what would be right
+
+
+class ConfigError(Exception):
+    """The settings are wrong; ``problems`` lists everything at once."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(f"{key} = {value}: {remedy}" for key, value, remedy in self.problems)
+
+
+class NoConfigError(ConfigError):
+    """There is no config, or none for us to read, which is all that there is to say."""
+
+    def __str__(self) -> str:
+        return self.problems[0].remedy
+
+
+def of_pydantic(loc: Loc, kind: str, value: Any, origin: Mapping[Loc, str]) -> Problem:
+    """Put one of pydantic's errors in our words: what would be right, not which rule was broken."""
+    key = origin.get(loc) or dotted(loc)
+    if kind == "extra_forbidden":
+        return _unknown(loc, key, value)
+    return Problem(key, MISSING if kind == "missing" else toml(value), _remedy(loc))
+
+
+def _remedy(loc: Loc) -> str:
+    """Return what would be right at a place, from the description of its setting."""
+    if loc[0] == "recipients" and len(loc) > 1:
+        field = Entry.model_fields[str(loc[2])] if len(loc) > len(("recipients", "name")) else None
+        return (field and field.description) or ENTRY_REMEDY
+    table = _TABLES.get(str(loc[0]), Settings) if len(loc) > 1 else Settings
+    return str(table.model_fields[str(loc[1] if table is not Settings else loc[0])].description)
+
+
+def _unknown(loc: Loc, key: str, value: Any) -> Problem:
+    """Say what an unknown key may have been meant to be, and repeat nothing that may be secret."""
+    *way, name = (str(step) for step in loc)
+    secret = _SECRET_KEY.search(name)
+    table = Entry if way[:1] == ["recipients"] else _TABLES[way[0] if way else ""]
+    homes = [section for section, model in _TABLES.items() if name in model.model_fields]
+    if likely := difflib.get_close_matches(name, table.model_fields, n=1):
+        remedy = f"no such setting; did you mean {likely[0]}?"
+    elif homes:
+        remedy = f"it belongs into [{homes[0]}]" if homes[0] else "it belongs above all [tables]"
+    elif secret:
+        remedy = (
+            "secrets never stand here: give TOKEN_ID and TOKEN in the environment, as systemd "
+            "credentials, or in the .env beside this file"
+        )
+    else:
+        remedy = f"no such setting; here may stand {', '.join(table.model_fields)}"
+    if table is Entry and not secret:  # Dr.Mueller = "..." is a table Dr to TOML
+        remedy += f" (a name with dots needs quotes: {toml('.'.join(map(str, loc[1:])))})"
+    plain = isinstance(value, int | float | dict) or (
+        isinstance(value, str) and len(value) <= _HARMLESS
+    )
+    return Problem(key, toml(value) if plain and not secret else NOT_SHOWN, remedy)
+
+
+def dotted(loc: Loc) -> str:
+    """Return a place as TOML writes it: names joined by dots, in quotes where they need them."""
+    steps = (str(step) for step in loc if not isinstance(step, int))
+    return ".".join(
+        step if re.fullmatch("[A-Za-z0-9_-]+", step) else json.dumps(step, ensure_ascii=False)
+        for step in steps
+    )
+
+
+def toml(value: Any) -> str:
+    """Return a value as it stands in TOML; of tables and nested lists, what they are."""
+    if isinstance(value, dict):
+        return "(a table)"
+    if isinstance(value, list):
+        flat = not any(isinstance(each, list | dict) for each in value)
+        return f"[{', '.join(map(toml, value))}]" if flat else "(a list of lists)"
+    if isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False)
+    try:
+        return str(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "(a huge number)"
+
+
+def presentable(problem: Problem, secrets: Collection[str]) -> Problem:
+    """Return a problem without secrets, its value cut to a length that can be read."""
+    key, value, remedy = (_redacted(text, secrets) for text in problem)
+    return Problem(key, value if len(value) <= _SHOWN else f"{value[: _SHOWN - 3]}...", remedy)
+
+
+def _redacted(text: str, secrets: Collection[str]) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _WORTH_HIDING:
+            for spelling in (secret, json.dumps(secret)[1:-1]):
+                text = text.replace(spelling, "***")
+    for pattern, instead in _SECRET_TEXT:
+        text = pattern.sub(instead, text)
+    return text

@@ -1,0 +1,291 @@
+"""What may be set, in which bounds, and what holds where nothing is set.
+
+Each setting says in its own ``description`` what would be right, so these models are all there is
+to know about what may be written; config.example.toml says the same to people. Reading the file,
+and everything that concerns more than one setting, is the business of ``config``.
+"""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+)
+
+from faxdrop.fax.recipient import FAXLINE_REMEDY, REGIONS, Entry, Faxline
+
+MEGABYTE = 1_000_000  # bytes
+BASE64_LIMIT = 28_330_000  # characters in one POST, from sipgate's API description
+BYTES_LIMIT = BASE64_LIMIT // 4 * 3
+HELP_CENTRE_MEGABYTES, HELP_CENTRE_PAGES = 10, 30  # what sipgate's help centre promises to send
+
+_MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_LONGEST = 366 * 24 * 3600.0  # seconds: what every clock and wait in Python takes
+FOREVER: Literal["forever"] = "forever"
+_DAYS = re.compile(r"([0-9]{1,5})d")
+_MOST_DAYS = 36_525  # a hundred years
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of ``"250ms"``, ``"5s"``, ``"1.5h"``; raise ValueError for other text.
+
+    What is there but too short to be told from nothing is out of range.
+    """
+    written = _DURATION.fullmatch(text)
+    if not written:
+        raise ValueError("not a duration")
+    seconds = round(float(written[1]) * _MILLISECONDS[written[2]]) / 1000
+    if seconds > _LONGEST or (not seconds and float(written[1])):
+        raise ValueError("a duration out of range")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration as it is written in TOML, to the millisecond, in its largest whole unit."""
+    milliseconds = round(seconds * 1000)
+    if not milliseconds:
+        return "0s"
+    unit = next(unit for unit, size in _MILLISECONDS.items() if milliseconds % size == 0)
+    return f"{milliseconds // _MILLISECONDS[unit]}{unit}"
+
+
+class FromFile(NamedTuple):
+    """The validation context of settings that come from a file.
+
+    There, a duration needs its unit, and a folder may be relative to the file. Elsewhere, our own
+    code says seconds and absolute paths.
+    """
+
+    folder: Path  # where the file lies, absolute
+
+
+def _duration(value: Any, info: ValidationInfo) -> float:
+    if isinstance(value, str):
+        return parse_duration(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    from_code = number and not isinstance(info.context, FromFile)
+    if not from_code or not 0 <= value <= _LONGEST:
+        raise ValueError("a duration without its unit, or out of range")
+    return float(value)
+
+
+def _above_zero(seconds: float) -> float:
+    if not seconds:
+        raise ValueError("no time at all")
+    return seconds
+
+
+def _period(value: Any) -> float | str:
+    """Return the seconds of ``"180d"``; ``"forever"`` is what it is."""
+    if value == FOREVER:
+        return FOREVER
+    written = _DAYS.fullmatch(value) if isinstance(value, str) else None
+    if written is None or not 1 <= int(written[1]) <= _MOST_DAYS:
+        raise ValueError("not a number of days")
+    return int(written[1]) * 86400.0
+
+
+def _folder(value: Any, info: ValidationInfo) -> Path:
+    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+        raise ValueError("not a folder")
+    path = info.context.folder / value if isinstance(info.context, FromFile) else Path(value)
+    if not path.is_absolute() or path == Path("/"):
+        raise ValueError("not a folder of our own")
+    return path
+
+
+def _region(value: str) -> str:
+    if value not in REGIONS:
+        raise ValueError("no such region")
+    return value
+
+
+def _base_url(value: str) -> str:
+    """Refuse an address over which the token could leak; forgive a slash at its end."""
+    url = urlsplit(value)
+    _ = url.port  # raises ValueError where it is none
+    if not url.hostname or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("not an address")
+    if "@" in url.netloc or "?" in value or "#" in value:
+        raise ValueError("more than an address")
+    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname)):
+        raise ValueError("not encrypted")
+    return value.rstrip("/")
+
+
+def _authority(value: str) -> str:
+    return _base_url(value) if value else value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _entry(value: Any) -> Any:
+    return {"number": value} if isinstance(value, str) else value
+
+
+def _listed(value: Any) -> Any:
+    """Take a TOML array where a tuple is wanted."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+DurationOrNone = Annotated[float, BeforeValidator(_duration)]
+"""Seconds, 0 for none; in TOML a string with its unit."""
+
+Duration = Annotated[DurationOrNone, AfterValidator(_above_zero)]
+"""Seconds, more than none; in TOML a string with its unit."""
+
+Period = Annotated[
+    float | Literal["forever"],
+    BeforeValidator(_period),
+    Field(description='a number of days in quotes, such as "180d", or "forever"'),
+]
+"""Seconds; in TOML a string of days, such as "180d", or "forever"."""
+
+_DURATION_REMEDY = 'a duration with its unit (ms, s, m or h) in quotes, such as "{}"'
+
+
+def _lasting(example: str) -> Any:
+    """Return a duration setting whose default is the example of its remedy."""
+    return Field(default=parse_duration(example), description=_DURATION_REMEDY.format(example))
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class SipgateSettings(_Table):
+    """Where sipgate is, and as whom we fax."""
+
+    base_url: Annotated[str, AfterValidator(_base_url)] = Field(
+        default="https://api.sipgate.com/v2",
+        description="an https address without name, password or query, such as "
+        '"https://api.sipgate.com/v2" (http only to this machine itself)',
+    )
+    faxline: Faxline = Field(description=FAXLINE_REMEDY)
+    timeout: Duration = _lasting("100s")
+
+
+class InboxSettings(_Table):
+    """When a file counts as complete."""
+
+    settle: Duration = _lasting("3s")
+    patience: Duration = _lasting("5m")
+    rescan: Duration = _lasting("60s")
+    duplicate_window: DurationOrNone = _lasting("2m")
+
+
+class DocumentSettings(_Table):
+    """What may be faxed."""
+
+    max_megabytes: float = Field(
+        default=10,
+        gt=0,
+        le=BYTES_LIMIT / MEGABYTE,
+        description=f"a number above 0 and up to {BYTES_LIMIT / MEGABYTE} (what sipgate takes), "
+        "such as 10",
+    )
+    max_pages: int = Field(
+        default=30, ge=1, le=1000, description="a whole number from 1 to 1000, such as 30"
+    )
+    forms: Literal["flatten", "reject"] = Field(
+        default="flatten", description='"flatten" or "reject"'
+    )
+
+    @property
+    def max_bytes(self) -> int:
+        """The size of the largest document; a megabyte is 1,000,000 bytes."""
+        return int(self.max_megabytes * MEGABYTE)
+
+
+class SendingSettings(_Table):
+    """How often to try, and how long to wait."""
+
+    attempts: int = Field(
+        default=3, ge=1, le=20, description="a whole number from 1 to 20, such as 3"
+    )
+    delays: Annotated[tuple[Duration, ...], BeforeValidator(_listed)] = Field(
+        default=(300.0, 900.0),
+        description='a list of durations with their units (ms, s, m or h), such as ["5m", "15m"]',
+    )
+    poll_interval: Duration = _lasting("10s")
+    give_up_after: Duration = _lasting("24h")
+    reconcile_for: Duration = _lasting("10m")
+    resend_if_absent: bool = Field(default=False, description="true or false")
+    allow_premium: bool = Field(default=False, description="true or false")
+
+    def delay(self, attempt: int) -> float:
+        """Return the seconds to wait after an attempt (1 is the first); the last delay repeats."""
+        return self.delays[min(attempt, len(self.delays)) - 1]
+
+
+class RetentionSettings(_Table):
+    """For how long what was filed is kept."""
+
+    sent: Period = FOREVER
+    failed: Period = FOREVER
+
+
+class WitnessSettings(_Table):
+    """Who signs the journal's end once a day (RFC 3161); "": nobody."""
+
+    url: Annotated[str, AfterValidator(_authority)] = Field(
+        default="",
+        description="the https address of a time stamp authority, without name, password or query",
+    )
+
+
+class Settings(_Table):
+    """All that may stand in the file."""
+
+    root: Annotated[Path, BeforeValidator(_folder)] = Field(
+        description='a folder of its own, such as "/srv/fax" (a relative one starts at the '
+        "folder of this file)"
+    )
+    region: Annotated[str, AfterValidator(_region)] = Field(
+        default="DE", description='a country in two capital letters (ISO 3166), such as "DE"'
+    )
+    sipgate: SipgateSettings = Field(description="a table [sipgate]")
+    recipients: dict[str, Annotated[Entry, BeforeValidator(_entry)]] = Field(
+        default={}, description='a table [recipients] of lines such as "Name" = "+492111234567"'
+    )
+    inbox: InboxSettings = Field(default=InboxSettings(), description="a table [inbox]")
+    documents: DocumentSettings = Field(
+        default=DocumentSettings(), description="a table [documents]"
+    )
+    sending: SendingSettings = Field(default=SendingSettings(), description="a table [sending]")
+    retention: RetentionSettings = Field(
+        default=RetentionSettings(), description="a table [retention]"
+    )
+    witness: WitnessSettings = Field(default=WitnessSettings(), description="a table [witness]")
+
+
+class Secrets(_Table):
+    """A personal access token of sipgate's."""
+
+    token_id: str = Field(repr=False)
+    token: SecretStr
+
+
+class Config(Settings):
+    """Everything faxdrop is told by its administrator; checked, and never changed."""
+
+    secrets: Secrets
+    warnings: tuple[str, ...] = ()  # what is allowed and yet unwise, in sentences
+    faults: tuple[str, ...] = ()  # what keeps no fax, and has to be mended all the same

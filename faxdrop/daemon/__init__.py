@@ -1,0 +1,1 @@
+"""The loop, its wiring, and what systemd hears of it."""

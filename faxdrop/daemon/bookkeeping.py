@@ -1,0 +1,122 @@
+"""Bookkeeping: has the journal told what the daemon knows, and its upkeep done now and then.
+
+Everything here happens in the loop's thread, but for the writing itself. Nothing of it delays a
+fax: what cannot be written now is written later.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from functools import partial
+
+import structlog
+
+from faxdrop.backoff import Trouble
+from faxdrop.clock import Clock
+from faxdrop.config.settings import Config
+from faxdrop.journal.chain import Journal
+from faxdrop.journal.lines import Held, Released
+from faxdrop.journal.upkeep import Upkeep
+from faxdrop.workers import Ended, Steps, Then
+
+log = structlog.stdlib.get_logger(__name__)
+
+_DAILY = 86400.0  # seconds
+_AGAIN = 60.0  # seconds until what went wrong is tried again, and tables are looked at
+_SOON = 5.0  # seconds between a line and the table that shows it: many lines make one table
+
+
+class Bookkeeping:
+    """The journal of one daemon."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        make_upkeep: Callable[[Config], Upkeep],
+        config: Config,
+        *,
+        clock: Clock,
+        steps: Steps,
+        pool: Executor,
+    ) -> None:
+        self._journal = journal
+        self._make_upkeep = make_upkeep
+        self._upkeep = make_upkeep(config)
+        self._clock = clock
+        self._steps = steps
+        self._pool = pool
+        self._told: dict[str, Trouble] = {}  # what holds, as far as the journal knows
+        self._untold: list[Held | Released] = []
+        self._tell_at = self._daily_at = self._tables_at = 0.0
+        self._shown = -1  # lines that the tables show
+        self.under_way = 0
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is not as it should be, and why."""
+        return self._upkeep.problems
+
+    def reload(self, config: Config) -> None:
+        """Go on by another config."""
+        self._upkeep = self._make_upkeep(config)
+        self._daily_at = self._tables_at = 0.0
+
+    def turn(self, troubles: Mapping[str, Trouble]) -> None:
+        """Start what is to be done now."""
+        self._compare(troubles)
+        now = self._clock.monotonic()
+        if self.under_way:
+            return
+        if self._untold and now >= self._tell_at:
+            telling = list(self._untold)
+            self._start(self._on_told, telling, partial(self._journal.append_all, telling))
+        elif now >= self._daily_at:
+            self._daily_at = now + _DAILY
+            self._start(self._on_kept, None, self._upkeep.daily)
+        elif now >= self._tables_at or (
+            self._shown != self._journal.written and now >= self._tables_at - _AGAIN + _SOON
+        ):
+            self._tables_at = now + _AGAIN
+            self._shown = self._journal.written
+            self._start(self._on_kept, None, self._upkeep.refresh)
+
+    def close(self) -> None:
+        """Have the tables show what was told last; at a stop, when nothing else is under way."""
+        if self._shown != self._journal.written:
+            self._upkeep.refresh()
+
+    def dues(self) -> list[float]:
+        """Return the monotonic instants at which there is something to do."""
+        dues = [self._daily_at, self._tables_at]
+        if self._shown != self._journal.written:
+            dues.append(self._tables_at - _AGAIN + _SOON)
+        if self._untold:
+            dues.append(self._tell_at)
+        return [] if self.under_way else dues
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _compare(self, troubles: Mapping[str, Trouble]) -> None:
+        """Find out what has come to hold since the last turn, and what holds no longer."""
+        for what in self._told.keys() - troubles.keys():
+            trouble = self._told.pop(what)
+            self._untold.append(Released(what=what, words=trouble.words, since=trouble.since))
+        for what in troubles.keys() - self._told.keys():
+            self._told[what] = troubles[what]
+            self._untold.append(Held(what=what, words=troubles[what].words))
+
+    def _start(self, then: Then, of: object, step: Callable[[], None]) -> None:
+        self.under_way += 1
+        self._steps.start(self._pool, then, of, step)
+
+    def _on_told(self, ended: Ended) -> None:
+        self.under_way -= 1
+        if ended.error is None:
+            del self._untold[: len(ended.of)]
+            return
+        self._tell_at = self._clock.monotonic() + _AGAIN
+        log.warning("journal.not_written", why=str(ended.error))
+
+    def _on_kept(self, ended: Ended) -> None:
+        self.under_way -= 1
+        if ended.error is not None:
+            log.error("journal.upkeep_failed", exc_info=ended.error)

@@ -1,0 +1,427 @@
+"""The loop: wake, scan, decide, act. Nothing polls busily.
+
+One thread owns everything that is decided; steps that wait for disks or for sipgate run in two
+small pools of threads and wake the loop when they end. The clock, the pools and the watching come
+in as arguments, so that tests drive hours in milliseconds.
+"""
+
+import contextlib
+import os
+import queue
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from faxdrop import __version__
+from faxdrop.backoff import Trouble
+from faxdrop.clock import Clock
+from faxdrop.config.settings import Config
+from faxdrop.daemon.bookkeeping import Bookkeeping
+from faxdrop.daemon.systemd import Notifier
+from faxdrop.documents.checker import Checker
+from faxdrop.documents.verdict import Limits
+from faxdrop.fax.job import shown
+from faxdrop.fax.reasons import SHARED_ADVICE
+from faxdrop.fax.recipient import AddressBook, normalise
+from faxdrop.inbox.claim import Intake
+from faxdrop.inbox.pickup import Reception
+from faxdrop.inbox.scan import Inbox
+from faxdrop.inbox.watcher import Watcher
+from faxdrop.journal.chain import Journal, JournalError
+from faxdrop.journal.upkeep import Upkeep
+from faxdrop.queue.delivery import Delivery
+from faxdrop.queue.dispatcher import Dispatcher, Parts
+from faxdrop.queue.lines import FaxLines
+from faxdrop.sipgate import Sipgate
+from faxdrop.spool.root import Spool, SpoolError
+from faxdrop.workers import Steps
+
+log = structlog.stdlib.get_logger(__name__)
+
+STEPS = 12  # threads; they wait for the disk more than for the processor
+PRESENCE = 5.0  # seconds between looks whether the root is there
+STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
+OWNED = 10_000  # session ids of filed jobs that are remembered: more than a lost answer's hours see
+_TIDY_EVERY = 86400.0  # seconds
+_CONFIG = "The config"  # stands where a path does: the daemon is not told where its config lies
+_AFTER_A_FAULT = 1.0  # seconds before the loop goes on after a mistake of our own
+
+
+class Daemon:
+    """Everything between the inbox and sent/ or failed/ of one root.
+
+    ``spool`` must be open. ``make_sipgate`` makes the client of a config, again at each reload.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a part of the world of its own
+        self,
+        config: Config,
+        spool: Spool,
+        checker: Checker,
+        make_sipgate: Callable[[Config], Sipgate],
+        *,
+        clock: Clock,
+        steps: Executor,
+        looks: Executor,
+        notifier: Notifier,
+        lines: FaxLines,
+        journal: Journal,
+        make_upkeep: Callable[[Config], Upkeep],
+        make_watcher: Callable[[Inbox, Callable[[], None], Path], Watcher] = Watcher,
+    ) -> None:
+        self._config = config
+        self._spool = spool
+        self._checker = checker
+        self._make_sipgate = make_sipgate
+        self._clock = clock
+        self._looks = looks
+        self._notifier = notifier
+        self._make_watcher = make_watcher
+        self.while_held: Callable[[], None] = lambda: None  # called again and again while it holds
+        # Not an Event: a signal handler that sets one while this thread goes to sleep on it waits
+        # for ever for this very thread.
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._stopping = False
+        self._reload: Callable[[], Config] | None = None
+        self._is_away = False
+        self._rejected = ""  # what is wrong with the config that was not taken
+        self._news = True  # something may have changed that is not said yet
+        self._said: dict[str, object] = {}
+        self._say_at = self._feed_at = self._tidy_at = 0.0
+        self._started_at = clock.now()
+        self._steps = Steps(self.wake)
+        self._sipgate = make_sipgate(config)
+        parts = self._make_parts(config)
+        self._dispatcher = Dispatcher(
+            spool, parts, clock=clock, steps=self._steps, pool=steps, lines=lines
+        )
+        self._journal = journal
+        self._books = Bookkeeping(
+            journal, make_upkeep, config, clock=clock, steps=self._steps, pool=looks
+        )
+        self._reception = self._make_reception(parts)
+        self._leaving: list[Reception] = []  # of older configs, with claims under way
+
+    # -- from outside -----------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Make the loop turn; from any thread or signal handler."""
+        self._wakes.put(None)
+
+    def stop(self) -> None:
+        """End the loop after this turn; from any thread or signal handler."""
+        self._stopping = True
+        self.wake()
+
+    def reload(self, load: Callable[[], Config]) -> None:
+        """Take a new config at the next turn; from any thread or signal handler."""
+        self._reload = load
+        self.wake()
+
+    def start(self) -> None:
+        """Recover what the spool holds, and begin to watch.
+
+        Raises SpoolError if the spool or its journal cannot be read by this version.
+        """
+        try:
+            self._journal.head()
+        except JournalError as error:
+            raise SpoolError(str(error)) from None
+        except OSError:  # a full disk: then later
+            pass
+        self._recover()
+        self._reception.open()
+        self._notifier.ready()
+        log.info(
+            "daemon.ready",
+            root=str(self._spool.root),
+            jobs=len(self._dispatcher),
+            watching=self._reception.is_watching,
+        )
+
+    def run(self) -> bool:
+        """Turn until ``stop``; return whether all steps have ended."""
+        while not self._stopping:
+            try:
+                pause = self.turn()
+            except Exception:
+                # A turn that fails does not feed the watchdog: a lasting fault ends in a restart.
+                log.exception("loop.failed")
+                pause = _AFTER_A_FAULT
+            self._sleep(pause)
+        return self._wind_up()
+
+    def turn(self) -> float:
+        """Do all that is to be done now; return the seconds until something is due."""
+        self._news |= self._steps.collect()
+        if self._reload is not None:
+            load, self._reload = self._reload, None
+            self._take_config(load)
+        if self._is_there():
+            self._news |= self._reception.turn()
+            self._dispatcher.turn()
+            self._books.turn(self._dispatcher.troubles)
+            if self._dispatcher.troubles:
+                self.while_held()
+            self._tidy()
+        self._say()
+        return self._pause()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no step is under way."""
+        receptions = (self._reception, *self._leaving)
+        return not (
+            self._dispatcher.under_way
+            or self._books.under_way
+            or any(one.under_way for one in receptions)
+        )
+
+    # -- config -----------------------------------------------------------------------------
+
+    def _make_parts(self, config: Config) -> Parts:
+        book = AddressBook(
+            config.recipients, config.region, allow_premium=config.sending.allow_premium
+        )
+        intake = Intake(
+            self._spool,
+            self._checker,
+            book,
+            faxline=config.sipgate.faxline,
+            patience=config.inbox.patience,
+            monotonic=self._clock.monotonic,
+        )
+        delivery = Delivery(
+            self._spool,
+            self._sipgate,
+            self._checker,
+            config.sending,
+            now=self._clock.now,
+            normalise=partial(normalise, region=config.region),
+        )
+        return Parts(config, intake, delivery)
+
+    def _make_reception(self, parts: Parts) -> Reception:
+        return Reception(
+            self._spool,
+            parts,
+            self._dispatcher,
+            clock=self._clock,
+            steps=self._steps,
+            pool=self._looks,
+            watcher=lambda inbox: self._make_watcher(inbox, self.wake, self._spool.cancel_folder),
+        )
+
+    def _renew_reception(self, parts: Parts) -> None:
+        self._reception.close()
+        self._leaving = [one for one in (*self._leaving, self._reception) if one.under_way]
+        self._reception = self._make_reception(parts)
+
+    def _take_config(self, load: Callable[[], Config]) -> None:
+        self._notifier.reloading()
+        try:
+            config = load()
+        except Exception as error:  # noqa: BLE001  (whatever is wrong with it, the old one stays)
+            lines = str(error).splitlines()
+            log.warning("config.rejected", problems=lines)
+            self._rejected = "; ".join(lines) or type(error).__name__
+        else:
+            self._rejected = ""
+            if config.root != self._spool.root:
+                log.warning("config.root_ignored", advice="restart faxdrop to change the root")
+            self._config = config
+            self._checker.limits = limits_of(config)
+            # Steps under way still use the old client: it is not closed, but let go.
+            self._sipgate = self._make_sipgate(config)
+            parts = self._make_parts(config)
+            self._dispatcher.reload(parts)
+            self._books.reload(config)
+            self._renew_reception(parts)
+            if not self._is_away:
+                self._reception.open()
+            log.info("config.reloaded")
+        self._news = True
+        self._notifier.ready()
+
+    # -- the root ---------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        jobs, corrupt = self._spool.recover()
+        for path in corrupt:
+            log.error("spool.corrupt", folder=str(path), advice="a person must look at it")
+        self._dispatcher.adopt(jobs, self._spool.owned())
+
+    def _is_there(self) -> bool:
+        """Tell whether the root is there, and take note when it goes and comes back."""
+        if self._spool.is_present():
+            if self._is_away:
+                self._come_back()
+            return True
+        if not self._is_away:
+            self._is_away = self._news = True
+            self._reception.close()
+            log.error("root.away", root=str(self._spool.root))
+        if self.is_idle and self._spool.reopen():
+            try:
+                self._recover()
+            except (OSError, SpoolError) as error:
+                log.warning("root.not_usable", why=str(error))
+                self._spool.close()  # so that the next turn does not take it for usable
+                return False
+            self._come_back()
+            return True
+        return False
+
+    def _come_back(self) -> None:
+        self._is_away, self._news = False, True
+        self._renew_reception(self._make_parts(self._config))
+        self._reception.open()
+        log.info("root.back", root=str(self._spool.root))
+
+    def _tidy(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._tidy_at:
+            self._tidy_at = now + _TIDY_EVERY
+            with contextlib.suppress(OSError):
+                self._spool.forget_owned(OWNED)
+                self._dispatcher.tidy(self._spool.owned())
+
+    # -- saying so --------------------------------------------------------------------------
+
+    def _say(self) -> None:
+        now = self._clock.monotonic()
+        interval = self._notifier.watchdog_interval
+        if interval is not None and now >= self._feed_at:
+            self._notifier.watchdog()
+            self._feed_at = now + interval
+        if not self._news or now < self._say_at:
+            return
+        self._say_at = now + 1.0
+        self._news = False
+        status = self._standing()
+        if status == self._said:
+            return
+        self._notifier.status(self._summary())
+        if not self._is_away:
+            try:
+                self._spool.write_status(status)
+            except OSError:
+                self._news = True  # a full disk, or a root that goes away: said again in a moment
+                return
+        self._said = status
+
+    def _standing(self) -> dict[str, object]:
+        """Return what ``faxdrop status`` cannot see for itself."""
+        found = self._reception.problems | self._dispatcher.refusals.problems
+        problems = {shown(path): words for path, words in sorted(found.items())}
+        problems |= self._books.problems
+        if self._rejected:
+            problems[_CONFIG] = (
+                "was rejected when it was to be reloaded, so the one before stays in force: "
+                + shown(self._rejected)
+            )
+        for faxline in self._dispatcher.shared_lines:
+            problems[f"The fax line {faxline}"] = (
+                "is also used by another faxdrop on this machine, so a fax whose answer was lost "
+                f"ends as outcome_unknown. {SHARED_ADVICE}"
+            )
+        progress = self._reception.progress
+        return {
+            "format": "faxdrop-status/1",
+            "faxdrop": __version__,
+            "pid": os.getpid(),
+            "started_at": _utc(self._started_at),
+            "watching": self._reception.is_watching,
+            "inbox": self._reception.waiting,
+            "scanning": None if progress is None else progress._asdict(),
+            "holds": [
+                {
+                    "what": what,
+                    "words": trouble.words,
+                    "advice": trouble.advice,
+                    "since": _utc(trouble.since),
+                }
+                for what, trouble in self._troubles().items()
+            ],
+            "waiting": [
+                {
+                    "folder": None if key.folder is None else shown(key.folder),
+                    "name": shown(key.name),
+                    "words": words,
+                    "until": None if until is None else _utc(until),
+                }
+                for key, words, until in self._reception.waits()
+            ],
+            "problems": [{"path": path, "problem": words} for path, words in problems.items()],
+            "states": self._dispatcher.states,
+        }
+
+    def _troubles(self) -> dict[str, Trouble]:
+        """Return what holds: submitting, following, disk, intake."""
+        troubles = self._dispatcher.troubles
+        if self._reception.trouble is not None:
+            troubles["intake"] = self._reception.trouble
+        return troubles
+
+    def _summary(self) -> str:
+        if self._is_away:
+            return f"{self._spool.root} is away"
+        states = self._dispatcher.states
+        text = ", ".join(f"{number} {state}" for state, number in states.items()) or "idle"
+        held = "; ".join(dict.fromkeys(one.words for one in self._troubles().values()))
+        return f"{text}; held: {held}" if held else text
+
+    def _pause(self) -> float:
+        now = self._clock.monotonic()
+        dues = [now + PRESENCE]
+        if not self._is_away:
+            dues += self._reception.dues() + self._dispatcher.dues() + self._books.dues()
+        if self._notifier.watchdog_interval is not None:
+            dues.append(self._feed_at)
+        if self._news:
+            dues.append(self._say_at)
+        return max(0.0, min(dues) - now)
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait until woken, but no longer than that; many wakes are as good as one."""
+        with contextlib.suppress(queue.Empty):
+            self._wakes.get(timeout=seconds)
+            while True:
+                self._wakes.get_nowait()
+
+    def _wind_up(self) -> bool:
+        """Stop watching and wait a little for the steps under way; return whether all ended.
+
+        A submission that is not handed over whole stays ``queued``; one whose answer does not come
+        in time stays ``submitting`` on disk for the next start.
+        """
+        self._dispatcher.withhold()
+        self._notifier.stopping()
+        log.info("daemon.stopping", under_way=self._dispatcher.under_way)
+        self._reception.close()
+        until = self._clock.monotonic() + STOP_WITHIN
+        self._steps.collect()
+        while not self.is_idle and (left := until - self._clock.monotonic()) > 0:
+            self._sleep(left)
+            self._steps.collect()
+        log.info("daemon.stopped", under_way=self._dispatcher.under_way)
+        if self.is_idle:
+            self._books.close()
+            self._sipgate.close()
+        return self.is_idle
+
+
+def limits_of(config: Config) -> Limits:
+    """Return what a document may cost."""
+    documents = config.documents
+    return Limits(
+        max_bytes=documents.max_bytes, max_pages=documents.max_pages, forms=documents.forms
+    )
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

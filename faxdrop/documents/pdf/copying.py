@@ -1,0 +1,178 @@
+"""Makes the copy that is faxed in place of a document that cannot be faxed as it is.
+
+What a viewer shows is what is faxed: the copy is judged, and where it lacks something of a page,
+the page becomes a picture of itself.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pikepdf
+from pikepdf import Name, Pdf
+from pikepdf.sanitize import Sanitizer
+
+from faxdrop.documents.pdf import forms, judge, pictures
+from faxdrop.documents.pdf.areas import Flattened
+from faxdrop.documents.pdf.judge import Judgement, Loss
+from faxdrop.documents.pdf.render import Page, Rendered, RenderError
+from faxdrop.documents.verdict import Limits
+
+_MARGIN = 4  # pixels around what the copy alone shows
+_LARGEST_UNIT = 200.0  # points: a page of 14,400 units is then 1 km long
+
+
+class TooLargeError(Exception):
+    """The copy has more bytes than can be faxed."""
+
+    def __init__(self, size: int, allowed: int, pages: int) -> None:
+        super().__init__(f"{size} bytes")
+        self.size = size
+        self.allowed = allowed
+        self.pages = pages
+
+
+class UntidyError(Exception):
+    """The copy is not in order itself."""
+
+
+class LossError(Exception):
+    """A page shows something that its copy lacks, and no picture of the page can be made."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy, and in what it differs from its original on purpose."""
+
+    data: bytes
+    original: bytes | None  # to be compared with the copy in place of the original, if need be
+    flattened: Flattened
+    units: tuple[float, ...]  # for each page, the points in one of its units
+
+
+def copied(pdf: Pdf, limits: Limits) -> Copy:
+    """Return the copy: decrypted, in order, without form, scripts and attachments.
+
+    Raises TooLargeError, UntidyError, and UndrawableError where a field cannot be shown.
+    """
+    pages = len(pdf.pages)
+    original = _with_its_own_looks(pdf)
+    flattened = forms.flatten(pdf)
+    Sanitizer().remove_javascript().remove_attachments().apply(pdf)
+    data = _saved(pdf, limits)
+    with pikepdf.open(io.BytesIO(data), inherit_page_attributes=False) as again:
+        tidy = not again.is_encrypted and Name.AcroForm not in again.Root
+        if not tidy or len(again.pages) != pages or again.get_warnings():
+            raise UntidyError
+        return Copy(data, original, flattened, tuple(_unit(page) for page in again.pages))
+
+
+def _with_its_own_looks(pdf: Pdf) -> bytes | None:
+    """Return a PDF of whose fields the looks are shown that it brings; None if that is so anyway.
+
+    Where a form asks for new looks, pdfium replaces all of them by its own, also those that
+    flattening uses as they are.
+    """
+    form = forms.acroform(pdf)
+    if form is None or form.get_bool(Name.NeedAppearances) is not True:
+        return None
+    form[Name.NeedAppearances] = False
+    file = io.BytesIO()
+    pdf.save(
+        file,
+        encryption=False,
+        stream_decode_level=pikepdf.StreamDecodeLevel.none,
+        fix_metadata_version=False,
+    )
+    form[Name.NeedAppearances] = True
+    return file.getvalue()
+
+
+def judged(original: bytes, copy: Copy, is_late: Callable[[], bool]) -> Judgement:
+    """Compare a copy with its original; see ``judge``."""
+    return judge.judge(copy.original or original, copy.data, copy.flattened, copy.units, is_late)
+
+
+def rasterized(
+    original: bytes,
+    copy: Copy,
+    lost: Mapping[int, Loss],
+    limits: Limits,
+    is_late: Callable[[], bool],
+) -> bytes:
+    """Return the copy with pictures in place of the pages that lack something.
+
+    A picture shows what the original shows, and what only the copy does. Raises LossError if they
+    cannot be made in time, and TooLargeError.
+    """
+    try:
+        with (
+            pikepdf.open(io.BytesIO(copy.data)) as pdf,
+            Rendered(copy.original or original) as one,
+            Rendered(copy.data) as other,
+        ):
+            for number, loss in lost.items():
+                if is_late():
+                    raise LossError
+                with one.page(number) as page, other.page(number) as flat:
+                    size = page.pixels(pictures.FINE, copy.units[number])
+                    ours = copy.flattened.of_page(number)
+                    boxes = [
+                        page.place(area, *size, _MARGIN)
+                        for area in (*ours.replaced, *ours.drawn)
+                        if area not in loss.undrawn
+                    ]
+                    shown = pictures.united(page.drawn(*size), flat.drawn(*size), loss, boxes)
+                    _show(pdf, number, page, shown)
+            return _saved(pdf, limits)
+    except (RenderError, MemoryError, pikepdf.PdfError):
+        raise LossError from None
+
+
+def pictured(original: bytes, pages: int, limits: Limits, is_late: Callable[[], bool]) -> bytes:
+    """Return a PDF that has pictures for all pages of a document of which no copy can be made.
+
+    Raises LossError if pdfium cannot draw all of them in time, and TooLargeError.
+    """
+    try:
+        with Pdf.new() as pdf, Rendered(original) as rendered:
+            if len(rendered) != pages:
+                raise LossError
+            for number in range(pages):
+                if is_late():
+                    raise LossError
+                pdf.add_blank_page()
+                with rendered.page(number) as page:
+                    _show(pdf, number, page, page.drawn(*page.pixels(pictures.FINE)))
+            return _saved(pdf, limits)
+    except (RenderError, MemoryError, pikepdf.PdfError):
+        raise LossError from None
+
+
+def _show(pdf: Pdf, number: int, page: Page, shown: pictures.Picture) -> None:
+    picture = pictures.bilevel(pictures.shades(shown))
+    pictures.show_instead(pdf, pdf.pages[number].obj, picture, page.box, page.rotation)
+
+
+def _saved(pdf: Pdf, limits: Limits) -> bytes:
+    file = io.BytesIO()
+    pdf.save(
+        file,
+        encryption=False,
+        stream_decode_level=pikepdf.StreamDecodeLevel.none,
+        deterministic_id=True,
+        preserve_pdfa=False,
+        fix_metadata_version=False,
+    )
+    data = file.getvalue()
+    if len(data) > limits.max_bytes:
+        raise TooLargeError(len(data), limits.max_bytes, len(pdf.pages))
+    return data
+
+
+def _unit(page: pikepdf.Page) -> float:
+    try:
+        unit = float(page.obj.get(Name.UserUnit, 1))
+    except (TypeError, ValueError):
+        return 1.0
+    return unit if 0 < unit <= _LARGEST_UNIT else 1.0

@@ -1,0 +1,62 @@
+"""Pages that stand for what only Adobe's programs show: dynamic XFA forms, and portfolios.
+
+Every other viewer shows such a page as it is: a notice that asks to wait, or to get one of Adobe's
+programs. A letter that once was such a form, or that has attachments, is a letter all the same.
+"""
+
+import re
+
+from pikepdf import Array, Dictionary, Name, Pdf
+
+from faxdrop.documents.pdf import second_reader
+
+_MAX_NOTICE = 1500  # characters
+_NOTICE = re.compile(r"adobe|acrobat|please wait|portfolio|best experience", re.IGNORECASE)
+_MAX_NODES = 100  # of a tree of attachments that are looked at
+
+
+def is_placeholder(pdf: Pdf, data: bytes) -> bool:
+    """Tell whether the only page of a PDF is a notice in place of the document.
+
+    ``data`` is the file that ``pdf`` was opened from.
+    """
+    if not (_is_portfolio(pdf) or _is_dynamic(pdf)) or len(pdf.pages) != 1:
+        return False
+    words = second_reader.text(data, 0)
+    return words is None or (len(words) <= _MAX_NOTICE and _NOTICE.search(words) is not None)
+
+
+def _is_dynamic(pdf: Pdf) -> bool:
+    """Tell whether there is a form that a viewer cannot show without XFA."""
+    form = pdf.Root.get_raw(Name.AcroForm)
+    if not isinstance(form, Dictionary) or form.get_raw(Name.XFA) is None:
+        return False
+    return pdf.Root.get_bool(Name.NeedsRendering, default=False) or not _has_widgets(pdf)
+
+
+def _has_widgets(pdf: Pdf) -> bool:
+    listed = (page.obj.get_raw(Name.Annots) for page in pdf.pages)
+    return any(
+        isinstance(each, Dictionary) and each.get_raw(Name.Subtype) == Name.Widget
+        for annotations in listed
+        if isinstance(annotations, Array)
+        for each in annotations
+    )
+
+
+def _is_portfolio(pdf: Pdf) -> bool:
+    """Tell whether viewers that know portfolios show the attachments in place of the pages."""
+    collection = pdf.Root.get_raw(Name.Collection)
+    if not isinstance(collection, Dictionary) or collection.get_raw(Name.View) == Name.H:
+        return False
+    names = pdf.Root.get_raw(Name.Names)
+    waiting = [names.get_raw(Name.EmbeddedFiles)] if isinstance(names, Dictionary) else []
+    for _ in range(_MAX_NODES):
+        node = waiting.pop() if waiting else None
+        if not isinstance(node, Dictionary):
+            continue
+        files, kids = node.get_raw(Name.Names), node.get_raw(Name.Kids)
+        if isinstance(files, Array) and any(isinstance(each, Dictionary) for each in files):
+            return True
+        waiting += list(kids)[:_MAX_NODES] if isinstance(kids, Array) else []
+    return False

@@ -1,0 +1,218 @@
+"""Whether the data of a stream are all there.
+
+Packed data mostly tell by themselves: a checksum, an end mark, a decoder that complains, the number
+of bytes that a picture needs. Where they do not, it counts how the file was found.
+"""
+
+import re
+import zlib
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from pikepdf import Array, Dictionary, Name, Object, Stream
+
+from faxdrop.documents.pdf import jpegs, wholeness
+from faxdrop.documents.pdf.fields import filters_of
+from faxdrop.documents.pdf.jpegs import Jpeg
+from faxdrop.documents.pdf.wholeness import Fault
+
+_FLATE = (["/FlateDecode"], ["/Fl"])
+_JPEG = (["/DCTDecode"], ["/DCT"])
+_COLOURS = {
+    "/DeviceGray": 1, "/G": 1, "/CalGray": 1, "/Indexed": 1, "/I": 1, "/Separation": 1,
+    "/DeviceRGB": 3, "/RGB": 3, "/CalRGB": 3, "/Lab": 3, "/DeviceCMYK": 4, "/CMYK": 4,
+}  # fmt: skip
+_MARKS = {
+    "/JPXDecode": b"\xff\xd9",
+    "/ASCII85Decode": b"~>",
+    "/A85": b"~>",
+    "/ASCIIHexDecode": b">",
+    "/AHx": b">",
+}
+"""What packed data end with."""
+_PNG = 10  # the first of the predictors that put a byte before each row
+_MATCHES = 8  # Huffman codes alone pack bytes to an eighth at best
+_LAST = 16  # bytes that are searched for an end of CCITT data
+_LINE_END = 4  # bytes by which a stated length may differ where line ends were counted or not
+_SLIP = 64  # bytes by which a stated length may differ
+_VECTOR = 32  # bytes that encryption adds, padding included
+_MAX_REPACKED = 64 << 20  # bytes, unpacked
+
+
+class State(Enum):
+    """How the data of a stream were found."""
+
+    WHOLE = auto()
+    MENDED = auto()  # all there, but not as it should be; it was put right in the PDF
+    LARGE = auto()  # it unpacks to more than the budget
+    DAMAGED = auto()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known of a stream's file."""
+
+    mended: bool  # the reader had to mend something in it
+    sane: bool  # and yet all objects are where the file says
+    encrypted: bool
+
+
+def examined(stream: Stream, budget: int, context: Context) -> tuple[State, int]:
+    """Say how the data of a stream are, and how many bytes of the budget that took.
+
+    Data that every viewer puts right are put right in the PDF that the stream belongs to.
+    """
+    raw = stream.read_raw_bytes()
+    filters = filters_of(stream)
+    stated = stream.get_int(Name.Length, 0)
+    slack = (_VECTOR if context.encrypted else _LINE_END) + _halved_ends(raw)
+    is_short = stated > slack and _is_guessed(stream, raw, context)
+    is_empty = context.mended and picture_size(stream) is not None
+    if not raw and (is_short or is_empty):
+        return State.DAMAGED, 0  # nothing packed is nothing to complain of
+    if filters in _FLATE:
+        return _flate(stream, raw, budget, context)
+    if not context.sane and stated > len(raw) + slack:
+        return State.DAMAGED, 0  # something was cut out
+    if filters in _JPEG:
+        return _jpeg(stream, raw, budget, context)
+    if context.mended and _is_guessed(stream, raw, context):
+        return (State.WHOLE if _is_all(stream, raw, filters, context) else State.DAMAGED), 0
+    return State.WHOLE, 0
+
+
+def _flate(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[State, int]:
+    size, fault, _ = wholeness.inflate(raw, budget)
+    if fault is None:
+        return State.WHOLE, size
+    if fault is Fault.TOO_LARGE:
+        return State.LARGE, size
+    needed = picture_size(stream)
+    match fault:
+        case Fault.FLUSHED:
+            # So does a writer end that never closes its packer.
+            good = needed is None or size >= needed
+        case Fault.CUT:
+            good = size == needed
+        case Fault.SLIP | Fault.UNCHECKED:
+            good = needed is None or size >= needed
+        case Fault.CHECKSUM if needed is not None:
+            # Two who write to one file leave a mixture that may well unpack, even to the right
+            # size. Not so where nearly everything was packed as a repetition.
+            good = size == needed and size > _MATCHES * len(raw)
+        case Fault.CHECKSUM:
+            good = not context.mended
+        case _:
+            good = False
+    if not good:
+        return State.DAMAGED, size
+    if size <= _MAX_REPACKED:
+        whole = wholeness.inflate(raw, _MAX_REPACKED, keep=size).data
+        _replace(stream, zlib.compress(whole))
+    return State.MENDED, size
+
+
+def _jpeg(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[State, int]:
+    size = picture_size(stream) or 0
+    if size > budget:
+        return State.LARGE, size
+    finding = jpegs.read(raw)
+    match finding.jpeg:
+        case Jpeg.SOUND:
+            return State.WHOLE, size
+        case Jpeg.MENDED:
+            _replace(stream, finding.mended)
+            return State.MENDED, size
+        case Jpeg.ENDLESS:
+            # A device that gave up leaves such a picture in an otherwise perfect file.
+            good = not context.mended
+        case Jpeg.UNREAD:
+            good = not context.mended or not _is_guessed(stream, raw, context)
+        case _:
+            good = False
+    return (State.WHOLE if good else State.DAMAGED), size
+
+
+def _replace(stream: Stream, raw: bytes) -> None:
+    kept = stream.get_raw(Name.DecodeParms)
+    parameters = kept if isinstance(kept, Dictionary | Array) else None
+    stream.write(raw, filter=Name(filters_of(stream)[0]), decode_parms=parameters)
+
+
+def is_guessed(stream: Stream, raw: bytes, *, encrypted: bool) -> bool:
+    """Tell whether the reader searched for the end of a stream: its length was wrong or missing."""
+    stated = stream.get_int(Name.Length, -1)
+    return not 0 <= stated - len(raw) <= (_VECTOR if encrypted else 0)
+
+
+def _is_guessed(stream: Stream, raw: bytes, context: Context) -> bool:
+    return is_guessed(stream, raw, encrypted=context.encrypted)
+
+
+def _is_all(stream: Stream, raw: bytes, filters: list[str], context: Context) -> bool:
+    """Tell whether a guessed end of data that do not tell by themselves is the right one."""
+    needed = picture_size(stream)
+    if not filters and needed is not None:
+        return len(raw) >= needed
+    stated = stream.get_int(Name.Length, 0)
+    if filters and stated > 0 and abs(stated - len(raw)) > _SLIP:
+        return False  # that may be the length of other data: of two who wrote to one file
+    if context.sane:
+        # Nothing was cut out before or behind it: the length is a mere slip.
+        return True
+    if _is_sent_as_text(raw):
+        return False
+    if filters[-1:] in (["/CCITTFaxDecode"], ["/CCF"]):
+        return _ends_as_fax(raw)
+    mark = _MARKS.get(filters[-1]) if filters else b""
+    return mark is not None and raw[-_LAST:].rstrip().endswith(mark)
+
+
+def _is_sent_as_text(raw: bytes) -> bool:
+    """Tell whether every line end was made two bytes, as a transfer of text does."""
+    ends = raw.count(b"\n")
+    return not raw.isascii() and ends > 1 and ends == raw.count(b"\r\n")
+
+
+def _halved_ends(raw: bytes) -> int:
+    """Return how many line ends may have been two bytes, before a transfer of text."""
+    return raw.count(b"\n") if raw.isascii() and b"\r" not in raw else 0
+
+
+def _ends_as_fax(raw: bytes) -> bool:
+    """Tell whether CCITT data end with an end-of-block: twice the code of eleven 0 and a 1."""
+    bits = "".join(f"{byte:08b}" for byte in raw.rstrip(b"\r\n")[-_LAST:])
+    return re.search("000000000001[01]?000000000001[01]{0,80}$", bits) is not None
+
+
+def picture_size(stream: Stream) -> int | None:
+    """Return how many bytes a picture has when it is unpacked; None where that is not known."""
+    if stream.get_raw(Name.Subtype) != Name.Image:
+        return None
+    width, height = stream.get_int(Name.Width, 0), stream.get_int(Name.Height, 0)
+    is_mask = stream.get_bool(Name.ImageMask, default=False)
+    bits = 1 if is_mask else stream.get_int(Name.BitsPerComponent, 0)
+    colours = 1 if is_mask else _colours(stream.get_raw(Name.ColorSpace))
+    if width <= 0 or height <= 0 or bits <= 0 or colours is None:
+        return None
+    size = -(-width * bits * colours // 8) * height
+    parameters = stream.get_raw(Name.DecodeParms)
+    if isinstance(parameters, Array) and len(parameters) == 1:
+        parameters = next(iter(parameters))
+    if isinstance(parameters, Dictionary) and parameters.get_int(Name.Predictor, 1) >= _PNG:
+        return size + height
+    return size
+
+
+def _colours(space: Object | None) -> int | None:
+    """Return the number of colours that a pixel has in a colour space."""
+    if isinstance(space, Name):
+        return _COLOURS.get(str(space))
+    if not isinstance(space, Array) or not len(space):
+        return None
+    kind = str(space[0]) if isinstance(space[0], Name) else ""
+    if kind == "/ICCBased" and len(space) > 1 and isinstance(space[1], Stream):
+        return space[1].get_int(Name.N, 0) or None
+    if kind == "/DeviceN" and len(space) > 1 and isinstance(space[1], Array):
+        return len(space[1])
+    return _COLOURS.get(kind)

@@ -1,0 +1,78 @@
+"""What the check of a document says, and the limits it keeps: plain data, free of any PDF reader.
+
+The daemon imports this; the reader itself lives in a process of its own (see ``checker``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from faxdrop.fax.job import Facts, Reason, ReasonCode, Record
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one document may cost."""
+
+    max_bytes: int  # of the document, and of the copy that is faxed
+    max_pages: int
+    forms: Literal["flatten", "reject"] = "flatten"
+    seconds: float = 30.0  # of wall-clock time for one look at one document
+    memory: int = 1 << 30  # bytes of address space beyond what the empty reader has
+
+
+class Verdict(Record):
+    """What a look at a document found; ``facts`` and ``reason`` exclude each other.
+
+    A document that is not ``whole`` may still be on its way into the folder: ``reason`` is then
+    what to say when it stays like that.
+    """
+
+    sha256: str  # of the file as is, hexadecimal; "" if it is too large to be hashed in the time
+    bytes: int  # of the file as is
+    whole: bool = False  # nothing of it is missing: more waiting will not change the verdict
+    clean: bool = False  # read without a single repair: it can be claimed as soon as it is closed
+    pages: int | None = None  # None: not known
+    facts: Facts | None = None  # it can be faxed; ``changes`` says what its copy needs or has had
+    reason: Reason | None = None  # it cannot be faxed as it stands
+    killed: bool = False  # the reader was killed from outside: nothing is known of the document
+    copy_sha256: str | None = None  # of the copy that ``prepare`` wrote; None: it wrote none
+    copy_bytes: int | None = None  # its size
+    unjudged: int = 0  # pages of the copy that could not be compared with the original
+    provisional: bool = False  # holds if the reader breaks down while it judges the copy
+
+
+DAMAGED_ADVICE = (
+    "Open it in a PDF viewer; if it looks right there, print it to a new PDF and drop that."
+)
+
+
+Announce = Callable[[Verdict], None]
+"""Told what holds should the reader break down from here on; the last one told counts."""
+
+
+def crashed(sha256: str, size: int) -> Verdict:
+    """Return the verdict on a document on which the reader itself breaks down."""
+    return _unreadable(sha256, size, "The PDF made the reader crash.")
+
+
+def too_slow(sha256: str, size: int, seconds: float) -> Verdict:
+    """Return the verdict on a document that the reader does not finish in its time."""
+    return _unreadable(sha256, size, f"The PDF could not be read within {seconds:g} seconds.")
+
+
+def killed(sha256: str, size: int, times: int) -> Verdict:
+    """Return the verdict on a document whose reader is killed from outside each time."""
+    reason = Reason(
+        code=ReasonCode.TOO_LARGE,
+        message=f"The PDF could not be read: its reader was killed from outside {times} times, as "
+        "happens on a machine that runs out of memory.",
+        advice="Nothing is known to be wrong with it. Give the machine more memory (its log names "
+        "what was killed), or print the document to a smaller PDF; then try once more.",
+    )
+    return Verdict(sha256=sha256, bytes=size, reason=reason, killed=True)
+
+
+def _unreadable(sha256: str, size: int, message: str) -> Verdict:
+    reason = Reason(code=ReasonCode.DAMAGED_PDF, message=message, advice=DAMAGED_ADVICE)
+    return Verdict(sha256=sha256, bytes=size, reason=reason)

@@ -1,0 +1,1 @@
+"""The life of a fax, pure: no files, no network, no clock."""

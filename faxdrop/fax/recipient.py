@@ -1,0 +1,281 @@
+"""From the name of a recipient folder to the fax number it means.
+
+A letter that reaches a stranger cannot be taken back, so a number is only read where it can be read
+in one way: with its country code after ``+`` (or the international prefix), or exactly as it is
+dialled inside the configured region. ``2024-03-15`` would be a number in Wuppertal to a lenient
+reader; here it is none, for it lacks the leading 0.
+"""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated
+
+import phonenumbers
+from phonenumbers import CountryCodeSource, PhoneNumber, PhoneNumberFormat, PhoneNumberType
+from pydantic import Field, StringConstraints
+
+from faxdrop.fax import emergency
+from faxdrop.fax.job import Reason, ReasonCode, Record, shown
+from faxdrop.names.mac import as_the_mac_shows
+
+REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
+"""The region codes that national numbers can be read in."""
+
+Faxline = Annotated[str, StringConstraints(strict=True, pattern="^f(0|[1-9][0-9]*)$")]
+"""A fax line's id at sipgate."""
+
+FAXLINE_REMEDY = 'the id of a fax line, such as "f0" (it ends the address of its page at sipgate)'
+
+# A number as people write it: digits, and between them what sets groups apart. No letters: neither
+# vanity numbers nor extensions can be faxed to.
+_WRITTEN = re.compile(r"\(?(?:\+ ?)?\(?[0-9][0-9 ./()-]*")
+# What copying a folder puts behind its name: "(2)" by Windows, " 2" by macOS. Read as digits, it
+# would dial somebody else.
+_COPY = re.compile(r"(?: ?\([0-9]+\)| [0-9])\Z")
+_NAMED = re.compile(r"(.*?)(\(?\+ ?\(?[0-9][^+]*)", re.DOTALL)
+_ANOTHER = re.compile(r"\+ ?\(?[0-9][0-9 ./()-]{5,}")
+
+_SHOWN = 120  # characters of a name that a message repeats
+
+_ADVICE = (
+    "Name the folder after an address book entry or a fax number, for instance +49 211 1234567, "
+    "then put the document there again."
+)
+
+
+class Entry(Record):
+    """One line of the address book: who is reached where, and by which of our fax lines."""
+
+    number: Annotated[str, Field(strict=True, description='a fax number, such as "+492111234567"')]
+    faxline: Annotated[Faxline | None, Field(description=FAXLINE_REMEDY)] = None
+
+
+class RecipientError(Exception):
+    """No fax can go there; ``reason`` says why (recipient_unknown, number_invalid, ...blocked)."""
+
+    def __init__(self, code: ReasonCode, message: str, advice: str = _ADVICE) -> None:
+        super().__init__(message)
+        self.reason = Reason(code=code, message=message, advice=advice)
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Where a fax goes."""
+
+    number: str  # E.164
+    faxline: str | None = None  # the address book's choice; None: the usual one
+
+
+class AddressBook:
+    """The names that stand for numbers, and the reading of folder names.
+
+    ``region`` is where numbers without a country code are at home (``DE``). The numbers of the
+    entries are checked at once: raises RecipientError for the first that cannot be faxed to.
+    """
+
+    def __init__(self, entries: Mapping[str, Entry], region: str, *, allow_premium: bool) -> None:
+        self._region = region
+        self._allow_premium = allow_premium
+        self._spelt = {name_key(name): name for name in entries}
+        self._recipients = {
+            name_key(name): Recipient(self._number(entry.number), entry.faxline)
+            for name, entry in entries.items()
+        }
+
+    def resolve(self, folder: str) -> Recipient:
+        """Return whom a folder of this name means; raise RecipientError where it means nobody.
+
+        An entry of the address book comes first, whatever its name looks like; then a number; then
+        a name that ends in an international number. Any name that a file system holds may be
+        asked for.
+        """
+        if known := self._recipients.get(name_key(folder)):
+            return known
+        written = number_in(folder)
+        if written is None:
+            raise RecipientError(
+                ReasonCode.RECIPIENT_UNKNOWN,
+                f"The folder {_quoted(folder)} names no recipient: it is not in the address book, "
+                "is no fax number, and does not end in an international number."
+                + self._meant(folder),
+            )
+        return Recipient(self._number(written))
+
+    def _meant(self, folder: str) -> str:
+        """Return a question where an entry has nearly the same name; never a guess that is used."""
+        near = difflib.get_close_matches(name_key(folder), self._spelt, n=1, cutoff=0.8)
+        return f" Did you mean {_quoted(self._spelt[near[0]])}?" if near else ""
+
+    def _number(self, written: str) -> str:
+        return number(written, self._region, allow_premium=self._allow_premium)
+
+
+def name_key(name: str) -> str:
+    """Return what two spellings of one name share.
+
+    Upper and lower case, the Unicode form (macOS writes umlauts in two code points), what a Mac
+    writes for characters that a share does not take, and the width of blanks make no difference:
+    to people these are one name.
+    """
+    plain = unicodedata.normalize("NFC", as_the_mac_shows(name))
+    return unicodedata.normalize("NFC", " ".join(plain.split()).casefold())
+
+
+def number_in(folder: str) -> str | None:
+    """Return the part of a folder name that is written as a number; None where there is none.
+
+    Raises RecipientError where there are two.
+    """
+    plain = _plain(folder)
+    if _WRITTEN.fullmatch(plain):
+        return plain
+    named = _NAMED.fullmatch(plain)
+    if named is None or not _WRITTEN.fullmatch(named[2]):
+        return None
+    if _ANOTHER.search(named[1]):
+        raise _invalid(folder, "holds more than one number")
+    return named[2]
+
+
+@lru_cache(maxsize=4096)
+def number(written: str, region: str, *, allow_premium: bool) -> str:
+    """Return a written fax number in E.164; raise RecipientError where none can be faxed to.
+
+    Blocked for good are emergency numbers, also behind an area code, and the short numbers of
+    services (115, 118xx): behind them sit people, never fax machines. Blocked unless
+    ``allow_premium``: premium-rate numbers (in Germany 0900 and 0137) and the networks that belong
+    to no country, satellite telephones above all (+870, +881, +979 ...), for a call there can cost
+    many euros a minute. Shared-cost numbers (0180) are no premium numbers: their price is capped,
+    and insurers do have fax machines there.
+    """
+    plain = _plain(written)
+    if not _WRITTEN.fullmatch(plain):
+        raise _invalid(written, "is no fax number")
+    try:
+        parsed = phonenumbers.parse(plain, region, keep_raw_input=True)
+    except phonenumbers.NumberParseException:
+        raise _invalid(written, "is no fax number") from None
+    _refuse_emergency(written, plain, parsed, region)
+    if _COPY.search(plain):
+        # Looked for before validity: with the last digit, the number may well be somebody's.
+        raise _invalid(
+            written,
+            "looks like the copy of a folder, so its last digits may not belong to the number",
+            "If they do belong to it, write the number without blanks and brackets before them.",
+        )
+    if phonenumbers.is_valid_short_number(parsed):
+        raise _blocked(written, "is a short number of a service, and never a fax machine")
+    if not phonenumbers.is_valid_number(parsed):
+        raise _invalid(written, "is no number that exists")
+    _refuse_ambiguous(written, plain, parsed)
+    if not allow_premium and _is_premium(parsed):
+        raise _blocked(
+            written,
+            "is a premium-rate or satellite number",
+            "Faxes there are expensive, and not allowed here (setting sending.allow_premium). Ask "
+            "the administrator.",
+        )
+    return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+
+
+@lru_cache(maxsize=8192)
+def normalise(written: str, region: str) -> str | None:
+    """Return a number that sipgate shows in E.164, for comparing; None where it is no number.
+
+    Lenient, where ``number`` is strict: what stands in the history has been dialled already. But it
+    must be a number whole: of one that is masked (``+4930231***``) nobody can tell which it is.
+    """
+    if not _WRITTEN.fullmatch(_plain(written)):
+        return None
+    try:
+        parsed = phonenumbers.parse(written, region)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+
+
+def _refuse_emergency(written: str, plain: str, parsed: PhoneNumber, region: str) -> None:
+    dialled = _digits(plain)
+    if (
+        emergency.is_behind_an_area_code(parsed)
+        or emergency.is_emergency(dialled, region)
+        or emergency.is_emergency(dialled.lstrip("0"), region)
+    ):
+        raise _blocked(written, "is an emergency number, and those are never faxed to")
+
+
+def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
+    """Refuse a number that is not written as one dials it, and so may mean another."""
+    source = parsed.country_code_source
+    if source in (
+        CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN,
+        CountryCodeSource.FROM_NUMBER_WITH_IDD,
+    ):
+        return
+    e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+    if source == CountryCodeSource.FROM_DEFAULT_COUNTRY:
+        national = phonenumbers.national_significant_number(parsed)
+        region = _home(parsed)
+        prefix = phonenumbers.ndd_prefix_for_region(region, True) or ""  # noqa: FBT003 - theirs
+        usual = _digits(phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
+        if _digits(plain) in (usual, prefix + national):
+            return
+    raise _invalid(
+        written,
+        "could mean more than one number",
+        f"If you mean {e164}, write it like that, then put the document there again.",
+    )
+
+
+def _home(parsed: PhoneNumber) -> str:
+    """Return the main region of a number's country code."""
+    return phonenumbers.region_code_for_country_code(parsed.country_code or 0)
+
+
+def _is_premium(parsed: PhoneNumber) -> bool:
+    kind = phonenumbers.number_type(parsed)
+    nowhere = (
+        phonenumbers.region_code_for_number(parsed) == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY
+    )
+    return kind == PhoneNumberType.PREMIUM_RATE or (nowhere and kind != PhoneNumberType.TOLL_FREE)
+
+
+def _plain(name: str) -> str:
+    """Return a name as its writer sees it, with the keyboard's blanks and dashes.
+
+    Numbers copied from web pages and contacts bring no-break blanks, long dashes and invisible
+    marks for the direction of writing.
+    """
+    kinds = ((unicodedata.category(char), char) for char in as_the_mac_shows(name))
+    plain = (
+        (" " if kind == "Zs" else "-" if kind == "Pd" else char)
+        for kind, char in kinds
+        if kind != "Cf"
+    )
+    return " ".join("".join(plain).split(" ")).strip(" ")
+
+
+def _digits(text: str) -> str:
+    return re.sub("[^0-9]", "", text)
+
+
+def _quoted(name: str) -> str:
+    """Return a name in quotes, with nothing in it that could play tricks on a terminal."""
+    safe = (
+        char if char.isprintable() else char.encode("unicode_escape").decode()
+        for char in shown(name)
+    )
+    text = "".join(safe)
+    return f'"{text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."}"'
+
+
+def _invalid(written: str, why: str, advice: str = _ADVICE) -> RecipientError:
+    return RecipientError(ReasonCode.NUMBER_INVALID, f"{_quoted(written)} {why}.", advice)
+
+
+def _blocked(written: str, why: str, advice: str = _ADVICE) -> RecipientError:
+    return RecipientError(ReasonCode.NUMBER_BLOCKED, f"{_quoted(written)} {why}.", advice)

@@ -1,0 +1,1 @@
+"""Which files are complete, and how they get from the inbox into the spool."""

@@ -1,0 +1,304 @@
+"""The reception: keeps watching the inbox, and has claimed what is complete in it.
+
+Everything here happens in the loop's thread, but for the claims, which run in a small pool.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+
+from faxdrop.backoff import Trouble
+from faxdrop.clock import Clock
+from faxdrop.fax.job import Job, shown
+from faxdrop.inbox import mounts
+from faxdrop.inbox.claim import Intake, NotYet
+from faxdrop.inbox.looks import Candidate, Key, Rest, Waiting
+from faxdrop.inbox.scan import Inbox, Progress
+from faxdrop.inbox.turns import Claims
+from faxdrop.inbox.watcher import Watcher
+from faxdrop.queue.delivery import Delivery, UnrecordedError
+from faxdrop.queue.dispatcher import Dispatcher, Parts, decided
+from faxdrop.spool import refusals
+from faxdrop.spool.refusals import RefusedError
+from faxdrop.spool.root import GoneError, Spool
+from faxdrop.spool.space import Room
+from faxdrop.workers import Ended, NoThreadError, Steps
+
+log = structlog.stdlib.get_logger(__name__)
+
+DEAF_RESCAN = 3.0  # seconds between scans where events do not tell everything
+MOST_SAID = 200  # files of which it is said what they wait for
+LOOKS = 6  # threads that claim; they wait for the disk more than for the processor
+_DISK_PAUSE = 5.0  # seconds without a scan after the disk refused one, or a claim
+_SLICE = 2_000  # entries that one turn reads
+_LONGEST_PAUSE = 0.5  # seconds between two slices
+_LOOK_FOR_ROOM = 5.0  # seconds until it is tried again where there is no room, or no thread
+_MOST_UNDER_WAY = 16  # steps; while there are more, nothing is taken that is overdue
+
+
+class Reception:
+    """One inbox, from the first look at a file to its claim."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        parts: Parts,
+        dispatcher: Dispatcher,
+        *,
+        clock: Clock,
+        steps: Steps,
+        pool: Executor,
+        watcher: Callable[[Inbox], Watcher],
+    ) -> None:
+        self._spool = spool
+        self._parts = parts
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._steps = steps
+        self._config = parts.config
+        self._inbox = Inbox(spool.inbox, parts.config.inbox)
+        self._watcher = watcher(self._inbox)
+        self._deaf_because = ""
+        self._room = Room(spool.home)
+        self._short_since: datetime | None = None
+        self._at_work = 0  # threads that claim
+        parts_of = partial(_claim, parts.intake, parts.delivery)
+        self._claims = Claims(
+            pool,
+            LOOKS,
+            lambda one, at: steps.do(self._on_claimed, one, partial(parts_of, one, at)),
+            self._may_claim,
+            self._next_instant,
+            lambda: steps.do(self._on_no_more, None, lambda: None),
+        )
+        self._start_at = 0.0  # no thread is wanted for claims before that
+        self._claimed_at = clock.now()
+        self._refused: set[Key] = set()  # what could not be claimed for the disk's errors
+        self._next_scan = 0.0
+        self._next_rescan = 0.0
+        self._rescan = parts.config.inbox.rescan
+        kind = mounts.kind_of(spool.inbox)
+        if not mounts.tells_everything(kind):
+            self._rescan = min(self._rescan, DEAF_RESCAN)
+            log.info("inbox.scanned", file_system=kind, every=self._rescan)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether events of the inbox arrive."""
+        return self._watcher.is_watching()
+
+    @property
+    def waiting(self) -> int:
+        """How many files are in the inbox that are not claimed yet."""
+        return self._inbox.waiting
+
+    def waits(self) -> list[Waiting]:
+        """Return what the files wait for that are not claimed yet; of the first ones only."""
+        files = self._inbox.waits(MOST_SAID, self._clock.monotonic(), self._clock.now())
+        words = "could not be taken, since the disk refused it: it is tried again"
+        if self._room.short:
+            words = f"not taken yet: {self._room.short}"
+            return [Waiting(file.key, words) for file in files]
+        return [Waiting(file.key, words) if file.key in self._refused else file for file in files]
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What keeps the inbox as a whole from being taken."""
+        if self._short_since is None:
+            return None
+        words = f"Nothing is taken from the inbox, for there is {self._room.short}"
+        advice = "Make room: what is on its way already is faxed and filed meanwhile."
+        return Trouble(words, advice, self._short_since)
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the look at the whole inbox is; None when it is done."""
+        return self._inbox.progress
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What lies in the inbox and will not be faxed, or cannot be read, and why."""
+        return self._inbox.problems
+
+    @property
+    def under_way(self) -> int:
+        """How many threads are claiming."""
+        return self._at_work
+
+    def open(self) -> None:
+        """Make the folders and watch; at the start, and when the inbox is there again."""
+        self._make_folders()
+        self._watch()
+        self._next_scan = self._next_rescan = 0.0
+
+    def close(self) -> None:
+        """Watch and claim no longer."""
+        self._claims.stop()
+        self._watcher.stop()
+
+    def turn(self) -> bool:
+        """Scan if it is time to, and claim; return whether anything may have changed."""
+        now = self._clock.monotonic()
+        scanned = now >= self._next_scan and self._scan(now)
+        return self._start_claims(now) or scanned
+
+    def dues(self) -> list[float]:
+        """Return the monotonic instants at which there is something to do."""
+        dues = [max(self._next_rescan, self._next_scan)]
+        if self._inbox.is_behind:
+            dues.append(self._next_scan)
+        if self._claims.waiting and self._start_at:
+            dues.append(self._start_at)
+        if (due := self._inbox.next_due()) is not None:
+            dues.append(max(due, self._next_scan))
+        return dues
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _scan(self, now: float) -> bool:
+        """Read a slice of the inbox; return whether there was anything to read."""
+        everything = now >= self._next_rescan
+        due = self._inbox.next_due()
+        if not (everything or self._inbox.is_behind or (due is not None and due <= now)):
+            return False
+        if everything:
+            self._begin_rescan(now)
+        try:
+            candidates = self._inbox.scan(now, everything=everything, most=_SLICE)
+        except OSError as error:
+            self._not_ours(error, "read")
+            self._next_scan = now + _DISK_PAUSE
+            return True
+        self._inbox.refusals.clear("read")
+        if not self._inbox.waiting:
+            self._refused.clear()
+        if everything and not self._refused:
+            self._dispatcher.disk_is_read()
+        # A large folder that is being filled must not be read again for every file.
+        after = self._clock.monotonic()
+        self._next_scan = after + min(4 * (after - now), _LONGEST_PAUSE)
+        self._claims.put(candidates)
+        return True
+
+    def _not_ours(self, error: OSError, step: str) -> None:
+        """Take note that the inbox itself cannot be read, or folders be made in it."""
+        inbox = self._spool.inbox
+        refusal = refusals.of_inbox(error, inbox, self._spool.home)
+        if refusal is None:
+            self._dispatcher.went_wrong(error)
+        else:
+            self._inbox.refusals.note(step, refusal)
+
+    def _begin_rescan(self, now: float) -> None:
+        if not self._spool.inbox.is_dir():
+            log.warning("inbox.made_again", inbox=str(self._spool.inbox))
+        self._make_folders()
+        if not self._watcher.is_watching():
+            self._watch()
+        deaf = not self._watcher.is_watching()
+        self._next_rescan = now + (min(self._rescan, DEAF_RESCAN) if deaf else self._rescan)
+
+    def _make_folders(self) -> None:
+        for name in (None, *self._config.recipients):
+            try:
+                self._spool.make_inbox(name)
+                self._inbox.refusals.clear(name or "")
+            except OSError as error:
+                self._not_ours(error, name or "")
+
+    def _watch(self) -> None:
+        self._watcher.stop()
+        because = ""
+        try:
+            self._watcher.start()
+        except (OSError, RuntimeError) as error:  # no watches left, or no threads
+            because = str(error)
+        if because and because != self._deaf_because:
+            log.warning("inbox.not_watched", why=because, every=DEAF_RESCAN)
+        self._deaf_because = because
+
+    def _next_instant(self) -> datetime:
+        """Return now, or a little later: no two jobs have one instant, so their order is fixed."""
+        self._claimed_at = max(self._clock.now(), self._claimed_at + timedelta(milliseconds=1))
+        return self._claimed_at
+
+    # -- claims -----------------------------------------------------------------------------
+
+    def _may_claim(self, candidate: Candidate) -> bool:
+        """Tell whether there is room for a document, and what is overdue keeps nobody waiting."""
+        if candidate.rest is Rest.OVERDUE and self._dispatcher.under_way >= _MOST_UNDER_WAY:
+            return False
+        return self._room.has(candidate.signature.size, len(self._dispatcher))
+
+    def _start_claims(self, now: float) -> bool:
+        if now < self._start_at or not self._claims.waiting:
+            return False
+        started = 0
+        self._start_at = 0.0
+        try:
+            started = self._claims.start()
+            self._at_work += started
+            if started and not self._refused:
+                self._dispatcher.machine_is_well()
+        except NoThreadError as error:
+            self._dispatcher.went_wrong(error)
+            self._start_at = now + _LOOK_FOR_ROOM
+        if self._room.short and not self._at_work:
+            self._start_at = now + _LOOK_FOR_ROOM
+        return self._say_room() or bool(started)
+
+    def _say_room(self) -> bool:
+        """Say once that there is no room, and once that there is; return whether that is news."""
+        if bool(self._room.short) == (self._short_since is not None):
+            return False
+        if self._room.short:
+            self._short_since = self._clock.now()
+            log.error("inbox.held", why=self._room.short)
+        else:
+            log.info("inbox.released", since=str(self._short_since))
+            self._short_since = None
+        return True
+
+    def _on_no_more(self, _ended: Ended) -> None:
+        self._at_work -= 1
+
+    def _on_claimed(self, ended: Ended) -> None:
+        candidate: Candidate = ended.of
+        now = self._clock.monotonic()
+        self._refused.discard(candidate.key)
+        match ended.error or ended.result:
+            case NotYet(written):
+                self._inbox.not_yet(candidate, now, again=written)
+            case Job() as job:
+                self._inbox.taken(candidate)
+                self._dispatcher.put(job, checked_by=self._parts)
+                log.info(
+                    "fax.claimed",
+                    job=job.job_id,
+                    file=shown(job.name),
+                    folder=shown(job.folder or ""),
+                )
+            case UnrecordedError() as error:  # claimed, but that it cannot be faxed is not on disk
+                self._inbox.taken(candidate)
+                self._dispatcher.keep(error)
+            case GoneError():
+                self._inbox.taken(candidate)
+            case RefusedError() as error:
+                self._inbox.refused(candidate, error.refusal, now)
+            case error:
+                self._inbox.not_yet(candidate, now, again=True)
+                self._dispatcher.went_wrong(error, file=shown(str(candidate.path)))
+                self._refused.add(candidate.key)
+                self._next_scan = now + _DISK_PAUSE
+
+
+def _claim(
+    intake: Intake, delivery: Delivery, candidate: Candidate, claimed_at: datetime
+) -> Job | NotYet:
+    taken = intake.take(candidate, claimed_at)
+    if isinstance(taken, NotYet):
+        return taken
+    return decided(delivery, taken.job, taken.event)

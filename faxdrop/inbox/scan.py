@@ -1,0 +1,351 @@
+"""The inbox: which files are complete.
+
+Events (see ``watcher``) wake and nothing more; the scan is the truth. No file's age is ever
+computed from its time stamps, since a share has a clock of its own: a file is at rest when two
+looks, ``settle`` apart on our own monotonic clock, found the same size, time stamp and inode.
+
+A scan reads folders in slices: those that events name first, then those with a file that is due,
+then all others. However many they are, they keep neither the loop nor a letter elsewhere waiting.
+"""
+
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator
+from datetime import datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from faxdrop.config.settings import InboxSettings
+from faxdrop.inbox.looks import Candidate, Key, Look, Looks, Rest, Signature, Waiting
+from faxdrop.names.passed_over import is_job_ticket, is_passed_over
+from faxdrop.spool import refusals
+from faxdrop.spool.refusals import Refusal, Refusals
+
+_MOST_EVENTS = 20_000  # more than that at once: look at everything instead
+_QUANTUM = 500  # entries of a folder that are read before it is another's turn
+
+
+class Progress(NamedTuple):
+    """How far a look at everything is."""
+
+    folders: int  # that are read
+    of: int
+
+
+class _Lane(IntEnum):
+    """Why a folder is read."""
+
+    EVENT = 0
+    DUE = 1
+    RESCAN = 2
+
+
+_TURNS = (_Lane.EVENT, _Lane.EVENT, _Lane.DUE, _Lane.RESCAN)  # so that no lane starves
+
+
+class _Reading:
+    """One look at a folder, some entries at a time."""
+
+    def __init__(self, folder: str | None, closed: set[str]) -> None:
+        self.folder = folder
+        self.closed = closed  # the names of which an event said so
+        self.entries: deque[os.DirEntry[str]] | None = None  # None: it has not begun
+        self.again: set[str] | None = None  # what events said since it began
+        self.known: set[str] = set()
+        self.seen: set[str] = set()
+        self.candidates: list[tuple[int, Candidate]] = []
+        self.unsettled: list[int] = []  # when they were written, by the share's clock
+        self.problems: dict[str, str] = {}
+        self.tickets = 0
+
+
+class Inbox:
+    """What lies in the inbox and how long it has been at rest.
+
+    ``notice`` may be called from any thread; everything else belongs to the daemon's.
+    """
+
+    def __init__(self, root: Path, settings: InboxSettings) -> None:
+        self.root = root
+        self.settings = settings
+        self.refusals = Refusals()  # what the system refuses: a file's key, or a folder's name
+        self._looks = Looks()
+        self._problems: dict[str | None, dict[str, str]] = {}  # of each folder
+        self._noticed: deque[tuple[Key, bool]] = deque(maxlen=_MOST_EVENTS)
+        self._lanes: dict[_Lane, dict[str | None, _Reading]] = {lane: {} for lane in _Lane}
+        self._turn = 0
+        self._to_rescan = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many files are in the inbox that are not taken yet."""
+        return len(self._looks)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What will not be faxed, or cannot be read or taken: path -> what is wrong with it."""
+        found: dict[str, str] = {}
+        for of_folder in self._problems.values():
+            found |= of_folder
+        return found | self.refusals.problems
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the look at everything is; None when it is done."""
+        left = len(self._lanes[_Lane.RESCAN])
+        return Progress(self._to_rescan - left, self._to_rescan) if left else None
+
+    def waiting_files(self, most: int) -> list[Key]:
+        """Return some of them, for people."""
+        return [key for key, _ in self._looks.first(most)]
+
+    def waits(self, most: int, now: float, wall: datetime) -> list[Waiting]:
+        """Return what some of the files wait for; while nothing happens, the answer is the same."""
+        rest = self.settings.settle, self.settings.patience
+        looks = self._looks.first(most)
+        return [Waiting(key, *look.words(now, wall, *rest)) for key, look in looks]
+
+    def notice(self, key: Key, *, closed: bool) -> None:
+        """Hear of an event: something happened to a file, or to a folder (an empty name)."""
+        self._noticed.append((key, closed))
+
+    @property
+    def is_noticed(self) -> bool:
+        """Whether there was an event since the last scan."""
+        return bool(self._noticed)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something that the next scan can read at once."""
+        return bool(self._noticed) or any(self._lanes.values())
+
+    def scan(self, now: float, *, everything: bool, most: int | None = None) -> list[Candidate]:
+        """Look at everything, or at what events and time make worth a look.
+
+        Returns what may be complete, the oldest first in each folder. No more than some ``most``
+        entries are read at once: what is left (``is_behind``) is the next scan's. Raises OSError if
+        the inbox itself cannot be read.
+        """
+        all_heard = self._hear()
+        for folder in self._looks.take_due(now):
+            self._enter(_Lane.DUE, folder)
+        if not all_heard or (everything and not self._lanes[_Lane.RESCAN]):
+            self._begin_rescan()
+        candidates: list[Candidate] = []
+        left = most if most is not None else float("inf")
+        while left > 0 and (found := self._next()) is not None:
+            lane, reading = found
+            left -= self._read(lane, reading, now, candidates)
+        return candidates
+
+    def next_due(self) -> float | None:
+        """Return the monotonic instant at which time alone makes a file worth a look."""
+        return self._looks.next_due()
+
+    def taken(self, candidate: Candidate) -> None:
+        """Hear that a candidate was claimed, or is gone."""
+        self._forget(candidate.key)
+
+    def not_yet(self, candidate: Candidate, now: float, *, again: bool = False) -> None:
+        """Hear that a candidate is not complete; ``again``: look at it again soon."""
+        self.refusals.clear(candidate.key)
+        look = self._looks.get(candidate.key)
+        if look is not None:
+            look.not_yet(candidate, now, again=again)
+            self._set_due(candidate.key, look)
+
+    def refused(self, candidate: Candidate, refusal: Refusal, now: float) -> None:
+        """Hear that the system does not let us take a candidate: it is tried again by itself."""
+        look = self._looks.get(candidate.key)
+        if look is not None:
+            self.refusals.note(candidate.key, refusal)
+            look.was_refused(candidate, refusal.words, now)
+            self._set_due(candidate.key, look)
+
+    # -- which folder is read next ------------------------------------------------------------
+
+    def _hear(self) -> bool:
+        """Take the events; return whether these were all."""
+        all_heard = len(self._noticed) < _MOST_EVENTS
+        while self._noticed:
+            key, closed = self._noticed.popleft()
+            self._enter(_Lane.EVENT, key.folder, {key.name} if closed else set())
+        return all_heard
+
+    def _enter(self, lane: _Lane, folder: str | None, closed: set[str] | None = None) -> None:
+        """Have a folder read; one that is to be read already moves up, or is read again after."""
+        closed = closed or set()
+        for other, readings in self._lanes.items():
+            reading = readings.get(folder)
+            if reading is None:
+                continue
+            if reading.entries is None:
+                reading.closed |= closed
+            elif lane is not _Lane.RESCAN:
+                reading.again = (reading.again or set()) | closed
+            if lane < other:
+                del readings[folder]
+                self._lanes[lane][folder] = reading
+            return
+        self._lanes[lane][folder] = _Reading(folder, closed)
+
+    def _begin_rescan(self) -> None:
+        folders: set[str | None] = {None, *self._folders()}
+        for gone in (self._looks.folders | self._problems.keys()) - folders:
+            self._forget_folder(gone)
+        for folder in sorted(folders, key=lambda name: name or ""):
+            self._enter(_Lane.RESCAN, folder)
+        self._to_rescan = len(self._lanes[_Lane.RESCAN])
+
+    def _next(self) -> tuple[_Lane, _Reading] | None:
+        for _ in _TURNS:
+            lane = _TURNS[self._turn % len(_TURNS)]
+            self._turn += 1
+            for folder, reading in self._lanes[lane].items():
+                del self._lanes[lane][folder]
+                return lane, reading
+        return None
+
+    # -- reading a folder ---------------------------------------------------------------------
+
+    def _folders(self) -> Iterator[str]:
+        with os.scandir(self.root) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False) and not is_passed_over(entry.name):
+                    yield entry.name
+
+    def _read(self, lane: _Lane, reading: _Reading, now: float, candidates: list[Candidate]) -> int:
+        """Read some of a folder; return how many entries that were, at least one."""
+        if reading.entries is None and not self._list(reading):
+            return 1
+        entries = reading.entries or deque()
+        read = min(len(entries), _QUANTUM)
+        for _ in range(read):
+            self._see(reading, entries.popleft(), now)
+        if entries:
+            self._lanes[lane][reading.folder] = reading
+        else:
+            candidates += self._ended(reading)
+        return 1 + read
+
+    def _list(self, reading: _Reading) -> bool:
+        """Begin to read a folder; return whether it can be read."""
+        folder = reading.folder
+        path = self.root if folder is None else self.root / folder
+        try:
+            if path.is_symlink():
+                raise NotADirectoryError(path)
+            with os.scandir(path) as entries:
+                reading.entries = deque(entries)
+        except OSError as error:
+            if folder is None:
+                raise
+            self._forget_folder(folder)
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                words = refusals.of_reading(error, path) or f"cannot be read: {error.strerror}"
+                self._problems[folder] = {str(path): words}
+            return False
+        reading.known = self._looks.names(folder)
+        return True
+
+    def _see(self, reading: _Reading, entry: os.DirEntry[str], now: float) -> None:
+        if is_passed_over(entry.name):
+            reading.tickets += is_job_ticket(entry.name)
+            return
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:  # gone in between: the next scan tells
+            return
+        except OSError as error:  # keeps nobody from the others
+            reading.problems[entry.path] = f"cannot be looked at: {error.strerror}"
+            reading.seen.add(entry.name)
+            return
+        if stat.S_ISDIR(status.st_mode):
+            if reading.folder is not None:
+                reading.problems[entry.path] = (
+                    "is a folder inside a recipient folder: what lies in it is not faxed"
+                )
+            return
+        reading.seen.add(entry.name)
+        key = Key(reading.folder, entry.name)
+        look, candidate = self._look(
+            key, Path(entry.path), status, now, closed=entry.name in reading.closed
+        )
+        if candidate:
+            reading.candidates.append((status.st_mtime_ns, candidate))
+        elif not look.in_hands and look.looked < Rest.SETTLED and not look.refused:
+            reading.unsettled.append(status.st_mtime_ns)
+
+    def _ended(self, reading: _Reading) -> list[Candidate]:
+        """Take what a whole look at a folder found; return its candidates, the oldest first."""
+        folder = reading.folder
+        for name in reading.known - reading.seen:
+            look = self._looks.get(Key(folder, name))
+            if look is not None and not look.in_hands:
+                self._forget(Key(folder, name))
+        if reading.tickets:
+            path = self.root if folder is None else self.root / folder
+            reading.problems[str(path)] = (
+                f"holds job tickets of a scanner (.xml, .xst): {reading.tickets}. They are left "
+                "alone; delete them, or have the scanner write none"
+            )
+        self._problems[folder] = reading.problems
+        if not reading.problems:
+            del self._problems[folder]
+        if reading.again is not None:
+            self._enter(_Lane.EVENT, folder, reading.again)
+        reading.candidates.sort(key=lambda found: (found[0], found[1].key.name))
+        return self._in_order(reading.candidates, min(reading.unsettled, default=None))
+
+    def _in_order(
+        self, candidates: list[tuple[int, Candidate]], unsettled_since: int | None
+    ) -> list[Candidate]:
+        """Return candidates but those that would overtake a letter that has yet to settle."""
+        kept = []
+        for written, candidate in candidates:
+            overtakes = unsettled_since is not None and written > unsettled_since
+            look = self._looks.get(candidate.key)
+            if overtakes and candidate.rest is Rest.CLOSED and look is not None:
+                look.in_hands = False  # for no longer than ``settle``
+                self._set_due(candidate.key, look)
+            else:
+                kept.append(candidate)
+        return kept
+
+    def _look(
+        self, key: Key, path: Path, status: os.stat_result, now: float, *, closed: bool
+    ) -> tuple[Look, Candidate | None]:
+        signature, is_regular = Signature.of(status), stat.S_ISREG(status.st_mode)
+        look = self._looks.get(key)
+        if look is None:
+            is_pdf = key.name.casefold().endswith(".pdf")
+            look = Look(signature, is_regular, now, is_pdf)
+            self._looks.put(key, look)
+        look.sees(signature, now, is_regular=is_regular)
+        if not look.refused:
+            self.refusals.clear(key)
+        is_second_look = look.hears(now, closed=closed)
+        rest = look.rest(now, self.settings.settle, self.settings.patience)
+        offered = look.is_worth(rest)
+        look.in_hands |= offered
+        self._set_due(key, look)
+        if not offered:
+            return look, None
+        return look, Candidate(key, path, signature, rest, is_regular, is_second_look)
+
+    def _set_due(self, key: Key, look: Look) -> None:
+        due = look.next_due(self.settings.settle, self.settings.patience)
+        self._looks.set_due(key, look, due)
+
+    def _forget(self, key: Key) -> None:
+        self._looks.remove(key)
+        self.refusals.clear(key)
+
+    def _forget_folder(self, folder: str | None) -> None:
+        self._problems.pop(folder, None)
+        for name in self._looks.names(folder):
+            look = self._looks.get(Key(folder, name))
+            if look is not None and not look.in_hands:
+                self._forget(Key(folder, name))

@@ -1,0 +1,71 @@
+r"""Which names in the inbox are passed over: one rule, for scans, events, config and check alike.
+
+What has such a name is left alone, however long it lies there, and a folder with everything below
+it: hidden and temporary files, and what systems, NAS devices, Macs and scanners put beside a
+document. Nobody is waiting for an answer to any of it.
+
+A program's own names for what is not done yet have no closed list, so this one decides nothing
+about completeness: a name that does not end in ``.pdf`` must rest, see ``looks``.
+"""
+
+from faxdrop.names.mac import as_the_mac_shows
+
+_BEGINS = (
+    ".",  # hidden
+    "~$",  # Office's marks beside an open document
+    "thumbs.db",  # and its stream, thumbs.db:encryptable
+    "ehthumbs.db",
+)
+_ENDS = (
+    # temporary
+    "~",
+    ".tmp",
+    ".temp",
+    ".part",
+    ".partial",
+    ".crdownload",
+    ".download",
+    ".filepart",
+    ".opdownload",
+    ".swp",
+    # streams and attributes that became files
+    "zone.identifier",  # letter.pdf:Zone.Identifier, where Windows notes what came by mail
+    "@synoeastream",
+    "@synoresource",
+)
+_JOB_TICKETS = (".xml", ".xst")  # what scanners write beside the scan
+_NAMES = frozenset(
+    {
+        "desktop.ini",
+        "icon\r",  # a Mac folder's own picture
+        "aquota.user",
+        "aquota.group",
+        # folders of Windows, NAS devices, Macs and file systems
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "@eadir",
+        "@recycle",
+        "@recently-snapshot",
+        "@sharebin",
+        "@tmp",
+        "#recycle",
+        "#snapshot",
+        "~snapshot",
+        "lost+found",
+        "network trash folder",
+        "temporary items",
+        "thevolumesettingsfolder",
+    }
+)
+
+
+def is_passed_over(name: str) -> bool:
+    """Tell whether a file or folder of this name is left alone."""
+    plain = as_the_mac_shows(name).casefold()
+    return plain.startswith(_BEGINS) or plain.endswith((*_ENDS, *_JOB_TICKETS)) or plain in _NAMES
+
+
+def is_job_ticket(name: str) -> bool:
+    """Tell whether a name is that of a scanner's side file: of these, people are told."""
+    return name.casefold().endswith(_JOB_TICKETS)

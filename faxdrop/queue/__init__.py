@@ -1,0 +1,1 @@
+"""Which job takes its next step, and what holds it back."""

@@ -1,0 +1,327 @@
+"""One step of one job: asks the lifecycle what an event makes of it, records that, and acts.
+
+Each method returns the job as it stands on disk afterwards. An OSError means that the disk did not
+take the record: the error carries on to the daemon, which tries again; see ``UnrecordedError``.
+"""
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from faxdrop.documents.checker import Checker, CheckerError
+from faxdrop.documents.verdict import Verdict
+from faxdrop.fax.job import Faxed, Job, Reason, ReasonCode, State, shown
+from faxdrop.fax.lifecycle import (
+    AnswerLost,
+    Changed,
+    Event,
+    NotTaken,
+    Policy,
+    Refused,
+    Submitting,
+    Taken,
+    advance,
+)
+from faxdrop.queue.reconcile import Candidates, candidates, slack_of, window
+from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable, Withheld
+from faxdrop.spool.root import Spool, closed_at_last
+
+log = structlog.stdlib.get_logger(__name__)
+
+_KILLED_AGAIN = 5  # times, with growing pauses, that a reader is killed before that is an answer
+_BY_ID_A_ROUND = 20  # entries asked for one by one in a round, so that no round becomes a storm
+
+
+class UnrecordedError(Exception):
+    """A record was not written: ``job`` is what it would have said, ``error`` why."""
+
+    def __init__(self, job: Job, error: Exception) -> None:
+        super().__init__(str(error))
+        self.job = job
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job after its submission; ``answer`` is None when nothing was submitted."""
+
+    job: Job
+    answer: Answer | None
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one look at the history says of one job."""
+
+    status: str | None
+    pages: int | None  # as sipgate counts them
+    matches: tuple[str, ...]
+    doubtful: tuple[str, ...]
+    is_complete: bool  # nothing was cut off where a lost answer is looked for
+    is_certain: bool  # the page counts of all matches are known
+
+
+class _StoppingError(Exception):
+    """faxdrop is about to end: what is not handed over whole stays where it is."""
+
+
+class Delivery:
+    """The steps between the spool and sipgate. Thread-safe; a job is in one thread's hands."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        sipgate: Sipgate,
+        checker: Checker,
+        policy: Policy,
+        *,
+        now: Callable[[], datetime],
+        normalise: Callable[[str], str | None],
+    ) -> None:
+        self._spool = spool
+        self._sipgate = sipgate
+        self._checker = checker
+        self._policy = policy
+        self._now = now
+        self._normalise = normalise
+        self._asked: dict[str, int] = {}  # session id -> the round in which it was asked for
+        self._rounds = 0
+        self._killed: dict[str, int] = {}  # job id -> how often its reader was killed
+
+    def apply(self, job: Job, event: Event) -> Job:
+        """Let something happen to a job, and write down what it makes of it.
+
+        Raises UnrecordedError if the disk does not take it.
+        """
+        return self.record(self.after(job, event))
+
+    def after(self, job: Job, event: Event) -> Job:
+        """Return what an event makes of a job; nothing is written down."""
+        return advance(job, event, self._now(), self._policy)
+
+    def record(self, job: Job, *, durable: bool = True) -> Job:
+        """Write a job down; raises UnrecordedError. See ``Spool.record``."""
+        try:
+            self._spool.record(job, durable=durable)
+        except Exception as error:
+            raise UnrecordedError(job, error) from error
+        return job
+
+    def end(self, job: Job) -> Path | None:
+        """Write down the end of a fax that sipgate told, and file the document away.
+
+        Until it is filed, a power cut may bring the record before back, and sipgate is asked once
+        more. Returns the document's new path. Raises UnrecordedError; every other error is one of
+        filing, and the job stands as it ended.
+        """
+        self.record(job, durable=False)
+        return self._spool.file_away(job)
+
+    def submit(
+        self, job: Job, is_owned: Callable[[str], bool], may_go: Callable[[], bool]
+    ) -> Submitted:
+        """Submit a checked document: all but the last byte, the intent on disk, the rest.
+
+        Until the intent is on disk nothing can have been taken, and nothing is written down; its
+        outcome is written down behind it. ``is_owned`` tells whether a session id is another
+        attempt's, ``may_go`` whether the last byte may go. Raises UnrecordedError. If that is the
+        intent, nothing was submitted; and so it is with every other error.
+        """
+        if job.document is None:
+            raise ValueError(f"job {job.job_id} has not been checked")
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        with closed_at_last(os.open(self._spool.document(job), flags)) as original:
+            if not job.document.changes:
+                faxed = Faxed(sha256=job.document.sha256, bytes=job.document.bytes)
+                return self._submit(job, original, faxed, is_owned, may_go)
+            with closed_at_last(self._spool.new_copy(job)) as copy:
+                verdict = self._checker.prepare(original, copy)
+                if self._waits_for_memory(job, verdict):
+                    raise CheckerError(errno.ENOMEM, "the PDF reader was killed")
+                if verdict.sha256 != job.document.sha256:
+                    return Submitted(self.apply(job, Changed()), None)
+                if verdict.reason is not None:
+                    return Submitted(self.apply(job, Refused(verdict.reason)), None)
+                if verdict.unjudged:
+                    log.warning("fax.copy_not_compared", job=job.job_id, pages=verdict.unjudged)
+                if verdict.copy_sha256 is None:
+                    return Submitted(self.apply(job, Changed()), None)
+                faxed = Faxed(
+                    sha256=verdict.copy_sha256,
+                    bytes=os.fstat(copy).st_size,
+                    changes=verdict.facts.changes if verdict.facts else job.document.changes,
+                )
+                return self._submit(job, copy, faxed, is_owned, may_go)
+
+    def _waits_for_memory(self, job: Job, verdict: Verdict) -> bool:
+        """Tell whether a reader that was killed from outside is tried once more, after a pause."""
+        times = self._killed.pop(job.job_id, 0) + 1
+        if not verdict.killed or times == _KILLED_AGAIN:
+            return False
+        self._killed[job.job_id] = times
+        return True
+
+    def _submit(
+        self,
+        queued: Job,
+        fd: int,
+        faxed: Faxed,
+        is_owned: Callable[[str], bool],
+        may_go: Callable[[], bool],
+    ) -> Submitted:
+        os.lseek(fd, 0, os.SEEK_SET)
+        document = os.fdopen(fd, "rb", closefd=False)
+        job = queued
+
+        def before_last() -> None:
+            nonlocal job
+            if not may_go():
+                raise _StoppingError
+            job = self.apply(queued, Submitting(faxed, self._sipgate.clock_offset))
+
+        # Once that has returned, the fax may have been sent whatever happens: nothing may be raised
+        # then but that its outcome is not recorded.
+        try:
+            answer = self._sipgate.submit(
+                faxline=job.faxline or "",
+                recipient=job.number or "",
+                filename=f"{job.job_id}.pdf",
+                document=document,
+                size=faxed.bytes,
+                sha256=faxed.sha256,
+                before_last=before_last,
+            )
+        except DocumentChanged:
+            log.warning("fax.document_changed", job=job.job_id, file=shown(job.name))
+            return Submitted(self.after(queued, Changed()), None)
+        except Withheld as withheld:
+            return _withheld(queued, withheld.error)
+        except Exception:  # a mistake of ours: how far the request got, only the record tells
+            log.exception("fax.submission_failed", job=job.job_id)
+            outcome = Outcome.LATER if job is queued else Outcome.UNKNOWN
+            answer = Answer(outcome, None, None, "faxdrop made a mistake", None)
+        if answer.session_id and is_owned(answer.session_id):
+            words = "sipgate answered with the session id of another fax"
+            answer = Answer(Outcome.UNKNOWN, None, answer.status, words, None)
+        event = _event_of(answer)
+        if job is queued:  # the answer came before the last byte could go
+            if isinstance(event, NotTaken):
+                return Submitted(self.after(job, event), answer)
+            job = self.after(job, Submitting(faxed, self._sipgate.clock_offset))
+        return Submitted(self.apply(job, event), answer)
+
+    def look(self, jobs: Sequence[Job], owned: frozenset[str]) -> dict[str, Sighting]:
+        """Ask sipgate's history about jobs on their way; return what it says of each, by job id.
+
+        One list request serves all; only what it does not show is asked for by id, and archived
+        entries (hidden from the list) are listed where a lost answer is looked for. ``owned``: the
+        session ids of all attempts of all jobs. Raises Unreachable.
+        """
+        offset = self._sipgate.clock_offset or 0.0
+        faxlines = sorted({line for job in jobs if (line := job.attempts[-1].faxline)})
+        since = min(window(job, offset)[0] for job in jobs)
+        entries = self._sipgate.history(faxlines=faxlines, since=since)
+        lost = [job for job in jobs if job.state is State.UNKNOWN or job.attempts[-1].found]
+        is_complete = entries.complete
+        if lost:
+            since = min(window(job, offset)[0] for job in lost)
+            archived = self._sipgate.history(faxlines=faxlines, since=since, archived=True)
+            is_complete = is_complete and archived.complete
+            entries += archived
+        by_id = {entry.session_id: entry for entry in entries}
+        self._ask_by_id(jobs, by_id)
+        sightings = {}
+        for job in jobs:
+            session_id = job.attempts[-1].session_id
+            entry = by_id.get(session_id) if session_id else None
+            status = entry.status or None if entry else None
+            found = Candidates((), ())
+            if job in lost:
+                found = candidates(
+                    job,
+                    entries,
+                    owned=owned - {session_id} if session_id else owned,
+                    clock_offset=offset,
+                    normalise=self._normalise,
+                    slack=slack_of(self._policy.reconcile_for),
+                )
+            sightings[job.job_id] = Sighting(
+                status,
+                entry.pages if entry else None,
+                tuple(one.session_id for one in found.alike),
+                tuple(one.session_id for one in found.doubtful),
+                is_complete=is_complete or job not in lost,
+                is_certain=all(one.pages is not None for one in found.alike),
+            )
+        return sightings
+
+    def greet(self) -> dict[str, Sighting]:
+        """Ask for next to nothing: is sipgate there, may we read, what time is it? Unreachable."""
+        self._sipgate.history(faxlines=(), since=self._now(), limit=1)
+        return {}
+
+    def _ask_by_id(self, jobs: Sequence[Job], by_id: dict[str, Entry]) -> None:
+        missing = [
+            job.attempts[-1].session_id
+            for job in jobs
+            if job.attempts[-1].session_id and job.attempts[-1].session_id not in by_id
+        ]
+        # The one that was asked for longest ago comes first, so that everybody's turn comes.
+        missing.sort(key=lambda session_id: self._asked.get(session_id or "", 0))
+        self._rounds += 1
+        self._asked = {one: self._asked.get(one, 0) for one in missing if one}
+        for session_id in list(self._asked)[:_BY_ID_A_ROUND]:
+            self._asked[session_id] = self._rounds
+            try:
+                entry = self._sipgate.entry(session_id)
+            except Unreachable as error:  # one bad id must not keep the others from their news
+                log.warning("fax.not_told", session_id=session_id, why=error.answer.words)
+                continue
+            if entry is not None:
+                by_id[session_id] = entry
+
+
+def _withheld(queued: Job, error: Exception) -> Submitted:
+    """Return a job that was not submitted, for its last byte was held back; or raise why."""
+    if isinstance(error, UnrecordedError):
+        # In memory the job stays what it was, and so it may on disk.
+        raise UnrecordedError(queued, error.error) from error
+    if not isinstance(error, _StoppingError):
+        raise error
+    return Submitted(queued, None)
+
+
+def _event_of(answer: Answer) -> Event:
+    """Return what the outcome of a POST is to the lifecycle."""
+    match answer.outcome:
+        case Outcome.ACCEPTED:
+            return Taken(answer.session_id) if answer.session_id else AnswerLost()
+        case Outcome.REJECTED:
+            return Refused(_rejected(answer))
+        case Outcome.NUMBER_REJECTED:
+            return Refused(_number_rejected(answer))
+        case Outcome.HOLD | Outcome.LATER:
+            return NotTaken(answer.retry_after or 0.0)
+        case Outcome.UNKNOWN:
+            return AnswerLost()
+
+
+def _rejected(answer: Answer) -> Reason:
+    return Reason(
+        code=ReasonCode.REJECTED,
+        message=f"{answer.words}.",
+        advice="Save the document as a new PDF (print it to PDF), and try once more.",
+    )
+
+
+def _number_rejected(answer: Answer) -> Reason:
+    return Reason(
+        code=ReasonCode.NUMBER_REJECTED,
+        message=f"{answer.words}.",
+        advice="Correct the number (the recipient folder's name, or the address book).",
+    )

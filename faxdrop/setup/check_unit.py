@@ -1,0 +1,90 @@
+"""Compares the service's unit, and the token that it runs with, with what lies on disk."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from faxdrop.config import place
+from faxdrop.config.settings import Config
+from faxdrop.setup import units
+from faxdrop.setup.check import Finding, Level, finding
+from faxdrop.setup.units import Unit
+from faxdrop.spool.ownership import owner_of
+
+OUTDATED: Final = "token"  # the topic of what a restart mends
+
+
+def unit(config: Config, config_path: Path) -> Iterator[Finding]:
+    """Look at the unit of a config, where systemd knows one. Root learns more than others."""
+    known = units.ask(config_path)
+    if known is not None:
+        yield from of_unit(known, config, config_path)
+        yield from of_token(
+            known.name,
+            units.running_secrets(known.name),
+            units.contents(place.secret_files(config_path)),
+        )
+
+
+def of_unit(known: Unit, config: Config, config_path: Path) -> Iterator[Finding]:
+    """Compare a unit with the config that it starts with."""
+    wrong = False
+    if not known.may_write(config.root):
+        wrong = True
+        yield finding(
+            "unit",
+            Level.WRONG,
+            f"The unit {known.name} may not write to {config.root}.",
+            _allowing(known.name, config.root, config_path),
+        )
+    if config.root.is_dir() and known.user not in ("", owner_of(config.root)):
+        wrong = True
+        yield finding(
+            "unit",
+            Level.WRONG,
+            f"{known.name} runs as {known.user}, and {config.root} belongs to "
+            f"{owner_of(config.root)}.",
+            f"Give the folders to the service: chown -R {known.user}: {config.root}",
+        )
+    if known.is_stale:
+        yield finding(
+            "unit",
+            Level.NOTE,
+            f"The files of {known.name} have changed since systemd read them.",
+            f"systemctl daemon-reload && systemctl restart {known.name}",
+        )
+    elif not known.at_boot:
+        yield finding(
+            "unit",
+            Level.NOTE,
+            f"{known.name} is not started when this machine is.",
+            f"systemctl enable {known.name} (unless something else starts it, such as a cluster)",
+        )
+    elif not wrong:
+        yield finding("unit", Level.OK, f"{known.name} may write to {config.root}.")
+
+
+def _allowing(name: str, root: Path, config_path: Path) -> str:
+    if why := units.no_place(root):
+        return f"Take another folder: {why}."
+    lines = units.drop_in(config_path, root, units.PROGRAM)
+    return (
+        f"sudo {place.command('init --service', config_path)} mends that. By hand: "
+        f"systemctl edit {name}, with these lines; then restart it.\n{lines}".rstrip()
+    )
+
+
+def of_token(name: str, running: dict[str, str], stored: dict[str, str]) -> Iterator[Finding]:
+    """Compare the token that a service was started with and the one that lies there now."""
+    if (
+        os.geteuid() == 0
+        and running
+        and any(running.get(secret, text) != text for secret, text in stored.items())
+    ):
+        yield finding(
+            OUTDATED,
+            Level.WRONG,
+            f"{name} still runs with an older token than the one in {place.ETC}.",
+            f"systemctl restart {name}",
+        )

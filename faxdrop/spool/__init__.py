@@ -1,0 +1,1 @@
+"""Every durable step: the only room that renames and syncs."""

@@ -1,0 +1,132 @@
+"""What a root remembers beyond its jobs, as the names of empty files.
+
+    .faxdrop/recent/    documents that were sent, or may have been: to know the same again
+    .faxdrop/again/     documents that a person wants faxed although they are the same again
+    .faxdrop/shared/    fax lines that another faxdrop on this machine was seen to use
+
+A file that has its whole content in its name is there or not, and never half written. What makes
+the step durable that a mark comes before makes the mark durable, too (see ``spool``). A mark that
+cannot be read is passed over. Times are wall clock, in the name: a share has a clock of its own.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from faxdrop.fax.job import Job, shown
+from faxdrop.fax.lifecycle import numbers_perhaps_sent_to
+from faxdrop.fax.repeats import First, first_of
+
+_SHARED_FOR = timedelta(days=30)  # how long a line counts as shared after it was seen so
+_SHARED_AGAIN = timedelta(days=1)  # how old a mark of that gets before it is made anew
+_LONGEST_NAME = 250  # bytes
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class Marks:
+    """The marks of one root."""
+
+    def __init__(self, home: Path) -> None:
+        self._recent = home / "recent"
+        self._again = home / "again"
+        self._shared = home / "shared"
+        self._unused: set[str] = set()  # wishes that nothing came of since the last tidying
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where the marks are; the folders must be there."""
+        return self._recent, self._again, self._shared
+
+    # -- the same again ---------------------------------------------------------------------
+
+    def remember(self, job: Job) -> None:
+        """Remember a document that is about to be filed, if it was sent or may have been."""
+        first = first_of(job)
+        if job.document is None:
+            return
+        for number in sorted(numbers_perhaps_sent_to(job)):
+            fields = (
+                first.job_id,
+                job.document.sha256,
+                number,
+                _milliseconds(first.claimed_at),
+                first.standing,
+                quote(shown(first.name), safe=" "),
+            )
+            (self._recent / "~".join(fields)[:_LONGEST_NAME]).touch()
+
+    def recent(self) -> Iterator[tuple[First, str, str]]:
+        """Return what was remembered: the document, its SHA-256, and the number it went to."""
+        for name in _names(self._recent):
+            with contextlib.suppress(ValueError, OverflowError):
+                job_id, sha256, number, claimed, standing, document = name.split("~", 5)
+                first = First(job_id, unquote(document), _instant(claimed), standing)
+                yield first, sha256, number
+
+    def forget(self, now: datetime, window: float) -> None:
+        """Remove what no longer matters: documents claimed longer ago than ``window`` seconds.
+
+        And wishes to fax the same again that were there the last time: their documents are gone.
+        """
+        for name in _names(self._recent):
+            *_, claimed, _, _ = [*name.split("~", 5), "", "", ""][:6]
+            if not _is_near(claimed, now, timedelta(seconds=window)):
+                (self._recent / name).unlink(missing_ok=True)
+        wishes = set(_names(self._again))
+        for name in wishes & self._unused:
+            (self._again / name).unlink(missing_ok=True)
+        self._unused = wishes
+
+    def want_again(self, sha256: str) -> None:
+        """Leave the word that a document is to be faxed once more, sent or not."""
+        (self._again / sha256).touch()
+
+    def take_again(self, sha256: str) -> bool:
+        """Tell whether that word was left, and take it away: it is good for one fax."""
+        try:
+            (self._again / sha256).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    # -- fax lines --------------------------------------------------------------------------
+
+    def note_shared(self, faxline: str, now: datetime) -> None:
+        """Note that another faxdrop was seen to use a fax line."""
+        for name in _names(self._shared):
+            line, _, at = name.partition("~")
+            if line == faxline:
+                if _is_near(at, now, _SHARED_AGAIN):
+                    return
+                (self._shared / name).unlink(missing_ok=True)
+        (self._shared / f"{faxline}~{_milliseconds(now)}").touch()
+
+    def shared(self, now: datetime) -> set[str]:
+        """Return the fax lines that others were seen to use not long ago."""
+        parts = (name.partition("~") for name in _names(self._shared))
+        return {faxline for faxline, _, at in parts if _is_near(at, now, _SHARED_FOR)}
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [mark.name for mark in folder.iterdir()]
+    except FileNotFoundError:  # of an older version, and not opened since
+        return []
+
+
+def _milliseconds(at: datetime) -> str:
+    return str((at - _EPOCH) // timedelta(milliseconds=1))
+
+
+def _instant(milliseconds: str) -> datetime:
+    return _EPOCH + timedelta(milliseconds=int(milliseconds))
+
+
+def _is_near(milliseconds: str, now: datetime, within: timedelta) -> bool:
+    """Tell whether an instant is not far from now: before or, the clock being set, behind it."""
+    try:
+        return abs(_instant(milliseconds) - now) <= within
+    except (ValueError, OverflowError):
+        return False

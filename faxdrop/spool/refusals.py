@@ -1,0 +1,274 @@
+"""What the operating system refuses: whose trouble that is, and the command that mends it.
+
+A folder that belongs to somebody else, is sticky or immutable, or is a mount of its own is a
+problem of that folder and of nothing else; so is a file that may not be read. What is left is the
+trouble of the disk, or of the machine.
+"""
+
+import errno
+import fcntl
+import grp
+import os
+import shlex
+import stat
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from faxdrop.names.printable import shown
+from faxdrop.spool.ownership import name_of
+
+log = structlog.stdlib.get_logger(__name__)
+
+RIGHTS = frozenset({errno.EACCES, errno.EPERM})
+_SOMETHING_ELSE = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+_OF_A_PLACE = RIGHTS | {errno.EROFS, errno.EXDEV}
+OF_THE_MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+
+_GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS, ioctl_iflags(2)
+_ATTRIBUTES = ((0x10, "immutable", "i"), (0x20, "append-only", "a"))
+
+
+class Refusal(NamedTuple):
+    """A place that we are kept from, and in which way, with the command that mends it."""
+
+    path: str
+    words: str
+
+
+class Refusals:
+    """What is refused now, each for one file or job; the log hears of a place once, not of each."""
+
+    def __init__(self) -> None:
+        self._refused: dict[object, Refusal] = {}
+        self._places: dict[str, set[object]] = {}
+
+    def keys(self) -> set[object]:
+        """Return what is refused."""
+        return set(self._refused)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """The places, and what is wrong with each."""
+        return {one.path: one.words for one in self._refused.values()}
+
+    def note(self, of: object, refusal: Refusal) -> None:
+        """Take note that something is refused."""
+        before = self._refused.get(of)
+        if before is not None and before.path != refusal.path:
+            self.clear(of)
+        self._refused[of] = refusal
+        if refusal.path not in self._places:
+            log.warning("place.refused", path=shown(refusal.path), why=shown(refusal.words))
+        self._places.setdefault(refusal.path, set()).add(of)
+
+    def clear(self, of: object) -> None:
+        """Take note that something is refused no longer, or gone."""
+        refusal = self._refused.pop(of, None)
+        if refusal is None:
+            return
+        waiting = self._places[refusal.path]
+        waiting.discard(of)
+        if not waiting:
+            del self._places[refusal.path]
+            log.info("place.well", path=shown(refusal.path))
+
+
+class RefusedError(Exception):
+    """The system refuses a place, which is no trouble of the disk; ``refusal`` says which."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.words)
+        self.refusal = refusal
+
+
+def of_reading(error: OSError, path: Path) -> str | None:
+    """Return in words why a file or folder may not be read; None if that is no matter of rights."""
+    if error.errno not in RIGHTS:
+        return None
+    return _not_readable(path)
+
+
+def of_inbox(error: OSError, inbox: Path, home: Path) -> Refusal | None:
+    """Return why the inbox itself may not be read or written to; None if that is the disk's."""
+    words = _not_readable(inbox) if error.errno in RIGHTS and not _may_read(inbox) else None
+    return Refusal(str(inbox), words) if words else of_writing(error, inbox, home)
+
+
+def of_file(path: Path) -> Refusal:
+    """Return the refusal of a file that may not be read."""
+    return Refusal(str(path), _not_readable(path))
+
+
+def unreadable(path: Path) -> str:
+    """Say that a file may not be read, and whose it is."""
+    return f"may not be read by {_us()}: {_whose(path)}."
+
+
+def of_writing(
+    error: OSError, folder: Path, home: Path, file: Path | None = None
+) -> Refusal | None:
+    """Return why a folder may not be written to; None if that is trouble of the whole disk.
+
+    ``home`` is the folder of our own on that disk, ``file`` what was to be moved out of the folder.
+    """
+    if error.errno not in _OF_A_PLACE or not _may_write(home):
+        return None
+    if error.errno == errno.EROFS and (not _is_read_only(folder) or _is_read_only(home)):
+        return None
+    return Refusal(str(folder), _not_writable(folder, file, error))
+
+
+def of_filing(error: OSError, root: Path, home: Path) -> Refusal | None:
+    """Return why a document cannot be filed below the root; None if that is the disk's trouble."""
+    for name in (error.filename2, error.filename):
+        if not isinstance(name, str):
+            continue
+        path = Path(os.path.normpath(name))  # the way may lead through our own folder: home/../sent
+        if path.is_relative_to(root) and not path.is_relative_to(home):
+            while not path.is_dir():
+                path = path.parent
+            return of_writing(error, path, home)
+    return None
+
+
+def before_writing(folder: Path, home: Path) -> Refusal | None:
+    """Return why a folder may not be written to, as far as that can be told without trying."""
+    if _may_write(folder) or not _may_write(home) or _is_read_only(home):
+        return None
+    code = errno.EROFS if _is_read_only(folder) else errno.EACCES
+    return Refusal(str(folder), _not_writable(folder, None, OSError(code, os.strerror(code))))
+
+
+def advice(error: OSError, home: Path) -> str:
+    """Return what to do about an error that is no single place's."""
+    if error.errno in OF_THE_MACHINE:
+        return (
+            "The machine's limits are reached: see how many processes, threads and files are open, "
+            "and the limits (TasksMax= and LimitNOFILE= of the service, ulimit -u and -n)."
+        )
+    if error.errno in RIGHTS:
+        user = name_of(os.geteuid())
+        own = _quoted(home)
+        return (
+            f"Give faxdrop's own folder to {user}: sudo chown -R {user} {own} && "
+            f"sudo chmod -R u+rwX {own}"
+        )
+    if error.errno == errno.EPROTONOSUPPORT:
+        return "Install the version of faxdrop that wrote it, and restart faxdrop."
+    if error.errno in _SOMETHING_ELSE:
+        return "Something else lies in the place of what is faxdrop's own: move it away."
+    return "Make room, or see what is wrong with the disk."
+
+
+# -- words --------------------------------------------------------------------------------------
+
+
+def _not_readable(path: Path) -> str:
+    wanted = "g+rwxs" if path.is_dir() else "g+r"
+    return f"{unreadable(path)} Mend it: {_commands(path, wanted)}"
+
+
+def _not_writable(folder: Path, file: Path | None, error: OSError) -> str:
+    whose = _whose(folder)
+    if error.errno == errno.EXDEV:
+        return (
+            "is a mount of its own, and documents cannot be moved between mounts: unmount it, and "
+            "make it a plain folder"
+        )
+    if error.errno == errno.EROFS:
+        return "is on a mount that is read-only: mount it with the right to write, or remove it"
+    for path in (folder, file):
+        flags = _flags(path) if path is not None else 0
+        for flag, name, letter in _ATTRIBUTES:
+            if flags & flag and path is not None:
+                what = "is" if path is folder else f"holds {shown(path.name)}, which is"
+                return f"{what} {name}. Mend it: sudo chattr -{letter} {_quoted(path)}"
+    if _may_write(folder) and _mode(folder) & stat.S_ISVTX:
+        what = f"{shown(file.name)}, which is another's" if file else "what others put there"
+        return (
+            f"has the sticky bit, so {_us()} may not move {what}: {whose}. "
+            f"Mend it: sudo chmod -t {_quoted(folder)}"
+        )
+    if _may_write(folder):
+        return (
+            f"refuses {_us()} ({error.strerror}): {whose}. See what else protects it "
+            f"(getfacl {_quoted(folder)}, AppArmor, SELinux)"
+        )
+    return f"may not be written to by {_us()}: {whose}. Mend it: {_commands(folder, 'g+rwxs')}"
+
+
+def _us() -> str:
+    return f"faxdrop (user {name_of(os.geteuid())})"
+
+
+def _whose(path: Path) -> str:
+    try:
+        status = path.stat(follow_symlinks=False)
+    except OSError as error:
+        return f"its owner cannot be told ({error.strerror})"
+    owner = f"{name_of(status.st_uid)}:{_group(status.st_gid)}"
+    return f"it belongs to {owner}, mode {stat.S_IMODE(status.st_mode):04o}"
+
+
+def _commands(path: Path, wanted: str) -> str:
+    try:
+        theirs = path.stat(follow_symlinks=False).st_gid
+    except OSError:
+        theirs = None
+    ours = os.getegid()
+    change = f"sudo chmod {wanted} {_quoted(path)}"
+    if theirs in {ours, *os.getgroups()}:
+        return change
+    return f"sudo chgrp {_group(ours)} {_quoted(path)} && {change}"
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(shown(str(path)))
+
+
+# -- looks --------------------------------------------------------------------------------------
+
+
+def _may_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=True)
+
+
+def _may_read(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK, effective_ids=True)
+
+
+def _is_read_only(folder: Path) -> bool:
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return 0
+
+
+def _flags(path: Path) -> int:
+    """Return the attributes that chattr(1) sets, 0 where there are none to be had."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            (flags,) = struct.unpack("l", fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l"))))
+        finally:
+            os.close(fd)
+    except OSError:
+        return 0
+    return int(flags)

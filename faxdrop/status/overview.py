@@ -1,0 +1,332 @@
+"""What is on its way, and what is in its way: the facts behind ``faxdrop status``.
+
+Read from the disk alone: the inbox, the records in the spool, and the daemon's last words. Nothing
+is changed, so it can be looked at while the daemon runs and while it does not. The JSON form is
+stable: ``format`` changes when a reader of it would have to.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from faxdrop.config.settings import InboxSettings
+from faxdrop.fax.job import Instant, Job, Record, State
+from faxdrop.inbox.scan import Inbox
+from faxdrop.names.printable import shown
+from faxdrop.queue.schedule import blocks_line
+from faxdrop.spool.root import Spool
+
+OVERVIEW_FORMAT: Final = "faxdrop-overview/1"
+INBOX: Final = "inbox"  # the state of what is not claimed yet
+
+
+class Held(Record):
+    """One thing that keeps faxes from going out, in the daemon's words."""
+
+    what: str  # submitting, following, disk, intake
+    words: str
+    advice: str
+    since: Instant
+
+
+class Wrong(Record):
+    """A place where something is not as it should be."""
+
+    path: str
+    problem: str
+
+
+class Scanning(Record):
+    """How far a look at a large inbox is."""
+
+    folders: int  # that were read
+    of: int
+
+
+class Waits(BaseModel):
+    """What a file in the inbox waits for, in the daemon's words."""
+
+    folder: str | None
+    name: str
+    words: str
+    until: Instant | None = None
+
+
+class LastWords(BaseModel):
+    """What the daemon wrote down last; fields of a newer one are passed over."""
+
+    pid: int | None = None
+    faxdrop: str | None = None
+    started_at: datetime | None = None
+    watching: bool = True
+    scanning: Scanning | None = None
+    holds: tuple[Held, ...] = ()
+    problems: tuple[Wrong, ...] = ()
+    waiting: tuple[Waits, ...] = ()  # the first ones only
+
+
+class Document(Record):
+    """One document that is in the inbox or on its way."""
+
+    job: str | None  # None: not claimed yet
+    folder: str | None  # the recipient folder; None: it lies directly in the inbox
+    name: str
+    number: str | None  # E.164
+    state: Literal["inbox", "queued", "submitting", "accepted", "unknown", "sent", "failed"]
+    words: str  # the state in plain words
+    since: Instant | None  # when the state began; of a file in the inbox, when it was written
+    attempts: int  # submissions that sipgate took, or may have taken
+    next_attempt_at: Instant | None  # None: as soon as possible, or never
+    fails_at: Instant | None  # of a file in the inbox that is no whole PDF: if it does not change
+    session_id: str | None  # sipgate's, of the latest attempt
+    sipgate_status: str | None  # the latest that sipgate said
+    cancelled: bool
+
+
+class Overview(Record):
+    """Everything there is to say about one root at one moment."""
+
+    format: Literal["faxdrop-overview/1"]
+    root: str
+    running: bool  # a daemon is at work here
+    pid: int | None
+    started_at: Instant | None
+    watching: bool  # events tell the daemon of new files at once
+    inbox_is_there: bool
+    scanning: Scanning | None  # the whole inbox is being read; what it holds is found meanwhile
+    holds: tuple[Held, ...]
+    problems: tuple[Wrong, ...]
+    corrupt: int  # records that could not be read; they lie in corrupt_folder
+    corrupt_folder: str
+    counts: dict[str, int]  # documents by state; every state is named
+    documents: tuple[Document, ...]  # the oldest first, those in the inbox last
+    unreadable: int  # records that cannot be read, and that the next start sets aside
+
+
+def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
+    """Look at a root. Raises OSError where it is not there or must not be read."""
+    running = spool.is_locked()
+    words = last_words(spool) if running else LastWords()
+    inbox = Inbox(spool.inbox, settings)
+    # The inbox first: what is claimed meanwhile is then shown twice rather than not at all.
+    waiting = list(_waiting(inbox, words.waiting, running=running))
+    jobs = sorted(_jobs(spool), key=lambda job: (job.claimed_at, job.job_id))
+    holds = {hold.what for hold in words.holds} - {"intake"}  # which holds nothing in the spool
+    lines = _on_the_lines(jobs)
+    documents = [
+        *(
+            of_job(job, now, running=running, holds=holds, ahead=lines.get(job.number or ""))
+            for job in jobs
+        ),
+        *waiting,
+    ]
+    is_there = spool.inbox.is_dir()
+    counts = Counter(document.state for document in documents)
+    problems = inbox.problems | {wrong.path: wrong.problem for wrong in words.problems}
+    if not is_there:
+        problems[str(spool.inbox)] = (
+            "is not there, so nothing can be dropped: faxdrop makes it "
+            + ("again at its next look" if running else "when it starts")
+        )
+    unreadable = _unreadable(spool)
+    for folder in unreadable:
+        problems[str(folder)] = (
+            "holds a document, and its record cannot be read: what became of that fax, only the "
+            "sipgate account tells. faxdrop sets it aside at its next start."
+        )
+    return Overview(
+        format=OVERVIEW_FORMAT,
+        root=shown(str(spool.root)),
+        running=running,
+        pid=words.pid,
+        started_at=words.started_at,
+        watching=words.watching,
+        inbox_is_there=is_there,
+        scanning=words.scanning,
+        holds=words.holds,
+        problems=tuple(
+            Wrong(path=shown(path), problem=problem) for path, problem in sorted(problems.items())
+        ),
+        corrupt=_corrupt(spool),
+        corrupt_folder=shown(str(spool.corrupt_folder)),
+        counts={state: counts[state] for state in (INBOX, *State)},
+        documents=tuple(documents),
+        unreadable=len(unreadable),
+    )
+
+
+def of_job(
+    job: Job,
+    now: datetime,
+    *,
+    running: bool,
+    holds: Iterable[str] = (),
+    ahead: Job | None = None,
+) -> Document:
+    """Return what there is to say about a job.
+
+    ``holds``: what the daemon says is held; ``ahead``: the job that keeps others from its number.
+    """
+    attempt = job.attempt
+    statuses = attempt.statuses if attempt else ()
+    waits = job.due_at is not None and job.due_at > now
+    return Document(
+        job=job.job_id,
+        folder=None if job.folder is None else shown(job.folder),
+        name=shown(job.name),
+        number=job.number,
+        state=job.state.value,
+        words=plain_state(job, now, running=running, held=bool({*holds}), ahead=ahead),
+        since=_since(job),
+        attempts=len(job.attempts),
+        next_attempt_at=job.due_at if waits else None,
+        fails_at=None,
+        session_id=attempt.session_id if attempt else None,
+        sipgate_status=statuses[-1].status if statuses else None,
+        cancelled=job.cancelled,
+    )
+
+
+def plain_state(
+    job: Job, now: datetime, *, running: bool, held: bool, ahead: Job | None = None
+) -> str:
+    """Say in plain words where a job is in its life."""
+    words = _plain_state(job, now, running=running, held=held, ahead=ahead)
+    if job.cancelled and job.state not in (State.SENT, State.FAILED):
+        words += "; cancelled: no further attempt"
+    return words
+
+
+def _plain_state(job: Job, now: datetime, *, running: bool, held: bool, ahead: Job | None) -> str:
+    match job.state:
+        case State.QUEUED:
+            words = _in_the_queue(job, now, running=running, held=held, ahead=ahead)
+        case State.SUBMITTING if running:
+            words = "being handed over to sipgate"
+        case State.SUBMITTING | State.UNKNOWN:
+            words = "the answer was lost, to be looked up at sipgate"
+        case State.ACCEPTED:
+            words = _at_sipgate(job)
+        case State.SENT:
+            words = "sent, to be filed in sent/"
+        case State.FAILED:
+            words = "to be filed in failed/" + (f": {job.reason.message}" if job.reason else "")
+    return words
+
+
+def _in_the_queue(job: Job, now: datetime, *, running: bool, held: bool, ahead: Job | None) -> str:
+    if job.attempts and job.due_at is not None and job.due_at > now:
+        return f"attempt {len(job.attempts)} failed, waiting for the next"
+    if not running:
+        return "waiting for faxdrop to run"
+    if held:
+        return "held, for the reason above"
+    if ahead is None or ahead.attempt is None:
+        return "waiting for its turn"
+    at, today = ahead.attempt.submitted_at.astimezone(), now.astimezone().date()
+    since = f"{at:%H:%M}" if at.date() == today else f"{at:%Y-%m-%d %H:%M}"
+    return f"waits for {shown(ahead.name)} to the same number, on its way since {since}"
+
+
+def _on_the_lines(jobs: Iterable[Job]) -> dict[str, Job]:
+    """Return which job keeps others from its number: the one that was submitted first."""
+    lines: dict[str, Job] = {}
+    on_their_way = [
+        (job.attempt.submitted_at, job.job_id, job)
+        for job in jobs
+        if job.attempt and blocks_line(job)
+    ]
+    for _, _, job in sorted(on_their_way, key=lambda one: one[:2]):
+        if job.number is not None:
+            lines.setdefault(job.number, job)
+    return lines
+
+
+def _at_sipgate(job: Job) -> str:
+    statuses = job.attempts[-1].statuses
+    match statuses[-1].status if statuses else "PENDING":
+        case "PENDING" | "SCHEDULED":
+            return "with sipgate, not being sent yet"
+        case "SENDING":
+            return "being sent by sipgate"
+        case status:
+            return f"with sipgate ({status})"
+
+
+def _since(job: Job) -> datetime:
+    attempt = job.attempt
+    if job.finished_at is not None:
+        return job.finished_at
+    if attempt is None:
+        return job.claimed_at
+    seen = attempt.statuses[-1].at if attempt.statuses else None
+    return seen or attempt.answered_at or attempt.submitted_at
+
+
+def _jobs(spool: Spool) -> Iterator[Job]:
+    with suppress(FileNotFoundError):  # no daemon has ever run here
+        yield from spool.jobs()
+
+
+def _unreadable(spool: Spool) -> list[Path]:
+    with suppress(FileNotFoundError):
+        return spool.unreadable_jobs()
+    return []
+
+
+def _corrupt(spool: Spool) -> int:
+    with suppress(FileNotFoundError):
+        return len(spool.corrupt())
+    return 0
+
+
+def _waiting(inbox: Inbox, said: Iterable[Waits], *, running: bool) -> Iterator[Document]:
+    known = {(waits.folder, waits.name): waits for waits in said}
+    with suppress(FileNotFoundError):
+        inbox.scan(0.0, everything=True)
+    for key in inbox.waiting_files(most=inbox.waiting):
+        path = inbox.root / (key.folder or "") / key.name
+        folder, name = None if key.folder is None else shown(key.folder), shown(key.name)
+        waits = known.get((folder, name))
+        words = waits.words if waits else "in the inbox, not taken yet"
+        yield Document(
+            job=None,
+            folder=folder,
+            name=name,
+            number=None,
+            state=INBOX,
+            words=words if running else "faxdrop is not running",
+            since=_written_at(path),
+            attempts=0,
+            next_attempt_at=None,
+            fails_at=waits.until if waits else None,
+            session_id=None,
+            sipgate_status=None,
+            cancelled=False,
+        )
+
+
+def _written_at(path: Path) -> datetime | None:
+    """Return a file's time stamp: by the clock of whoever wrote it."""
+    try:
+        return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
+    except (OSError, OverflowError, ValueError):
+        return None
+
+
+def last_words(spool: Spool) -> LastWords:
+    """Return what the daemon wrote down last; of worth only while one is running."""
+    try:
+        return LastWords.model_validate(spool.read_status())
+    except ValidationError:
+        return LastWords()
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``faxdrop status --json``."""
+    return Overview.model_json_schema(mode="serialization")

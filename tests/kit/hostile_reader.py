@@ -1,0 +1,122 @@
+"""A reader of PDFs that goes wrong in the way that each document names.
+
+``python -m tests.kit.hostile_reader`` takes the place of the reader in tests. A document's first
+line says what is to be done; where the document can be written to, each look at it leaves another
+line, with the process id of who looked: nothing else can be written from in here.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, BinaryIO, NoReturn
+
+from faxdrop.documents.reader import run
+from faxdrop.documents.verdict import Announce, Limits, Verdict, crashed
+from tests.kit import escapes
+
+
+def _die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    os._exit(1)
+
+
+def _hang() -> NoReturn:
+    while True:
+        signal.pause()
+
+
+def _spin() -> NoReturn:
+    while True:
+        pass
+
+
+def _talk_nonsense() -> NoReturn:
+    for fd in range(3, 20):
+        try:
+            os.write(fd, b'["nonsense"]\n{\n')
+        except OSError:
+            continue
+    os._exit(0)
+
+
+def _fail() -> NoReturn:
+    raise OSError(errno.EIO, "x")
+
+
+def _hoard(way: str, limits: Limits) -> int:
+    if way == "feast":  # no more than is allowed, but all of it used
+        return len(b"x" * (160 << 20))
+    try:
+        return len(bytearray(limits.memory + (64 << 20)))
+    except MemoryError:
+        return 1
+
+
+def _open_files() -> int:
+    return len([os.open(os.__file__, os.O_RDONLY) for _ in range(100)])
+
+
+_AT_ONCE: dict[str, Callable[[], NoReturn]] = {
+    "silent": lambda: os._exit(0),
+    "storage-hangs": _hang,
+}
+_LATER: dict[str, Callable[[], NoReturn]] = {
+    "crash": _die,
+    "hang": _hang,
+    "spin": _spin,
+    "nonsense": _talk_nonsense,
+    "io": _fail,
+}
+
+
+def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Announce) -> Verdict:
+    """Do what the document says."""
+    file.seek(0)
+    order, *looks = file.read().splitlines()
+    try:
+        os.pwrite(file.fileno(), b"\n%d" % os.getpid(), os.fstat(file.fileno()).st_size)
+    except OSError:
+        looks = [b"it is not to be written to"]
+    way, _, more = order.decode().partition(" ")
+    if way in _AT_ONCE:
+        _AT_ONCE[way]()
+    sha256 = hashlib.sha256(order).hexdigest()
+    announce(crashed(sha256, len(order)))
+    if output is not None:
+        output.write(b"copy")
+        output.flush()
+    if way in _LATER:
+        _LATER[way]()
+    if way == "crash-once" and not looks:
+        _die()
+    if way == "hang-once" and not looks:
+        _hang()
+    while way == "flood":
+        announce(crashed("x" * 1000, 0))
+    while way == "linger" and b"go" not in os.pread(file.fileno(), 1000, 0):
+        pass
+    return Verdict(
+        sha256=sha256, bytes=len(order), whole=True, **_answers(way, more, file.fileno(), limits)
+    )
+
+
+def _answers(way: str, more: str, document: int, limits: Limits) -> dict[str, Any]:
+    match way:
+        case "memory" | "feast":
+            return {"pages": _hoard(way, limits)}
+        case "files":
+            return {"pages": _open_files()}
+        case "limits":
+            return {"pages": limits.max_pages}
+        case "environment":
+            return {"copy_sha256": " ".join(sorted(os.environ))}
+        case "escape":
+            return {"copy_sha256": json.dumps(escapes.tried(document, **json.loads(more)))}
+    return {}
+
+
+if __name__ == "__main__":
+    run(read)

@@ -1,0 +1,9 @@
+"""What draws the pages of a preview, with a pdfium that crashes over every document."""
+
+from faxdrop.documents.pdf import facsimile
+from faxdrop.documents.reader import run
+from tests.kit.shaky_reader import crash
+
+if __name__ == "__main__":
+    vars(facsimile)["Rendered"] = crash
+    run(facsimile.read)

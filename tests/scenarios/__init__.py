@@ -1,0 +1,1 @@
+"""Tests of whole lives of documents: parts together, or the real processes."""

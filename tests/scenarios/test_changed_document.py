@@ -1,0 +1,142 @@
+"""What changes while a document is taken: its content, its folder, what the disk says of it."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from faxdrop.documents.verdict import Verdict
+from faxdrop.fax.job import Job
+from faxdrop.spool.root import Spool
+from tests.kit import pdfs
+from tests.kit.breaking import Reader, assert_all_answered, ends, stage
+from tests.kit.promises import sha256
+
+PLAIN, STUCK = "+493023125130", "+493023125004"
+BEFORE = {"plain": pdfs.good(), "form": pdfs.form(), "repairable": pdfs.repairable()}
+AFTER = {
+    "plain": pdfs.good(pages=2, text="what was meant"),
+    "form": pdfs.form(pages=2),
+    "with a password": pdfs.encrypted(),
+    "half of it": pdfs.truncated(),
+    "nothing": b"",
+}
+REASONS = {"with a password": "encrypted_pdf", "half of it": "damaged_pdf", "nothing": "not_a_pdf"}
+
+
+@pytest.mark.parametrize("after", AFTER)
+@pytest.mark.parametrize("before", BEFORE)
+def test_what_is_faxed_is_what_was_checked(before: str, after: str, tmp_path: Path) -> None:
+    """A document that was changed in the spool is checked anew before anything is submitted."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        staged.simulator.trouble = 402
+        staged.drop(PLAIN, "letter.pdf", BEFORE[before])
+        world.until(lambda: staged.simulator.count("POST /sessions/fax") == 1)
+        [document] = world.in_spool()
+        document.write_bytes(AFTER[after])
+        staged.dropped[:] = [sha256(AFTER[after])]
+        staged.simulator.trouble = None
+        world.until_done(hours=1.0)
+        world.live(5.0)
+        assert_all_answered(staged)
+        reason = REASONS.get(after)
+        assert ends(world) == [("failed", reason) if reason else ("sent", None)]
+        [one] = [*world.sent, *world.failed]
+        assert one.receipt.document.sha256 == sha256(AFTER[after])
+        assert len(staged.simulator.taken) == (0 if reason else 1)
+
+
+class Meanwhile(Reader):
+    """A check during which something else happens."""
+
+    happens: Callable[[], object] | None = None
+
+    def check(self, fd: int) -> Verdict:
+        """Read a document."""
+        verdict = super().check(fd)
+        if self.happens is not None:
+            happens, self.happens = self.happens, None
+            happens()
+        return verdict
+
+
+@pytest.mark.parametrize("of_a_job", [False, True], ids=["anywhere", "the spool's"])
+def test_a_link_in_the_folders_place_takes_nothing(tmp_path: Path, *, of_a_job: bool) -> None:
+    """A folder that becomes a link during the check makes no document of elsewhere be faxed."""
+    with stage(tmp_path / "root") as staged:
+        world = staged.world
+        reader = world.checker = Meanwhile()
+        world.start()
+        elsewhere = tmp_path / "private"
+        elsewhere.mkdir()
+        if of_a_job:
+            staged.drop(STUCK, "theirs.pdf", pdfs.good(2))
+            world.until(lambda: bool(staged.simulator.taken))
+            [elsewhere] = [path.parent for path in world.in_spool()]
+        theirs = elsewhere / "document.pdf"
+        theirs.touch()
+        content = theirs.read_bytes()
+        folder = world.drop(PLAIN, "document.pdf", pdfs.good(1)).parent
+
+        def swap() -> None:
+            folder.rename(tmp_path / "aside")
+            folder.symlink_to(elsewhere)
+
+        reader.happens = swap
+        world.live(60.0)
+        assert theirs.read_bytes() == content
+        assert not [fax for fax in staged.simulator.taken if fax.number == PLAIN and fax.pages == 2]
+
+
+def test_an_error_at_the_closing_repeats_no_fax(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that answers an error to close(2), when the fax is taken, changes nothing of that."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        close = os.close
+        refused = []
+
+        def closing(fd: int) -> None:
+            is_document = Path(f"/proc/self/fd/{fd}").readlink().name == "document.pdf"
+            close(fd)
+            if is_document:
+                refused.append(fd)
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "close", closing)
+        staged.drop(PLAIN, "letter.pdf", pdfs.good())
+        world.until_done(hours=1.0)
+        assert refused
+        assert ends(world) == [("sent", None)]
+        assert len(staged.simulator.taken) == 1
+        assert_all_answered(staged)
+
+
+def test_a_mistake_after_the_intent_repeats_no_fax(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong when the answer is to be written down, the fax is looked up, not sent."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        record = Spool.record
+        wrong = iter([MemoryError("no more memory")])
+
+        def recording(spool: Spool, job: Job, **how: bool) -> None:
+            if staged.simulator.taken and (error := next(wrong, None)):
+                raise error
+            record(spool, job, **how)
+
+        monkeypatch.setattr(Spool, "record", recording)
+        staged.drop(PLAIN, "letter.pdf", pdfs.good())
+        world.until_done(hours=1.0)
+        assert next(wrong, None) is None
+        assert ends(world) == [("sent", None)]
+        assert len(staged.simulator.taken) == 1
+        assert_all_answered(staged)

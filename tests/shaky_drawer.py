@@ -1,9 +1,0 @@
-"""What draws the pages of a preview, with a pdfium that crashes over every document."""
-
-from faxdrop.pdf import facsimile
-from faxdrop.reader import run
-from tests.shaky_reader import crash
-
-if __name__ == "__main__":
-    vars(facsimile)["Rendered"] = crash
-    run(facsimile.read)

@@ -1,0 +1,1 @@
+"""Tests that take long or need root: real kills, mounts, servers, machines."""

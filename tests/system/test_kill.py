@@ -1,0 +1,117 @@
+"""faxdrop killed again and again from outside, at random moments, while sipgate misbehaves.
+
+Real processes and a real clock: the daemon is ``faxdrop run``, sipgate is the hostile simulator in
+this process, and the kills are SIGKILL.
+"""
+
+import os
+import signal
+from pathlib import Path
+from random import Random
+
+import psutil
+import pytest
+
+from faxdrop.simulator import Simulator
+from tests.kit import letters, promises
+from tests.kit.processes import Office
+from tests.kit.seeds import random_of, seed_of, tell
+
+SUBMIT = "POST /sessions/fax"
+SENDING = {"poll_interval": "300ms", "delays": ["1s"], "reconcile_for": "4s", "give_up_after": "1h"}
+INBOX = {"settle": "200ms", "patience": "2s"}
+
+
+def simulator_of(hostile: int | None) -> Simulator:
+    """Return a simulator whose misbehaviour takes no longer than tests have time."""
+    return Simulator(hostile=hostile, pace=0.2, slow=0.3, late=1.0, retry_after=1.0)
+
+
+def moment(random: Random, simulator: Simulator) -> None:
+    """Wait for a moment to kill at: soon after some request arrived, or some time after none."""
+    kind = random.choice((SUBMIT, SUBMIT, "GET /history", None))
+    if kind is not None:
+        seen = simulator.count(kind) + random.randrange(1, 6)
+        simulator.wait(lambda: simulator.count(kind) >= seen, random.uniform(0.5, 4))
+    simulator.wait(_never, random.uniform(0, 0.03 if kind else 1.5))
+
+
+def _never() -> bool:
+    """Hold never: a wait that only time ends."""
+    return False
+
+
+def kill(office: Office, random: Random) -> None:
+    """Kill the daemon with the reader of its documents, or alone: the reader ends then, too."""
+    assert office.program is not None
+    if random.random() < 0.5:
+        readers = psutil.Process(office.program.pid).children(recursive=True)
+        os.kill(office.program.pid, signal.SIGKILL)
+        office.program.wait()
+        assert not psutil.wait_procs(readers, timeout=20)[1]
+    office.kill()
+
+
+def ordeal(
+    folder: Path,
+    simulator: Simulator,
+    random: Random,
+    post: list[letters.Letter],
+    kills: int,
+    troubles: tuple[str | int | None, ...] = (None,),
+) -> dict[str, int]:
+    """Let an office fax while its daemon is killed; return the figures. Nothing may go wrong.
+
+    In each of its lives, one of the troubles is sipgate's.
+    """
+    documents = len(post)
+    dropped: list[str] = []
+    with (
+        simulator,
+        Office(
+            folder, simulator.base_url, inbox_settings=INBOX, sending_settings=SENDING
+        ) as office,
+    ):
+        batch = -(-documents // kills)
+        for killed in range(kills):
+            simulator.trouble = random.choice(troubles)
+            office.start(wait=random.random() < 0.8)
+            while post and len(dropped) < batch * (killed + 1):
+                letters.drop(office.inbox, one := post.pop())
+                dropped.append(one.sha256)
+            moment(random, simulator)
+            kill(office, random)
+            wrong = promises.violations(office.root, simulator.taken, dropped, ended=False)
+            assert not wrong, (f"after kill {killed + 1}", wrong)
+        simulator.trouble = None
+        office.start()
+        office.await_filed(documents, seconds=600)
+        assert office.stop() == 0
+        wrong = promises.violations(office.root, simulator.taken, dropped)
+        assert not wrong, wrong
+        assert not simulator.leaks
+        assert not list((office.root / ".faxdrop" / "corrupt").iterdir())
+        return promises.tally(office.root, simulator.taken)
+
+
+def test_no_fax_is_lost_or_doubled_when_the_daemon_is_killed(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Killed a few times while answers get lost, it loses no document and sends none twice."""
+    random = random_of(seed_of(request))
+    post = list(letters.letters(random, 16, numbers=12, odd=0.25))
+    figures = ordeal(tmp_path, simulator_of(None), random, post, kills=4)
+    tell(request, f"4 kills: {figures}")
+
+
+@pytest.mark.long
+def test_hundreds_of_faxes_survive_dozens_of_kills(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Hundreds of documents, dozens of numbers and kills: each is faxed as often as it is told."""
+    seed = seed_of(request)
+    random = random_of(seed)
+    post = list(letters.letters(random, 400, numbers=50))
+    troubles = (None,) * 10 + ("down", 401, 402, 403, 429, 500, 503)
+    figures = ordeal(tmp_path, simulator_of(seed), random, post, kills=60, troubles=troubles)
+    tell(request, f"60 kills: {figures}")

@@ -1,0 +1,414 @@
+"""faxdrop as a service, in a real systemd: installed, started, reloaded, stalled, killed, rebooted.
+
+A Debian machine is booted, faxdrop is installed on it by the README's own commands, and sipgate's
+part is played by ``faxdrop simulate``, another service on its loopback (`tests.kit.installed`).
+"""
+
+import base64
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.kit.installed import (
+    CHECK,
+    CONFIG,
+    FIRST,
+    PORT,
+    SHARE,
+    TOKEN,
+    TOKEN_ID,
+    UNIT,
+    Service,
+    install,
+    prepare,
+    shown,
+)
+from tests.kit.nspawn import Machine, debian, missing_tools, until
+from tests.kit.wheels import PROJECT
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="booting a machine needs root"),
+    pytest.mark.skipif(bool(missing_tools()), reason=f"not installed: {missing_tools()}"),
+]
+
+# Python reads this at its start, if it is told where it lies. The signal then stops the main
+# thread, and only that, as an endless loop would.
+STALL = """\
+import signal, threading
+signal.signal(signal.SIGUSR2, lambda *_: threading.Event().wait())
+"""
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Boot a machine on which faxdrop is installed, and runs."""
+    folder = tmp_path_factory.mktemp("machine")
+    with Machine(debian("bookworm"), folder, shown("bookworm")) as booted:
+        booted.boot()
+        prepare(booted)
+        install(booted)
+        booted.run("usermod --append --groups faxdrop anna")
+        yield booted
+
+
+@pytest.fixture(scope="module")
+def enabled(machine: Machine) -> Service:
+    """Give the service the settings of these tests."""
+    service = Service(machine)
+    service.configure()
+    service.systemctl("restart", service.unit)
+    assert service.show("ActiveState") == "active", service.journal()
+    until(lambda: service.simulator(""), 20, "the simulator")
+    return service
+
+
+@pytest.fixture
+def service(enabled: Service) -> Iterator[Service]:
+    """Give the running service, as installed; afterwards make it so again."""
+    enabled.simulator("account", {"pace": 0})
+    yield enabled
+    enabled.configure()
+    enabled.drop_in("")
+    enabled.systemctl("reset-failed", enabled.unit)
+    enabled.systemctl("restart", enabled.unit)
+
+
+def test_check_says_that_it_would_fax(service: Service) -> None:
+    """The README's `faxdrop check`, as the service's user and with its token, finds all well."""
+    said = service.machine.run(CHECK).stdout
+    assert "would fax" in said
+    assert "would not fax" not in said
+
+
+def test_started_means_watching(service: Service) -> None:
+    """What is dropped right after `systemctl start` is faxed by events, not by a later scan."""
+    assert service.show("ActiveState") == "active", service.journal()
+    assert service.show("StatusText") != ""
+    for _ in range(3):
+        service.systemctl("restart", service.unit)
+        began = time.monotonic()
+        service.expect_sent(service.drop(FIRST), 20)
+        assert time.monotonic() - began < 20  # a scan would come after a minute
+    service.expect_each_taken_once()
+
+
+def test_people_of_the_group_work_in_the_share(service: Service) -> None:
+    """A person with an ordinary umask makes a folder, faxes, reads the receipt and tidies up."""
+    (name,) = service.drop("Praxis Süd +493023125031")
+    service.expect_sent([name])
+    sent = service.files("sent")[f"{name}.json"]
+    inside = f"{service.share}/sent/{sent.parent.name}"
+    assert json.loads(sent.read_text())["status"] == "sent"
+    assert service.anna('cat "$1" > /dev/null', f"{inside}/{name}.json")
+    assert service.anna('rm "$1" "$1.json"', f"{inside}/{name}")
+    assert not service.anna('ls "$1"', f"{service.share}/.faxdrop", check=False)
+    assert not service.anna('mv "$1" "$1.old"', f"{service.share}/inbox", check=False)
+    otto = 'runuser -u otto -- ls "$1"'
+    assert service.machine.run(otto, service.share, check=False).returncode != 0
+
+
+def test_a_bad_document_fails_with_a_receipt(service: Service) -> None:
+    """The checkers work within the sandbox: what is no PDF is in failed/ with the reason."""
+    service.anna('echo "no PDF" > "$1"', f"{service.share}/inbox/{FIRST}/notes.pdf")
+    until(lambda: "notes.pdf" in service.receipts("failed"), 30, "a receipt in failed/")
+    assert service.receipts("failed")["notes.pdf"]["reason"]["code"] == "not_a_pdf"
+
+
+def _at_least(service: Service, number: int) -> bool:
+    return len(service.taken()) >= number
+
+
+def _reload(service: Service) -> None:
+    pid = service.show("MainPID")
+    service.systemctl("reload", service.unit)
+    assert service.show("MainPID") == pid
+
+
+def _restart(service: Service) -> None:
+    service.systemctl("restart", service.unit)
+
+
+def _stop_and_start(service: Service) -> None:
+    began = time.monotonic()
+    service.systemctl("stop", service.unit)
+    assert time.monotonic() - began < 15
+    assert service.show("Result") == "success"
+    service.systemctl("start", service.unit)
+
+
+def _kill(service: Service) -> None:
+    before = int(service.show("NRestarts"))
+    service.systemctl("kill", "--signal=KILL", service.unit)
+    until(lambda: int(service.show("NRestarts")) > before, 30, "a restart by systemd")
+    until(lambda: service.show("ActiveState") == "active", 30, "an active service")
+
+
+@pytest.mark.parametrize(
+    "disturb", [_reload, _restart, _stop_and_start, _kill], ids=lambda act: act.__name__[1:]
+)
+def test_nothing_is_lost_or_doubled(service: Service, disturb: Callable[[Service], None]) -> None:
+    """Reloaded, restarted, stopped or killed in mid-flow, each document is faxed exactly once."""
+    service.simulator("account", {"pace": 1.0})
+    names = []
+    before = len(service.taken())
+    for number in range(10):
+        names += service.drop(f"+49302312504{number}", 4)
+    for enough in (before + 5, before + 12, before + 20):
+        # Some are with sipgate, some wait in the spool.
+        until(partial(_at_least, service, enough), 60, "faxes taken")
+        assert names[-1] not in service.files("sent")
+        disturb(service)
+    service.expect_sent(names)
+    service.expect_each_taken_once()
+    assert service.files("inbox") == {}
+
+
+def test_a_stalled_loop_is_restarted(service: Service) -> None:
+    """When the loop makes no progress, though threads live on, the watchdog starts it anew."""
+    service.machine.run('mkdir -p /run/stall; printf %s "$1" > /run/stall/sitecustomize.py', STALL)
+    service.drop_in("[Service]\nEnvironment=PYTHONPATH=/run/stall\nWatchdogSec=6s\nRestartSec=1s\n")
+    service.systemctl("restart", service.unit)
+    # With nothing to do the loop still reports: it is not restarted for being idle.
+    (name,) = service.drop(FIRST)
+    service.expect_sent([name])
+    assert service.show("NRestarts") == "0"
+    service.systemctl("kill", "--kill-whom=main", "--signal=USR2", service.unit)
+    names = service.drop(FIRST, 2)
+    until(lambda: int(service.show("NRestarts")) > 0, 60, "a restart by the watchdog")
+    service.expect_sent(names)
+    service.expect_each_taken_once()
+    log = service.journal()
+    assert "Watchdog timeout" in log
+    assert re.search(r"Thread 0x\w+ \(most recent call first\)", log)  # where it stood
+
+
+def test_a_quiet_service_feeds_the_watchdog(service: Service) -> None:
+    """With nothing to do, it is not taken for stalled."""
+    service.drop_in("[Service]\nWatchdogSec=4s\nRestartSec=100ms\n")
+    service.systemctl("restart", service.unit)
+    began = int(service.show("ActiveEnterTimestampMonotonic"))
+    last_fed = "WatchdogTimestampMonotonic"  # like the other, in microseconds
+    until(
+        lambda: int(service.show(last_fed)) > began + 12_000_000,
+        60,
+        "three times the watchdog's time",
+    )
+    assert (service.show("NRestarts"), service.show("ActiveState")) == ("0", "active")
+
+
+def test_a_wrong_config_ends_it_for_good(service: Service) -> None:
+    """Status 78, every problem in the journal, and no restart."""
+    service.drop_in("[Service]\nRestartSec=100ms\n")
+    service.configure(more='Nobody = "12"', template=CONFIG + '\nresend_if_absent = "perhaps"\n')
+    assert service.attempt("restart", service.unit) != ""
+    assert service.show("ExecMainStatus") == "78"
+    assert (service.show("ActiveState"), service.show("SubState")) == ("failed", "failed")
+    assert service.show("NRestarts") == "0"
+    log = service.journal(f"_PID={service.show('ExecMainPID')}")
+    assert "Nobody" in log
+    assert "resend_if_absent" in log
+
+
+def test_a_missing_token_file_ends_it_for_good(service: Service) -> None:
+    """What only a person can mend is not tried again for ever."""
+    service.drop_in("[Service]\nRestartSec=100ms\n")
+    service.machine.run("rm /etc/faxdrop/token")
+    service.attempt("restart", service.unit)
+    assert (service.show("ActiveState"), service.show("SubState")) == ("failed", "failed")
+    service.machine.run("install -m 600 /dev/null /etc/faxdrop/token")
+
+
+def test_a_reload_takes_the_new_config(service: Service) -> None:
+    """A new entry of the address book has its folder, and faxes, without a restart."""
+    pid = service.show("MainPID")
+    service.configure(more='"Labor Nord" = "+493023125032"')
+    service.systemctl("reload", service.unit)
+    folder = service.machine.path(f"{service.share}/inbox/Labor Nord")
+    until(folder.is_dir, 20, "the new folder")
+    service.expect_sent(service.drop("Labor Nord"))
+    assert service.show("MainPID") == pid
+
+
+def test_a_reload_of_a_wrong_config_keeps_the_old_one(service: Service) -> None:
+    """The service goes on as before, and the journal says what is wrong."""
+    pid = service.show("MainPID")
+    service.configure(template=CONFIG + "\nresend_if_abscent = true\n")
+    service.systemctl("reload", service.unit)
+    until(lambda: "resend_if_abscent" in service.journal(f"_PID={pid}"), 20, "a word in the log")
+    service.expect_sent(service.drop(FIRST))
+    assert (service.show("MainPID"), service.show("ActiveState")) == (pid, "active")
+
+
+def _probe(service: Service, drop_in: str = "") -> dict[str, Any]:
+    """Run the probe in the service's place; return what it found."""
+    machine = service.machine
+    machine.run('cp "$(realpath "/etc/systemd/system/$1")" /etc/systemd/system/probe.service', UNIT)
+    # Where only the sandbox forbids to write.
+    machine.run("mkdir -p -m 1777 /opt/open /var/open /run/open /home/open")
+    service.anna('touch "$1"', f"{SHARE}/inbox/.anna")
+    text = (PROJECT / "tests/kit/sandbox_probe.py").read_text()
+    machine.path("/opt/faxdrop/probe.py").write_text(text)
+    Service(machine, unit="probe.service").drop_in(
+        "[Service]\nType=oneshot\nRestart=no\nRestartForceExitStatus=\nWatchdogSec=0\nExecStart=\n"
+        f"ExecStart=/opt/faxdrop/bin/python -I /opt/faxdrop/probe.py {SHARE}\n"
+        f"StandardOutput=truncate:/run/probe.json\nStandardError=journal\n{drop_in}"
+    )
+    machine.run("systemctl start probe || (journalctl --no-pager --unit=probe; exit 1)")
+    machine.run('rm "$1"', f"{SHARE}/inbox/.anna")
+    found: dict[str, Any] = json.loads(machine.path("/run/probe.json").read_text())
+    return found
+
+
+def test_the_sandbox(service: Service) -> None:
+    """The service can write nowhere but in its share, and has just the powers that it needs."""
+    found = _probe(service)
+    allowed = re.compile(rf"({SHARE}|/tmp|/var/tmp)(/.*)?")  # these /tmp and /var/tmp are its own
+    assert [path for path in found["writable"] if not allowed.fullmatch(path)] == []
+    assert f"{SHARE}/inbox" in found["writable"]
+    assert found["capabilities"] == [0, 0, 0, 0]
+    assert found["no_new_privileges"] == "1"
+    assert found["others"] == []
+    assert found["core_limit"] == 0
+    assert found["landlock"] in ("done", "ENOSYS", "EOPNOTSUPP")  # the kernel's own answers
+    assert found["credentials"] == {"TOKEN": f"{TOKEN}\n", "TOKEN_ID": f"{TOKEN_ID}\n"}
+    assert {name: how for name, how in found["must"].items() if how != "done"} == {}
+    assert {name: how for name, how in found["must_not"].items() if how == "done"} == {}
+    assert found["lease on another's file"] == "EACCES"
+
+
+def test_the_drop_in_for_leases(service: Service) -> None:
+    """With the drop-in that the unit's comment names, leases work on files of other people too."""
+    text = service.machine.run('cat "/etc/systemd/system/$1"', UNIT).stdout
+    lines = re.search(r"^#  +\[Service\]\n((?:#  +\w+=.*\n)+)", text, re.MULTILINE)
+    assert lines
+    found = _probe(service, re.sub(r"^#\s+", "", lines[1], flags=re.MULTILINE))
+    assert found["lease on another's file"] == "done"
+    assert [f"{capabilities:x}" for capabilities in found["capabilities"]] == [f"{1 << 28:x}"] * 4
+
+
+def test_instances_run_side_by_side(service: Service) -> None:
+    """faxdrop@berlin and faxdrop@bonn, which lies elsewhere, have each what is theirs alone."""
+    machine = service.machine
+    service.systemctl("stop", service.unit)
+    sites = [
+        Service(
+            machine,
+            unit=f"faxdrop@{site}.service",
+            config=f"/etc/faxdrop/{site}.toml",
+            share=share,
+        )
+        for site, share in (("berlin", f"{SHARE}/berlin"), ("bonn", "/data/bonn"))
+    ]
+    told = {"BASE_URL": f"http://127.0.0.1:{PORT}/v2", "TOKEN_ID": TOKEN_ID, "TOKEN": TOKEN}
+    for site, name in zip(sites, ("berlin", "bonn"), strict=True):
+        init = f"faxdrop --instance {name} init --service --root {site.share}"
+        init = f"{init} --recipient '{FIRST}'"
+        init = f"{init} --number +493023125030 --faxline f0"
+        said = machine.run(init, environment=told).stdout
+        assert "This machine would fax, as faxdrop and by sipgate." in said
+        assert "would fax" in machine.run(f"faxdrop check --instance {name}").stdout
+        site.configure()
+        site.systemctl("reload", site.unit)
+    for site in sites:
+        site.expect_sent(site.drop(FIRST, 2))
+        site.expect_each_taken_once()
+    assert [len(site.receipts("sent")) for site in sites] == [2, 2]
+    for site in sites:
+        site.systemctl("stop", site.unit)
+
+
+def _refused(service: Service) -> list[str]:
+    """Have sipgate refuse the token of the service, which holds a document for that."""
+    service.machine.path("/etc/faxdrop/token").write_text("5f0fa5ed-0000-4000-8000-00000000dead\n")
+    service.systemctl("restart", service.unit)
+    names = service.drop(FIRST)
+    until(lambda: "queue.held" in service.journal("-b"), 30, "queue.held")
+    return names
+
+
+def test_a_new_token_counts_by_itself(service: Service) -> None:
+    """Where sipgate refuses the token, the new one only has to be written into its file."""
+    names = _refused(service)
+    said = service.machine.run("faxdrop check || true").stdout
+    assert "refused the token (401)" in said
+    service.machine.path("/etc/faxdrop/token").write_text(f"{TOKEN}\n")
+    service.expect_sent(names)
+    assert "daemon.restarting" in service.journal()
+    assert service.show("Result") == "success"
+    service.expect_each_taken_once()
+
+
+def test_a_new_token_counts_at_a_reload(service: Service) -> None:
+    """A token that is changed in time: `check` sees that the old one runs, `reload` mends that."""
+    pid = service.show("MainPID")
+    service.machine.path("/etc/faxdrop/token").write_text(f"{TOKEN} \n\n")  # the same, really
+    assert "older token" not in service.machine.run(CHECK).stdout
+    service.machine.path("/etc/faxdrop/token").write_text("5f0fa5ed-0000-4000-8000-00000000dead\n")
+    said = service.machine.run(f"{CHECK} || true").stdout
+    assert "faxdrop still runs with an older token than the one in /etc/faxdrop." in said
+    service.machine.path("/etc/faxdrop/token").write_text(f"{TOKEN}\n")
+    service.systemctl("reload", service.unit)
+    until(lambda: service.show("MainPID") not in (pid, "0"), 30, "another start")
+    until(lambda: service.show("ActiveState") == "active", 30, "an active service")
+    service.expect_sent(service.drop(FIRST))
+
+
+def test_a_root_that_the_unit_may_not_write_to(service: Service) -> None:
+    """Its log says where to look, `check` says what to do, and `init --service` does it."""
+    machine = service.machine
+    machine.run("mkdir -p /data/fax; chown faxdrop: /data/fax")
+    config = machine.path("/etc/faxdrop/config.toml")
+    config.write_text(config.read_text().replace('"/srv/fax"', '"/data/fax"'))
+    service.attempt("restart", service.unit)
+    assert "`faxdrop check` says what to do" in service.journal("-b")
+    said = machine.run(f"{CHECK} || true").stdout
+    assert "The unit faxdrop may not write to /data/fax." in said
+    assert "ReadWritePaths=/data/fax" in said
+    machine.run("faxdrop init --service")
+    moved = Service(machine, share="/data/fax")
+    moved.expect_sent(moved.drop(FIRST))
+    machine.run("rm -r /etc/systemd/system/faxdrop.service.d/place.conf; systemctl daemon-reload")
+
+
+def test_root_does_not_run_it_by_hand(service: Service) -> None:
+    """What root writes, the service cannot read: it is refused, and how to start is said."""
+    service.systemctl("stop", service.unit)
+    done = service.machine.run("faxdrop run", check=False)
+    assert done.returncode == 1
+    assert "/srv/fax belongs to faxdrop" in done.stderr
+    assert "sudo systemctl start faxdrop" in done.stderr
+
+
+def test_the_journal_is_structured_and_silent_about_secrets(service: Service) -> None:
+    """Each line that the service wrote is an event in JSON; the token is nowhere."""
+    pid = service.show("MainPID")
+    service.expect_sent(service.drop(FIRST))
+    lines = service.journal(f"_PID={pid}", "_TRANSPORT=stdout").splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [entry for entry in entries if "timestamp" in entry] == []  # the journal has its own
+    events = [entry["event"] for entry in entries]
+    assert len(events) > 2
+    assert [event for event in events if not re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", event)] == []
+    everything = service.machine.run("journalctl --no-pager --all --output=export").stdout
+    basic = base64.b64encode(f"{TOKEN_ID}:{TOKEN}".encode()).decode()
+    secrets = (TOKEN, TOKEN_ID, basic)
+    assert [secret for secret in secrets if secret in everything] == []
+
+
+def test_it_is_there_after_a_reboot(service: Service) -> None:
+    """Enabled means: after the machine's next boot it faxes what was left."""
+    service.simulator("account", {"pace": 0})
+    service.systemctl("stop", service.unit)
+    names = service.drop(FIRST, 3)
+    service.machine.shut_down()
+    service.machine.boot()
+    service.systemctl("start", "simulator")
+    service.expect_sent(names)
