@@ -1,22 +1,28 @@
-"""HTTP/1.1 connections whose answers may go wrong on purpose, down to the socket.
+"""HTTP/1.1 on loopback whose answers may go wrong on purpose, down to the socket.
 
-Owns one connection from accept to close: reading requests (keep-alive, pipelining, chunked bodies,
-``Expect: 100-continue``), writing answers, and the ways in which an answer can fail to arrive. It
-knows nothing about faxes: an `Application` says what to answer. Everything runs in one event loop;
-bodies are handed on piece by piece and never collected here.
+Python's own server reads the requests, a thread a connection; here are the bodies, the ways in
+which an answer can fail to arrive, and two ports that end at once, however slow the answers under
+way are. Nothing here knows about faxes: an `Application` says what to answer. Bodies are handed on
+piece by piece and never collected.
 """
 
-import asyncio
+import contextlib
+import ipaddress
+import itertools
 import socket
 import struct
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Protocol
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
 
-_MAX_HEAD = 1 << 16
+_PIECE = 1 << 16  # bytes of a body that are handed on together
+_LONGEST_LINE = 1 << 16  # bytes of a line between chunks
 _DRIP_INTERVAL = 0.05  # seconds between two bytes of an answer that drips
 _ENDLESS = 10**12  # bytes that an endless answer promises
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 seconds: close() sends RST
@@ -80,14 +86,9 @@ class Request:
     cut: bool = False  # reset the connection instead of reading the body
     sink: Sink = field(default_factory=Small)
 
-    @property
-    def closing(self) -> bool:
-        """Whether the client wants the connection closed after the answer."""
-        return "close" in self.headers.get("connection", "").lower()
-
 
 class Application(Protocol):
-    """Decides what is answered. Called in the event loop, one call at a time."""
+    """Decides what is answered. One call at a time, whatever the threads."""
 
     def opened(self, request: Request, /) -> None:
         """Look at a request whose headers have arrived; may set where its body goes."""
@@ -99,257 +100,302 @@ class Application(Protocol):
         """Tell the time in seconds since 1970, for the Date header."""
 
 
-class Connection(asyncio.Protocol):
-    """One client's connection, from accept to close."""
+class Server:
+    """Serves an application from `start` to `stop`; may be started again, on the same ports.
+
+    The public port can be closed and opened again while the control port stays. Raises ValueError
+    for a host that is not loopback.
+    """
+
+    def __init__(self, application: Application, host: str, port: int) -> None:
+        if not ipaddress.ip_address(host).is_loopback:
+            raise ValueError(f"the simulator listens on loopback only, not on {host}")
+        self.port = port  # 0: the next start chooses
+        self.control_port = 0
+        self._host = host
+        self._application = application
+        self._turn = threading.RLock()  # held by whoever asks the application
+        self._public: _Port | None = None
+        self._control: _Port | None = None
+
+    def origin(self, port: int) -> str:
+        """Return the address of a port, without a path."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Listen; connections are let in from here on. Raises OSError where a port is taken."""
+        public = self._open(self.port, public=True)
+        try:
+            control = self._open(self.control_port, public=False)
+        except OSError:
+            public.end()
+            raise
+        self.port, self.control_port = public.server_port, control.server_port
+        self._public, self._control = public, control
+
+    def stop(self) -> None:
+        """End every connection and every thread, at once."""
+        for port in (self._public, self._control):
+            if port is not None:
+                port.end()
+                port.join()
+        self._public = self._control = None
+
+    def set_open(self, *, is_open: bool) -> None:
+        """Open or close the public port; closing it resets its connections too.
+
+        In effect at the return. Raises OSError where the port was taken meanwhile.
+        """
+        with self._turn:
+            if self._control is None or is_open == (self._public is not None):
+                return
+            if self._public is None:
+                self._public = self._open(self.port, public=True)
+            else:
+                self._public.end()
+                self._public = None
+
+    def _open(self, port: int, *, public: bool) -> "_Port":
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        return _Port((self._host, port), family, self._application, self._turn, public=public)
+
+
+class _Port(HTTPServer):
+    """One listening port and its connections."""
+
+    request_queue_size = 1024
 
     def __init__(
-        self, application: Application, open_ones: "set[Connection]", *, public: bool
+        self,
+        address: tuple[str, int],
+        family: socket.AddressFamily,
+        application: Application,
+        turn: threading.RLock,
+        *,
+        public: bool,
     ) -> None:
-        self._application = application
-        self._open_ones = open_ones
+        self.address_family = family
         self.public = public
-        self._transport: asyncio.Transport | None = None
-        self._buffer = b""
-        self._request: Request | None = None
-        self._body: _Body | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._busy = False  # an answer is under way
-        self._ended = False  # the client will send no more
-        self._paused = False  # the client does not read what it gets
-        self._pouring = False  # the answer under way is endless
+        self._application = application
+        self._turn = turn
+        self._ended = threading.Event()
+        self._open_ones: dict[socket.socket, threading.Thread] = {}
+        super().__init__(address, _Connection)
+        self._thread = threading.Thread(target=self._let_in, name="simulator", daemon=True)
+        self._thread.start()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - tells mypy what TCP gives
-        self._transport = transport
-        self._open_ones.add(self)
+    def server_bind(self) -> None:
+        """Bind, without asking for the host's name as the standard library does."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_port = self.socket.getsockname()[1]
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """End: whatever was still to be answered is dropped."""
-        self._open_ones.discard(self)
-        self._transport = None
-        if self._timer:
-            self._timer.cancel()
+    def end(self) -> None:
+        """Close the port and reset its connections; nothing is asked of the application later."""
+        with self._turn:
+            self._ended.set()
+            open_ones = list(self._open_ones)
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        self.server_close()
+        for sock in open_ones:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                _reset_on_close(sock)
+                sock.shutdown(socket.SHUT_RDWR)  # wakes who reads or writes
 
-    def data_received(self, data: bytes) -> None:
-        """Take what has arrived."""
-        if self._busy:
-            self._buffer += data
-            if len(self._buffer) > _MAX_HEAD and self._transport:
-                self._transport.pause_reading()
-            return
-        self._buffer = self._buffer + data if self._buffer else data
-        self._advance()
+    def join(self) -> None:
+        """Wait for the threads of its connections. Not to be called from one of them."""
+        with self._turn:
+            threads = list(self._open_ones.values())
+        for thread in threads:
+            thread.join()
 
-    def eof_received(self) -> bool:
-        """Keep the connection while an answer is under way: the client may still read."""
-        self._ended = True
-        return self._busy
-
-    def pause_writing(self) -> None:
-        """Stop an endless answer: the client does not read as fast."""
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        """Go on with an endless answer."""
-        self._paused = False
-        if self._pouring:
-            self._pour()
-
-    def abort(self, *, reset: bool = False) -> None:
-        """End the connection at once; with ``reset`` the client sees a reset."""
-        if self._transport is None:
-            return
-        if reset:
-            sock: socket.socket = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._transport.abort()
-
-    def _advance(self) -> None:
-        while self._transport and not self._transport.is_closing() and not self._busy:
-            if self._request is None and not self._read_head():
-                return
-            request, body = self._request, self._body
-            if request is None or body is None:
-                return
-            if request.cut:
-                self.abort(reset=True)
-                return
+    def _let_in(self) -> None:
+        """Take the connections that come, until the end."""
+        while True:
             try:
-                self._buffer = body.feed(self._buffer, request.sink)
-            except ValueError:
-                self._send(None, Answer(400, b"bad chunk", "text/plain"))
-                return
-            if not body.complete:
-                return
-            self._request = self._body = None
-            self._begin_answer(request, self._application.answer(request))
+                sock, _address = self.socket.accept()
+            except OSError:
+                if self._ended.is_set():
+                    return
+                continue  # whoever waited has gone again
+            thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
+            with self._turn:
+                if self._ended.is_set():
+                    _reset_on_close(sock)
+                    sock.close()
+                    return
+                self._open_ones[sock] = thread
+                thread.start()
 
-    def _read_head(self) -> bool:
-        head, found, rest = self._buffer.partition(b"\r\n\r\n")
-        if not found:
-            if len(self._buffer) > _MAX_HEAD:
-                self._send(None, Answer(431, b"", "text/plain"))
-            return False
-        self._buffer = rest
+    def _serve(self, sock: socket.socket) -> None:
         try:
-            request = _parse_head(head, public=self.public)
-            body = _Body(request.headers)
-        except ValueError:
-            self._send(None, Answer(400, b"bad request", "text/plain"))
-            return False
-        self._application.opened(request)
-        self._request, self._body = request, body
-        if self._transport and "100-continue" in request.headers.get("expect", "").lower():
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            with contextlib.suppress(OSError):  # the client has gone, or the port is at its end
+                self.finish_request(sock, sock.getpeername())
+        finally:
+            self.shutdown_request(sock)
+            with self._turn:
+                del self._open_ones[sock]
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection in good order, or by a reset where that is wanted."""
+        if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER):
+            request.close()
+        else:
+            super().shutdown_request(request)
+
+    def opened(self, request: Request) -> None:
+        """Tell the application. Raises ConnectionAbortedError at the port's end."""
+        with self._turn:
+            self._check()
+            self._application.opened(request)
+
+    def answer(self, request: Request) -> Answer:
+        """Ask the application. Raises ConnectionAbortedError at the port's end."""
+        with self._turn:
+            self._check()
+            return self._application.answer(request)
+
+    def date(self) -> str:
+        """Return what the application's clock shows, as HTTP writes it."""
+        return formatdate(self._application.now(), usegmt=True)
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long. Raises ConnectionAbortedError at the port's end."""
+        if self._ended.wait(seconds):
+            self._check()
+
+    def _check(self) -> None:
+        if self._ended.is_set():
+            raise ConnectionAbortedError
+
+
+class _Connection(BaseHTTPRequestHandler):
+    """One client's connection, from accept to close."""
+
+    protocol_version = default_request_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Port
+
+    def __getattr__(self, name: str) -> Any:
+        """Serve every method alike: it is the application that knows them."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def send_error(self, code: int, *_: object) -> None:
+        """Answer what is no request that HTTP knows."""
+        self.close_connection = True
+        self._send(Answer(code, b"", "text/plain"))
+
+    def handle_expect_100(self) -> bool:
+        """Leave the word to `_serve`, which first asks whether the body is to be read."""
         return True
 
-    def _begin_answer(self, request: Request, answer: Answer) -> None:
-        if not answer.delay:
-            self._send(request, answer)
+    def _serve(self) -> None:
+        path, _, query = self.path.partition("?")
+        headers = {name.lower(): value.strip() for name, value in self.headers.items()}
+        parsed = parse_qs(query, keep_blank_values=True)
+        request = Request(self.command, unquote(path), parsed, headers, self.server.public)
+        self.server.opened(request)
+        if request.cut:
+            self._reset()
             return
-        self._busy = True
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(answer.delay, self._send_late, request, answer)
+        if "100-continue" in headers.get("expect", "").lower():
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        try:
+            for piece in self._body(headers):
+                request.sink.feed(piece)
+        except ValueError:
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
+        answer = self.server.answer(request)
+        if answer.delay:
+            self.server.wait(answer.delay)
+        self._send(answer)
 
-    def _send_late(self, request: Request, answer: Answer) -> None:
-        self._busy = False
-        self._send(request, answer)
-        if self._transport and not self._busy:
-            self._transport.resume_reading()
-            self._advance()
+    def _body(self, headers: dict[str, str]) -> Iterator[bytes]:
+        """Yield the body in pieces. Raises ValueError for one that makes no sense."""
+        if "chunked" not in headers.get("transfer-encoding", "").lower():
+            length = headers.get("content-length", "0")
+            if not length.isdecimal():
+                raise ValueError(length)
+            yield from self._bytes(int(length))
+            return
+        while size := int(self._line().partition(b";")[0], 16):
+            if size < 0:
+                raise ValueError("a chunk of negative size")
+            yield from self._bytes(size)
+            if self._line():
+                raise ValueError("a chunk longer than its size")
+        while self._line():  # trailers
+            pass
 
-    def _send(self, request: Request | None, answer: Answer) -> None:
-        transport = self._transport
-        if transport is None:
-            return
-        if answer.manner is Manner.RESET:
-            self.abort(reset=True)
-            return
-        if answer.manner is Manner.CLOSED:
-            transport.close()
-            return
-        closing = request is None or self._ended or request.closing
-        endless = answer.manner in (Manner.DRIP, Manner.DRIP_HEAD, Manner.ENDLESS)
-        head = self._head(answer, _ENDLESS if endless else len(answer.body), closing=closing)
-        if endless:
-            self._busy = True
-            drips = answer.manner is not Manner.ENDLESS
-            sent = 0 if answer.manner is Manner.DRIP_HEAD else len(head)
-            transport.write(head[:sent])
-            self._drip(head[sent:] + answer.body) if drips else self._pour()
-            return
-        body = b"" if request is not None and request.method == "HEAD" else answer.body
-        transport.write(head + body)
-        if closing or answer.manner is Manner.STALE:
-            transport.close()
+    def _bytes(self, left: int) -> Iterator[bytes]:
+        while left:
+            piece = self.rfile.read1(min(left, _PIECE))
+            if not piece:
+                raise ConnectionAbortedError
+            left -= len(piece)
+            yield piece
 
-    def _head(self, answer: Answer, length: int, *, closing: bool) -> bytes:
+    def _line(self) -> bytes:
+        line = self.rfile.readline(_LONGEST_LINE)
+        if not line.endswith(b"\n"):
+            raise ValueError("a line without an end")
+        return line.rstrip(b"\r\n")
+
+    def _send(self, answer: Answer) -> None:
+        match answer.manner:
+            case Manner.RESET:
+                self._reset()
+            case Manner.CLOSED:
+                self.close_connection = True
+            case Manner.DRIP:
+                self.wfile.write(self._head(answer, _ENDLESS))
+                self._drip(answer.body)
+            case Manner.DRIP_HEAD:
+                self._drip(self._head(answer, _ENDLESS) + answer.body)
+            case Manner.ENDLESS:
+                self.wfile.write(self._head(answer, _ENDLESS))
+                while True:
+                    self.wfile.write(b" " * _PIECE)
+            case Manner.WHOLE | Manner.STALE:
+                body = b"" if self.command == "HEAD" else answer.body
+                self.wfile.write(self._head(answer, len(answer.body)) + body)
+                self.close_connection |= answer.manner is Manner.STALE
+
+    def _head(self, answer: Answer, length: int) -> bytes:
         try:
             phrase = HTTPStatus(answer.status).phrase
         except ValueError:
             phrase = "Unknown"
         lines = [
             f"HTTP/1.1 {answer.status} {phrase}",
-            f"Date: {formatdate(self._application.now(), usegmt=True)}",
+            f"Date: {self.server.date()}",
             f"Content-Type: {answer.content_type}",
             f"Content-Length: {length}",
             *(f"{name}: {value}" for name, value in answer.headers),
+            *(["Connection: close"] if self.close_connection else []),
         ]
-        if closing:
-            lines.append("Connection: close")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def _drip(self, data: bytes) -> None:
-        if self._transport:
-            self._transport.write(data[:1] or b" ")
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(_DRIP_INTERVAL, self._drip, data[1:])
+        for byte in itertools.chain(data, itertools.repeat(ord(" "))):
+            self.wfile.write(bytes([byte]))
+            self.server.wait(_DRIP_INTERVAL)
 
-    def _pour(self) -> None:
-        self._pouring = True
-        if self._transport and not self._transport.is_closing() and not self._paused:
-            self._transport.write(b" " * (1 << 16))
-            if not self._paused:  # other connections want their turn
-                asyncio.get_running_loop().call_soon(self._pour)
+    def _reset(self) -> None:
+        _reset_on_close(self.connection)
+        self.close_connection = True
 
 
-class _Part(StrEnum):
-    """What of a body comes next."""
-
-    BYTES = "bytes"  # of a body of known length, or of a chunk
-    SIZE = "size"  # a line with the size of a chunk
-    GAP = "gap"  # the empty line after a chunk
-    TRAILER = "trailer"  # lines after the last chunk, up to an empty one
-    NOTHING = "nothing"  # the body is complete
-
-
-class _Body:
-    """Where in its body a request is."""
-
-    def __init__(self, headers: dict[str, str]) -> None:
-        """Raise ValueError where the headers make no sense."""
-        self._chunked = "chunked" in headers.get("transfer-encoding", "").lower()
-        length = headers.get("content-length", "0")
-        if not length.isdecimal():
-            raise ValueError(length)
-        self._left = 0 if self._chunked else int(length)  # bytes
-        self._next = _Part.SIZE if self._chunked else _Part.BYTES
-
-    @property
-    def complete(self) -> bool:
-        """Whether the body has arrived to its last byte."""
-        return self._next is _Part.NOTHING
-
-    def feed(self, data: bytes, sink: Sink) -> bytes:
-        """Hand the body's part of data on; return what is left over. Raises ValueError."""
-        while not self.complete:
-            if self._next is _Part.BYTES:
-                piece = data if len(data) <= self._left else data[: self._left]
-                if piece:
-                    sink.feed(piece)
-                self._left -= len(piece)
-                data = data[len(piece) :]
-                if self._left:
-                    return data
-                self._next = _Part.GAP if self._chunked else _Part.NOTHING
-            else:
-                line, found, rest = data.partition(b"\r\n")
-                if not found:
-                    if len(data) > _MAX_HEAD:
-                        raise ValueError("a chunk without a size")
-                    return data
-                data = rest
-                self._line(line)
-        return data
-
-    def _line(self, line: bytes) -> None:
-        if self._next is _Part.SIZE:
-            self._left = int(line.partition(b";")[0], 16)
-            if self._left < 0:
-                raise ValueError("a chunk of negative size")
-            self._next = _Part.BYTES if self._left else _Part.TRAILER
-        elif self._next is _Part.GAP:
-            if line:
-                raise ValueError("a chunk longer than its size")
-            self._next = _Part.SIZE
-        elif not line:
-            self._next = _Part.NOTHING
-
-
-def _parse_head(head: bytes, *, public: bool) -> Request:
-    """Read a request's head. Raises ValueError."""
-    first, *lines = head.decode("latin-1").split("\r\n")
-    method, target, version = first.split(" ")
-    if not version.startswith("HTTP/1."):
-        raise ValueError(version)
-    headers = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise ValueError(line)
-        headers[name.strip().lower()] = value.strip()
-    if version == "HTTP/1.0":
-        headers.setdefault("connection", "close")
-    path, _, query = target.partition("?")
-    return Request(method, unquote(path), parse_qs(query, keep_blank_values=True), headers, public)
+def _reset_on_close(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -58,8 +58,7 @@ from faxdrop.simulator.account import Account, Fax, Taken
 from faxdrop.simulator.answers import Temper, error, good
 from faxdrop.simulator.api import SUBMIT, Api, route
 from faxdrop.simulator.behaviour import MAGIC, Fate, Hostility, Magic, canonical
-from faxdrop.simulator.http import Answer, Request, Small
-from faxdrop.simulator.server import Server
+from faxdrop.simulator.http import Answer, Request, Server, Small
 from faxdrop.simulator.upload import Upload
 
 __all__ = ["MAGIC", "Answer", "Magic", "Simulator", "Taken"]
