@@ -16,7 +16,7 @@ from faxdrop.simulator.account import Account, Fax, Filter, Taken, is_faxline, r
 from faxdrop.simulator.answers import Temper, error, good, wrong
 from faxdrop.simulator.behaviour import Draw, Fate, Hostility, Magic, magic, takes
 from faxdrop.simulator.http import Answer, Request, Small
-from faxdrop.simulator.upload import Upload
+from faxdrop.simulator.upload import Upload, look_at
 
 SUBMIT = "POST /sessions/fax"
 _BASE = "/v2"
@@ -144,17 +144,18 @@ class Api:
         if behaviour and not takes(behaviour):
             return self._wrong(behaviour, good({}), share)
         now = self._clock()
+        look = look_at(upload.document)
         taken = Taken(
             session_id=self._account.new_id(now),
             number=number,
             faxline=faxline,
             filename=filename,
             sha256=upload.sha256,
-            pages=upload.pages,
+            pages=look.pages,
             at=now,
             arrived=request.arrived,
         )
-        self._account.take(self._fax(taken, known, draw, readable=upload.can_be_faxed))
+        self._account.take(self._fax(taken, known, draw, readable=look.can_be_faxed))
         return self._wrong(behaviour, good({"sessionId": taken.session_id}), share)
 
     def _fax(self, taken: Taken, known: Magic, draw: Draw, *, readable: bool) -> Fax:
@@ -176,8 +177,8 @@ class Api:
         if upload.too_large:
             raise Refusal(413)
         try:
-            fields = upload.fields()
-        except ValueError:
+            fields = upload.read()
+        except (ValueError, RecursionError):
             raise Refusal(400, "the body is no JSON object") from None
         texts = []
         for name in ("recipient", "faxlineId", "filename"):
@@ -185,7 +186,9 @@ class Api:
             if not isinstance(value, str) or not value.strip():
                 raise Refusal(400, f"{name} must not be empty")
             texts.append(value)
-        if not isinstance(fields.get("base64Content"), int) or not upload.characters:
+        if upload.too_large:
+            raise Refusal(413)
+        if not upload.characters:
             raise Refusal(400, "base64Content must not be empty")
         number = read_number(texts[0])
         if number is None:
