@@ -21,6 +21,7 @@ from faxdrop.cli import init as cli_init
 from faxdrop.cli import orders, screens
 from faxdrop.cli import place as cli_place
 from faxdrop.cli import preview as cli_preview
+from faxdrop.cli import report as cli_report
 from faxdrop.cli import setup as cli_setup
 from faxdrop.cli.orders import (
     Answered,
@@ -401,6 +402,7 @@ main.commands = {
         cli_preview.preview,
         *map(cli_place.takes_place, (run, status, retry, cancel)),
         *map(cli_place.takes_place, (cli_audit.receipts, cli_audit.verify, cli_audit.evidence)),
+        cli_place.takes_place(cli_report.report),
         cli_setup.simulate,
         receipt_schema,
     )

@@ -251,6 +251,16 @@ class WitnessSettings(_Table):
     )
 
 
+class ReportSettings(_Table):
+    """What stands in the transmission reports."""
+
+    sender: str = Field(
+        default="",
+        max_length=200,
+        description='who sends, in at most 200 letters, such as "Law Office Example, Berlin"',
+    )
+
+
 class Settings(_Table):
     """All that may stand in the file."""
 
@@ -273,6 +283,7 @@ class Settings(_Table):
     retention: RetentionSettings = Field(
         default=RetentionSettings(), description="a table [retention]"
     )
+    report: ReportSettings = Field(default=ReportSettings(), description="a table [report]")
     witness: WitnessSettings = Field(default=WitnessSettings(), description="a table [witness]")
 
 

@@ -23,7 +23,7 @@ from faxdrop.fax.receipt import make_receipt, to_bytes
 from faxdrop.spool.disk import Disk, Folder, opened_folder, read_file
 from faxdrop.spool.sharing import share
 
-RECEIPT_SUFFIX = ".json"
+RECEIPT_SUFFIX, REPORT_SUFFIX = ".json", ".report.pdf"
 DRAFT, PLACE = "receipt.json", "place"  # in the job's folder: the receipt, and where it will lie
 
 _LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
@@ -254,6 +254,12 @@ class Filing:
 def receipt_of(name: str) -> str:
     """Return the name of the receipt beside a document."""
     return name + RECEIPT_SUFFIX
+
+
+def report_of(name: str, longest: int = 255) -> str:
+    """Return the name of the report beside a document: ``letter.report.pdf``."""
+    stem, _ = _split(name)
+    return cut(stem, longest - len(REPORT_SUFFIX)) + REPORT_SUFFIX
 
 
 def read_receipt(folder: Folder, name: str) -> dict[str, Any]:

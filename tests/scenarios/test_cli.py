@@ -46,6 +46,7 @@ COMMANDS = [
     "receipts",
     "verify",
     "evidence",
+    "report",
     "simulate",
     "receipt-schema",
 ]

@@ -1,0 +1,136 @@
+"""The command that makes a transmission report again, or for faxes from before: report."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+from pydantic import ValidationError
+
+from faxdrop.cli.orders import OrderError, document_of
+from faxdrop.cli.terminal import name_of_file
+from faxdrop.config.load import ConfigError, load_what_is_right
+from faxdrop.config.problems import NoConfigError
+from faxdrop.config.settings import Config
+from faxdrop.documents.checker import Checker
+from faxdrop.fax.receipt import Receipt
+from faxdrop.report import order
+from faxdrop.report.content import compose
+from faxdrop.report.order import UnmadeError
+from faxdrop.report.recipients import number_of
+from faxdrop.spool.disk import open_ordinary, opened_folder, read_file
+from faxdrop.spool.filing import LONGEST_RECEIPT, receipt_of, report_of
+from faxdrop.spool.ownership import acting_as_owner
+from faxdrop.words import _
+
+
+@click.command(short_help="Make the transmission report of a fax.")
+@click.argument(
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A document in sent/ or failed/, or its receipt.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PDF",
+    help="Where the report goes (a new file).  [default: NAME.report.pdf, beside the document]",
+)
+@click.pass_obj
+def report(config_path: Path, *, file: Path, out: Path | None) -> None:
+    """Make the transmission report of a fax from its document and its receipt.
+
+    One page: the result, every attempt, number and pages compared, the first page reduced, with the
+    receipt attached. Also for faxes of long ago, and in an archive. Nothing is overwritten, and the
+    receipt stays as it is. Where there is a config, its sender and address book are shown.
+    """
+    document = document_of(file)
+    place = out or document.with_name(report_of(document.name))
+    made = _made(config_path, document)
+    # What root put beside the document, its owner could not take away again.
+    with (
+        contextlib.nullcontext() if out else acting_as_owner(place.parent),
+        _new_file(place) as new,
+    ):
+        new.write(made)
+    click.echo(_("The report lies in {file}").format(file=name_of_file(place)))
+
+
+def _made(config_path: Path, document: Path) -> bytes:
+    """Return the report as a PDF. Raises OrderError, and OSError."""
+    with opened_folder(document.parent.resolve()) as folder:
+        content = read_file(folder, receipt_of(document.name), LONGEST_RECEIPT)
+        receipt = _receipt_in(content or b"")
+        if content is None or receipt is None:
+            raise OrderError(
+                _("There is no receipt of faxdrop's beside {file}.").format(
+                    file=name_of_file(document)
+                )
+            )
+        config = _config(config_path)
+        words = compose(
+            receipt,
+            sender=config.report.sender if config is not None else "",
+            book_number=number_of(receipt.recipient.folder, config.recipients, config.region)
+            if config is not None
+            else None,
+        )
+        with (
+            open_ordinary(folder.path / document.name) as source,
+            Checker(order.limits(), reader=order.MAKER) as maker,
+        ):
+            _same(source, receipt, document)
+            try:
+                return order.report(maker, words, content, source)
+            except UnmadeError:
+                raise OrderError(
+                    _("The report of {file} cannot be made.").format(file=name_of_file(document))
+                ) from None
+
+
+def _receipt_in(content: bytes) -> Receipt | None:
+    try:
+        return Receipt.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+def _same(source: BinaryIO, receipt: Receipt, document: Path) -> None:
+    """Raise OrderError if a document is not the one of its receipt."""
+    wanted = receipt.document.sha256
+    if wanted is not None and hashlib.sha256(source.read()).hexdigest() != wanted:
+        raise OrderError(
+            _("{file} is not the document of its receipt: it was altered.").format(
+                file=name_of_file(document)
+            )
+        )
+
+
+def _config(path: Path) -> Config | None:
+    try:
+        config, _problems = load_what_is_right(path)
+    except (NoConfigError, ConfigError, OSError):
+        return None
+    return config
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file that was not there before; it is gone again where it cannot be written."""
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        raise OrderError(
+            _("{file} is there already: move it away, or name another file with --out.").format(
+                file=name_of_file(path)
+            )
+        ) from None
+    try:
+        with file:
+            yield file
+    except BaseException:
+        path.unlink()
+        raise

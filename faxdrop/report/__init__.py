@@ -1,0 +1,1 @@
+"""The transmission report: a page for people beside each document, made behind the fax's life."""

@@ -1,0 +1,80 @@
+"""Makes reports away from the daemon, in the process that takes the reader's place.
+
+``python -m faxdrop.report.maker`` serves as `faxdrop.documents.reader` does, as confined as that.
+What it is asked to prepare is an order (see ``order``); what it writes is the report.
+"""
+
+import io
+from typing import BinaryIO
+
+import pikepdf
+from PIL import Image
+
+from faxdrop.documents import reader
+from faxdrop.documents.pdf import pictures
+from faxdrop.documents.pdf.render import Rendered, RenderError, Resolution
+from faxdrop.documents.preview import paper
+from faxdrop.documents.verdict import Announce, Limits, Verdict, crashed
+from faxdrop.report.drawing import draw
+from faxdrop.report.order import Order
+
+_POINTS, _MILLIMETRES = 72.0, 25.4  # an inch
+_REDUCED = 3  # a dot of the picture is so many dots of the fax, across and down
+_MOST_APPENDED = 20  # pages of sipgate's own report
+
+
+def read(file: BinaryIO, output: BinaryIO | None, _limits: Limits, announce: Announce) -> Verdict:
+    """Write the report that the order wants."""
+    file.seek(0)
+    order = Order.model_validate_json(file.readline())
+    receipt, document, appended = (
+        file.read(size) for size in (order.receipt, order.document, order.appended)
+    )
+    announce(crashed("", 0))
+    picture = _first_page(document) if document else None
+    made, is_appended = _whole(draw(order.content, picture), order.name, receipt, appended)
+    if output is not None:
+        output.write(made)
+    return Verdict(sha256="", bytes=len(made), whole=True, pages=2 if is_appended else 1)
+
+
+def _first_page(document: bytes) -> Image.Image | None:
+    """Return the first page as a fax shows it, reduced; None if it cannot be drawn."""
+    try:
+        with Rendered(document) as pages, pages.page(0) as page:
+            width, height = (side / _POINTS * _MILLIMETRES for side in page.size)
+            across, down, most = pictures.FINE
+            shrunk = paper(width, height).scale
+            size = page.pixels(Resolution(across * shrunk, down * shrunk, most))
+            fax = pictures.bilevel(pictures.shades(page.drawn(*size)))
+    except (RenderError, ValueError, MemoryError):
+        return None
+    return fax.convert("L").reduce(_REDUCED)
+
+
+def _whole(page: bytes, name: str, receipt: bytes, appended: bytes) -> tuple[bytes, bool]:
+    """Put the receipt into the report, and sipgate's own report behind it where it can be read."""
+    file = io.BytesIO()
+    with pikepdf.Pdf.open(io.BytesIO(page)) as report:
+        is_appended = bool(appended) and _append(report, appended)
+        attached = pikepdf.AttachedFileSpec(
+            report, receipt, filename=name, mime_type="application/json"
+        )
+        report.attachments[name] = attached
+        report.save(file, deterministic_id=True)
+    return file.getvalue(), is_appended
+
+
+def _append(report: pikepdf.Pdf, appended: bytes) -> bool:
+    try:
+        with pikepdf.Pdf.open(io.BytesIO(appended)) as theirs:
+            if not 0 < len(theirs.pages) <= _MOST_APPENDED:
+                return False
+            report.pages.extend(theirs.pages)
+    except (pikepdf.PdfError, pikepdf.PasswordError, ValueError, TypeError):
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    reader.run(read)

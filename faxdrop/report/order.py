@@ -1,0 +1,65 @@
+"""Orders reports from the process that makes them (see ``maker``): what it is told, and answers."""
+
+import tempfile
+from typing import BinaryIO
+
+from faxdrop.documents.checker import Checker
+from faxdrop.documents.verdict import Limits
+from faxdrop.fax.job import Record
+from faxdrop.report.content import Content
+
+MAKER = "faxdrop.report.maker"
+SECONDS = 20.0  # in which a report is made
+_MOST_BYTES = 64 << 20  # of a report: the page, the receipt and what is appended
+
+
+class UnmadeError(Exception):
+    """The report cannot be made, and that is all."""
+
+
+class Order(Record):
+    """The line that comes first; behind it are the bytes whose lengths it has."""
+
+    content: Content
+    name: str  # of the receipt as an attachment
+    receipt: int
+    document: int  # 0: there is none to draw
+    appended: int  # 0: sipgate has no report of its own
+
+
+def limits() -> Limits:
+    """Return what a report may cost."""
+    return Limits(_MOST_BYTES, 1, seconds=SECONDS)
+
+
+def report(
+    checker: Checker,
+    content: Content,
+    receipt: bytes,
+    document: BinaryIO | None,
+    appended: bytes = b"",
+) -> bytes:
+    """Return a report as a PDF.
+
+    ``checker`` is one whose reader is MAKER; ``document`` is what the picture is of, None: there is
+    nothing to draw; ``appended`` is sipgate's own report. Raises UnmadeError, and OSError where a
+    file fails or no process can be had.
+    """
+    drawn = b""
+    if document is not None:
+        document.seek(0)
+        drawn = document.read(_MOST_BYTES)
+    head = Order(
+        content=content,
+        name="receipt.json",
+        receipt=len(receipt),
+        document=len(drawn),
+        appended=len(appended),
+    )
+    with tempfile.TemporaryFile() as order, tempfile.TemporaryFile() as output:
+        order.writelines((head.model_dump_json().encode() + b"\n", receipt, drawn, appended))
+        order.flush()
+        if checker.prepare(order.fileno(), output.fileno()).reason is not None:
+            raise UnmadeError
+        output.seek(0)
+        return output.read()

@@ -1,0 +1,209 @@
+"""The transmission report: what it says, that it is one page, and that nothing hostile hurts it."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pikepdf
+import pypdfium2
+import pytest
+from click.testing import CliRunner, Result
+
+from faxdrop.cli.main import main
+from faxdrop.documents.checker import Checker
+from faxdrop.fax.job import Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
+from faxdrop.report import order
+from faxdrop.report.content import MOST_ATTEMPTS, compose
+from faxdrop.spool.filing import report_of
+from tests.kit import pdfs
+
+AT = datetime(2026, 1, 26, 9, 15, tzinfo=UTC)
+NUMBER = "+492111234567"
+BERLIN = ZoneInfo("Europe/Berlin")
+FAILED = Reason(code=ReasonCode.TRANSMISSION_FAILED, message="It failed.", advice="Ask them.")
+
+
+def attempt(number: int, outcome: str | None, pages: int | None = 2) -> Attempt:
+    """Return an attempt that sipgate told the end of."""
+    return Attempt(
+        number=number,
+        number_dialled=NUMBER,
+        faxline="f0",
+        faxed=Faxed(sha256="cd" * 32, bytes=9, pages=pages),
+        submitted_at=AT + timedelta(minutes=number),
+        session_id=f"session-{number}",
+        outcome=outcome,
+        statuses=(StatusSeen(status=outcome or "SENDING", at=AT + timedelta(minutes=number)),),
+    )
+
+
+def receipt(*attempts: Attempt, reason: Reason | None = None, **more: Any) -> Receipt:
+    """Return the receipt of a fax; it was sent unless there is a reason."""
+    simulated = more.pop("simulated", False)
+    facts: dict[str, Any] = {
+        "job_id": "20260126-1",
+        "state": State.FAILED if reason else State.SENT,
+        "name": "letter.pdf",
+        "folder": "Dr. Müller",
+        "claimed_at": AT,
+        "number": NUMBER,
+        "faxline": "f0",
+        "document": Facts(sha256="ab" * 32, bytes=9, pages=2),
+        "attempts": attempts,
+        "reason": reason,
+        "finished_at": AT + timedelta(hours=1),
+    }
+    return make_receipt(Job(**{**facts, **more}), simulated=simulated)
+
+
+@pytest.fixture(scope="module")
+def maker() -> Iterator[Checker]:
+    """Make reports in a process apart."""
+    with Checker(order.limits(), reader=order.MAKER) as checker:
+        yield checker
+
+
+def made(
+    maker: Checker, told: Receipt, document: bytes = b"", appended: bytes = b"", **more: Any
+) -> bytes:
+    """Return a report."""
+    words = compose(told, zone=BERLIN, **more)
+    source = io.BytesIO(document)
+    return order.report(maker, words, to_bytes(told), source, appended)
+
+
+def text(report: bytes) -> str:
+    """Return the words of a report's own page, as a PDF viewer finds them."""
+    with pypdfium2.PdfDocument(report) as pdf:
+        return " ".join(str(pdf[0].get_textpage().get_text_bounded()).split())
+
+
+def test_a_fax_that_was_sent(maker: Checker) -> None:
+    """The report says what became of the fax, in local time, with the receipt attached."""
+    told = receipt(attempt(1, "FAILED"), attempt(2, "SENT"))
+    report = made(maker, told, pdfs.good(2), sender="Law Office", book_number=NUMBER)
+    words = text(report)
+    assert " SENT " in words
+    assert "NOT" not in words
+    for each in (
+        "Law Office",
+        "Dr. Müller",
+        NUMBER,
+        "letter.pdf",
+        "session-2",
+        "ab" * 32,
+        "cd" * 32,
+    ):
+        assert each in words
+    assert "1 2026-01-26 10:16:00 CET +492111234567 failed" in words
+    assert "2 2026-01-26 10:17:00 CET +492111234567 sent" in words
+    assert words.count("agrees") == 2
+    assert words.count("not told by sipgate") == 2  # duration, station id
+    assert "SIMULATED" not in words
+    with pikepdf.Pdf.open(io.BytesIO(report)) as pdf:
+        assert len(pdf.pages) == 1
+        assert pdf.attachments["receipt.json"].get_file().read_bytes() == to_bytes(told)
+    assert made(maker, told, pdfs.good(2), sender="Law Office", book_number=NUMBER) == report
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        (receipt(attempt(1, "FAILED"), reason=FAILED), "NOT SENT"),
+        (receipt(attempt(1, "unknown"), reason=FAILED), "NOT CONFIRMED"),
+        (receipt(attempt(1, None), reason=FAILED), "NOT CONFIRMED"),
+        (receipt(reason=FAILED), "NOT SENT"),
+    ],
+)
+def test_the_large_word(told: Receipt, word: str) -> None:
+    """What may have arrived is not said to be not sent."""
+    assert compose(told).word == word
+
+
+def test_what_differs_and_what_is_not_told() -> None:
+    """Pages and numbers are compared; what sipgate does not tell is said to be so."""
+    pages, number = compose(receipt(attempt(1, "SENT", 3)), book_number="+4930123456").comparisons
+    assert (pages.ours, pages.theirs, pages.verdict) == ("2", "3", "differs")
+    assert (number.ours, number.theirs, number.verdict) == ("+4930123456", NUMBER, "differs")
+    pages, number = compose(receipt(attempt(1, "SENT", None))).comparisons
+    assert (pages.verdict, number.verdict) == ("not told by sipgate", "agrees")
+
+
+@pytest.mark.parametrize("name", ["\u202e\u05d0\U0001f600\x1b[31m" * 18, "x" * 251 + ".pdf"])
+def test_hostile_names(maker: Checker, name: str) -> None:
+    """Whatever its names are, and however many attempts: one page, and nothing steers a viewer."""
+    attempts = [attempt(number, "FAILED") for number in range(1, 21)]
+    told = receipt(*attempts, reason=FAILED, name=name, folder=name, simulated=True)
+    report = made(maker, told, sender=name)
+    with pikepdf.Pdf.open(io.BytesIO(report)) as pdf:
+        assert len(pdf.pages) == 1
+    words = text(report)
+    assert words.isprintable()
+    assert "SIMULATED" in words
+    assert "The first page cannot be drawn." in words
+    assert f"{20 - MOST_ATTEMPTS} more attempts" in words
+
+
+@pytest.mark.parametrize("document", [b"no PDF", pdfs.good(1)[:200]])
+def test_a_page_that_cannot_be_drawn(maker: Checker, document: bytes) -> None:
+    """What cannot be drawn is said in the picture's place."""
+    assert "The first page cannot be drawn." in text(made(maker, receipt(reason=FAILED), document))
+
+
+def test_sipgates_own_report(maker: Checker) -> None:
+    """Sipgate's own report comes behind ours; what is no PDF is left out."""
+    told = receipt(attempt(1, "SENT"))
+    for appended, pages in ((pdfs.good(2), 3), (b"<html>", 1), (b"", 1)):
+        with pikepdf.Pdf.open(io.BytesIO(made(maker, told, b"", appended))) as pdf:
+            assert len(pdf.pages) == pages
+
+
+def filed(folder: Path, name: str = "letter.pdf") -> Path:
+    """Put a document and its receipt into a folder."""
+    document = folder / name
+    document.write_bytes(pdfs.good(2))
+    facts = Facts(sha256=hashlib.sha256(pdfs.good(2)).hexdigest(), bytes=len(pdfs.good(2)), pages=2)
+    told = receipt(attempt(1, "SENT"), document=facts)
+    (folder / f"{name}.json").write_bytes(to_bytes(told))
+    return document
+
+
+def run(*arguments: str | Path, code: int = 0) -> Result:
+    """Run the command without a config."""
+    result = CliRunner().invoke(main, ["--config", "none.toml", "report", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """`faxdrop report` puts a report beside the document, and overwrites nothing."""
+    document = filed(tmp_path)
+    before = (tmp_path / "letter.pdf.json").read_bytes()
+    place = tmp_path / "letter.report.pdf"
+    assert run(document).output == f"The report lies in {place}\n"
+    assert "SENT" in text(place.read_bytes())
+    assert "is there already" in run(f"{document}.json", code=1).output
+    run(document, "--out", tmp_path / "other.pdf")
+    assert (tmp_path / "other.pdf").read_bytes() == place.read_bytes()
+    assert (tmp_path / "letter.pdf.json").read_bytes() == before
+
+
+def test_the_command_on_other_files(tmp_path: Path) -> None:
+    """There is no report without a receipt, or on a document that is not the receipt's."""
+    document = filed(tmp_path)
+    document.write_bytes(pdfs.good(3))
+    assert "it was altered" in run(document, code=1).output
+    (tmp_path / "letter.pdf.json").unlink()
+    assert "no receipt" in run(document, code=1).output
+    assert list(tmp_path.iterdir()) == [document]
+
+
+def test_names_of_reports() -> None:
+    """A report's name is its document's, cut where there is no room for it."""
+    assert report_of("letter (2).pdf") == "letter (2).report.pdf"
+    assert len(report_of("x" * 251 + ".pdf")) == 255
