@@ -22,7 +22,6 @@ from faxdrop.report.order import UnmadeError
 from faxdrop.report.recipients import number_of
 from faxdrop.spool.disk import open_ordinary, opened_folder, read_file
 from faxdrop.spool.filing import LONGEST_RECEIPT, receipt_of, report_of
-from faxdrop.spool.ownership import acting_as_owner
 from faxdrop.words import _
 
 
@@ -37,25 +36,21 @@ from faxdrop.words import _
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="PDF",
-    help="Where the report goes (a new file).  [default: NAME.report.pdf, beside the document]",
+    help="Where the report goes (a new file).  [default: NAME.report.pdf, here]",
 )
 @click.pass_obj
 def report(config_path: Path, *, file: Path, out: Path | None) -> None:
     """Make the transmission report of a fax from its document and its receipt.
 
     One page: the result, every attempt, number and pages compared, the first page reduced, with the
-    receipt attached. Also for faxes of long ago, and in an archive. Nothing is overwritten, and the
-    receipt stays as it is. Where there is a config, its sender and address book are shown.
+    receipt attached. Also for faxes of long ago, and in an archive. Nothing is overwritten, and
+    what was filed stays as it is. Where there is a config, its sender and address book are shown.
     """
     document = document_of(file)
-    place = out or document.with_name(report_of(document.name))
+    place = out or Path(report_of(document.name))
     made = _made(config_path, document)
-    # What root put beside the document, its owner could not take away again.
-    with (
-        contextlib.nullcontext() if out else acting_as_owner(place.parent),
-        _new_file(place) as new,
-    ):
-        new.write(made)
+    with _new_file(place) as target:
+        target.write(made)
     click.echo(_("The report lies in {file}").format(file=name_of_file(place)))
 
 

@@ -180,17 +180,20 @@ def run(*arguments: str | Path, code: int = 0) -> Result:
     return result
 
 
-def test_the_command(tmp_path: Path) -> None:
-    """`faxdrop report` puts a report beside the document, and overwrites nothing."""
-    document = filed(tmp_path)
-    before = (tmp_path / "letter.pdf.json").read_bytes()
-    place = tmp_path / "letter.report.pdf"
-    assert run(document).output == f"The report lies in {place}\n"
-    assert "SENT" in text(place.read_bytes())
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`faxdrop report` puts a report here, not among what was filed, and overwrites nothing."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "sent").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    document = filed(tmp_path / "sent")
+    before = {path: path.read_bytes() for path in (tmp_path / "sent").iterdir()}
+    assert run(document).output == "The report lies in letter.report.pdf\n"
+    made = Path("letter.report.pdf").read_bytes()
+    assert "SENT" in text(made)
     assert "is there already" in run(f"{document}.json", code=1).output
     run(document, "--out", tmp_path / "other.pdf")
-    assert (tmp_path / "other.pdf").read_bytes() == place.read_bytes()
-    assert (tmp_path / "letter.pdf.json").read_bytes() == before
+    assert (tmp_path / "other.pdf").read_bytes() == made
+    assert {path: path.read_bytes() for path in (tmp_path / "sent").iterdir()} == before
 
 
 def test_the_command_on_other_files(tmp_path: Path) -> None:
