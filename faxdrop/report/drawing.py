@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import reportlab
+import reportlab.rl_config
 from PIL import Image
 from reportlab.lib.colors import Color
 from reportlab.lib.pagesizes import A4
@@ -37,6 +38,7 @@ _USUAL, _SMALL, _LINE = 8.5, 7.5, 11.0
 _ELLIPSIS = "..."
 
 _FONTS = Path(reportlab.__file__).parent / "fonts"
+reportlab.rl_config.useA85 = 0  # else everything would be packed twice, and that takes time
 _LETTERS: Final[dict[str, frozenset[int]]] = {}
 for _name in (_PLAIN, _BOLD):
     _font = TTFont(_name, str(_FONTS / f"{_name}.ttf"))

@@ -19,7 +19,7 @@ from faxdrop.report.drawing import draw
 from faxdrop.report.order import Order
 
 _POINTS, _MILLIMETRES = 72.0, 25.4  # an inch
-_REDUCED = 3  # a dot of the picture is so many dots of the fax, across and down
+_REDUCED = 2  # a dot of the picture stands for so many of the fax, across and down
 _MOST_APPENDED = 20  # pages of sipgate's own report
 
 
@@ -44,12 +44,13 @@ def _first_page(document: bytes) -> Image.Image | None:
         with Rendered(document) as pages, pages.page(0) as page:
             width, height = (side / _POINTS * _MILLIMETRES for side in page.size)
             across, down, most = pictures.FINE
-            shrunk = paper(width, height).scale
+            # Drawn that small at once: to reduce the whole fax would take four times as long.
+            shrunk = paper(width, height).scale / _REDUCED
             size = page.pixels(Resolution(across * shrunk, down * shrunk, most))
-            fax = pictures.bilevel(pictures.shades(page.drawn(*size)))
+            drawn = pictures.bilevel(pictures.shades(page.drawn(*size)))
+            return drawn.convert("L")  # of two colours, reportlab makes all of them
     except (RenderError, ValueError, MemoryError):
         return None
-    return fax.convert("L").reduce(_REDUCED)
 
 
 def _whole(page: bytes, name: str, receipt: bytes, appended: bytes) -> tuple[bytes, bool]:
