@@ -459,9 +459,9 @@ def fill_spool(root: Path, count: int) -> None:
                 Attempt(number=1, submitted_at=now, answered_at=now, session_id=f"{number}"),
             ),
         )
-        folder = spool.document(job).parent
+        folder = spool.jobs.document(job).parent
         folder.mkdir()
-        spool.document(job).write_bytes(b"%PDF-1.4\n")
+        spool.jobs.document(job).write_bytes(b"%PDF-1.4\n")
         (folder / "job.json").write_bytes(to_bytes(job))
     spool.close()
 

@@ -27,8 +27,8 @@ from faxdrop.journal.history import Filter
 from faxdrop.journal.verify import Verified
 from faxdrop.journal.witness import WitnessError, roots_in
 from faxdrop.names.printable import shown
-from faxdrop.spool.filing import LONGEST_RECEIPT
-from faxdrop.spool.root import RECEIPT_SUFFIX, Spool, SpoolError
+from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX, SpoolError
+from faxdrop.spool.root import Spool
 
 _LONGEST_DOCUMENT = 1 << 28  # bytes
 _HASH = re.compile("[0-9a-fA-F]{8,64}")

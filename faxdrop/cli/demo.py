@@ -18,7 +18,8 @@ from faxdrop.daemon import build as service
 from faxdrop.fax.receipt import Receipt
 from faxdrop.setup import specimen
 from faxdrop.simulator import Simulator
-from faxdrop.spool.root import RECEIPT_SUFFIX, Spool
+from faxdrop.spool.places import RECEIPT_SUFFIX
+from faxdrop.spool.root import Spool
 from faxdrop.status.overview import of_job
 
 CONFIG: Final = """\
@@ -108,7 +109,7 @@ class Demo:
         """Look how everything is."""
         now = datetime.now(UTC)
         on_their_way = {
-            (job.folder, job.name): of_job(job, now, running=True) for job in self.spool.jobs()
+            (job.folder, job.name): of_job(job, now, running=True) for job in self.spool.jobs.all()
         }
         return [
             Row(one, on_their_way[one.folder, one.name].words, None, None)

@@ -47,7 +47,8 @@ from faxdrop.setup.init import InitError
 from faxdrop.setup.installation import InstallationError
 from faxdrop.simulator import Simulator
 from faxdrop.spool.ownership import acting_as_owner, caller, refuses_root
-from faxdrop.spool.root import Spool, SpoolError
+from faxdrop.spool.places import SpoolError
+from faxdrop.spool.root import Spool
 from faxdrop.status import overview, shared
 
 log = structlog.stdlib.get_logger(__name__)

@@ -15,7 +15,8 @@ from faxdrop.fax.job import FINAL, Job, ReasonCode, State
 from faxdrop.fax.lifecycle import Cancelled, Policy, advance
 from faxdrop.journal.lines import Retried
 from faxdrop.names.printable import shown
-from faxdrop.spool.root import RECEIPT_SUFFIX, Spool, SpoolError
+from faxdrop.spool.places import RECEIPT_SUFFIX, SpoolError
+from faxdrop.spool.root import Spool
 
 _PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS}
 
@@ -66,15 +67,15 @@ def retry(
     """
     document = document_of(file)
     try:
-        receipt = spool.receipt_in_failed(document)
+        receipt = spool.filing.receipt_in_failed(document)
         if not even_if_sent and (why := _perhaps_sent(receipt)):
             raise PerhapsSentError(
                 f"{shown(str(document))} may have been sent already ({why}). Ask the recipient, "
                 "or look into the sipgate account."
             )
         if even_if_sent:
-            spool.want_again(document)
-        target = spool.put_back(document)
+            spool.filing.want_again(document)
+        target = spool.filing.put_back(document)
     except SpoolError as error:
         raise OrderError(shown(str(error))) from None
     except OSError as error:
@@ -144,7 +145,7 @@ def cancel(
             finally:
                 spool.close()
     job = _find(spool, job_id)
-    spool.ask_to_cancel(job.job_id)
+    spool.notes.ask_to_cancel(job.job_id)
     while (known := _known(spool, job)) is None and pause():
         pass
     return known or Answered(Cancellation.ASKED, job)
@@ -154,19 +155,20 @@ def _cancelled_here(spool: Spool, job: Job, policy: Policy, now: datetime) -> An
     if job.state in FINAL:
         return Answered(Cancellation.TOO_LATE, job)
     after = advance(job, Cancelled(), now, policy)
-    spool.record(after)
+    spool.jobs.record(after)
     if after.state in FINAL:
-        return Answered(Cancellation.CANCELLED, after, spool.file_away(after))
+        return Answered(Cancellation.CANCELLED, after, spool.filing.file_away(after))
     return Answered(Cancellation.REST, after)
 
 
 def _known(spool: Spool, before: Job) -> Answered | None:
     """Return what the daemon made of the wish, None while it has not said."""
-    after = next((job for job in spool.jobs() if job.job_id == before.job_id), None)
+    after = next((job for job in spool.jobs.all() if job.job_id == before.job_id), None)
     if after is None:
-        filed = spool.find_filed(before)
+        filed = spool.filing.find_filed(before)
         failed = filed is not None and filed.is_relative_to(spool.failed)
-        cancelled = filed and failed and _reason(spool.receipt_in_failed(filed)) == "cancelled"
+        receipt = spool.filing.receipt_in_failed(filed) if filed and failed else {}
+        cancelled = _reason(receipt) == "cancelled"
         return Answered(
             Cancellation.CANCELLED if cancelled else Cancellation.TOO_LATE, before, filed
         )
@@ -178,7 +180,7 @@ def _known(spool: Spool, before: Job) -> Answered | None:
 
 
 def _find(spool: Spool, job_id: str) -> Job:
-    for job in spool.jobs():
+    for job in spool.jobs.all():
         if job.job_id == job_id:
             return job
     raise UnknownJobError(f"No document with the job id {shown(job_id)!r} is on its way.")

@@ -21,7 +21,7 @@ from faxdrop.report.content import compose
 from faxdrop.report.order import UnmadeError
 from faxdrop.report.recipients import number_of
 from faxdrop.spool.disk import open_ordinary, opened_folder, read_file
-from faxdrop.spool.filing import LONGEST_RECEIPT, receipt_of, report_of
+from faxdrop.spool.places import LONGEST_RECEIPT, receipt_of, report_of
 from faxdrop.words import _
 
 

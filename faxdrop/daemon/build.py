@@ -30,7 +30,8 @@ from faxdrop.queue.lines import FaxLines
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
-from faxdrop.spool.root import Spool, SpoolError
+from faxdrop.spool.places import SpoolError
+from faxdrop.spool.root import Spool
 
 log = structlog.stdlib.get_logger(__name__)
 

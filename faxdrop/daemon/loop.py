@@ -37,7 +37,8 @@ from faxdrop.queue.delivery import Delivery
 from faxdrop.queue.dispatcher import Dispatcher, Parts
 from faxdrop.queue.lines import FaxLines
 from faxdrop.sipgate import Sipgate
-from faxdrop.spool.root import Spool, SpoolError
+from faxdrop.spool.places import SpoolError
+from faxdrop.spool.root import Spool
 from faxdrop.workers import Steps
 
 log = structlog.stdlib.get_logger(__name__)
@@ -213,7 +214,9 @@ class Daemon:
             clock=self._clock,
             steps=self._steps,
             pool=self._looks,
-            watcher=lambda inbox: self._make_watcher(inbox, self.wake, self._spool.cancel_folder),
+            watcher=lambda inbox: self._make_watcher(
+                inbox, self.wake, self._spool.notes.cancel_folder
+            ),
         )
 
     def _renew_reception(self, parts: Parts) -> None:
@@ -250,10 +253,10 @@ class Daemon:
     # -- the root ---------------------------------------------------------------------------
 
     def _recover(self) -> None:
-        jobs, corrupt = self._spool.recover()
+        jobs, corrupt = self._spool.jobs.recover()
         for path in corrupt:
             log.error("spool.corrupt", folder=str(path), advice="a person must look at it")
-        self._dispatcher.adopt(jobs, self._spool.owned())
+        self._dispatcher.adopt(jobs, self._spool.marks.owned())
 
     def _is_there(self) -> bool:
         """Tell whether the root is there, and take note when it goes and comes back."""
@@ -287,8 +290,8 @@ class Daemon:
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_EVERY
             with contextlib.suppress(OSError):
-                self._spool.forget_owned(OWNED)
-                self._dispatcher.tidy(self._spool.owned())
+                self._spool.marks.forget_owned(OWNED)
+                self._dispatcher.tidy(self._spool.marks.owned())
 
     # -- saying so --------------------------------------------------------------------------
 
@@ -308,7 +311,7 @@ class Daemon:
         self._notifier.status(self._summary())
         if not self._is_away:
             try:
-                self._spool.write_status(status)
+                self._spool.notes.write_status(status)
             except OSError:
                 self._news = True  # a full disk, or a root that goes away: said again in a moment
                 return

@@ -24,8 +24,10 @@ from faxdrop.fax.lifecycle import Checked, Refused
 from faxdrop.fax.recipient import AddressBook, Recipient, RecipientError
 from faxdrop.inbox.looks import Candidate, Rest, Signature
 from faxdrop.spool import refusals
+from faxdrop.spool.disk import closed_at_last
+from faxdrop.spool.jobs import GoneError
 from faxdrop.spool.refusals import RIGHTS, Refusal, RefusedError
-from faxdrop.spool.root import GoneError, Spool, closed_at_last
+from faxdrop.spool.root import Spool
 
 _HEAD = _TAIL = 1024  # bytes in which readers look for a PDF's header and its end
 
@@ -116,7 +118,7 @@ class Intake:
 
     def check(self, job: Job) -> Checked | Refused | NotYet:
         """Check a document in the spool whose check is not known: after a crash, or a change."""
-        path = self._spool.document(job)
+        path = self._spool.jobs.document(job)
         try:
             with _opened_folder(path) as folder, _opened(path, folder) as fd:
                 return self._check(job, fd)
@@ -127,7 +129,7 @@ class Intake:
 
     def _claim(self, candidate: Candidate, fd: int | None, job: Job, folder: int) -> None:
         try:
-            self._spool.claim(candidate.path, fd, job, within=folder)
+            self._spool.jobs.claim(candidate.path, fd, job, within=folder)
         except OSError as error:
             path = candidate.path
             refusal = refusals.of_writing(error, path.parent, self._spool.home, path)
@@ -161,7 +163,7 @@ class Intake:
         after = os.fstat(fd)
         return (
             Signature.of(after) == Signature.of(before)
-            and os.path.samestat(after, self._spool.document(job).lstat())
+            and os.path.samestat(after, self._spool.jobs.document(job).lstat())
             and not is_open_for_writing(fd)
             and sha256_of(fd) == verdict.sha256
         )

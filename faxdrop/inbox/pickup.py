@@ -22,8 +22,9 @@ from faxdrop.inbox.watcher import Watcher
 from faxdrop.queue.delivery import Delivery, UnrecordedError
 from faxdrop.queue.dispatcher import Dispatcher, Parts, decided
 from faxdrop.spool import refusals
+from faxdrop.spool.jobs import GoneError
 from faxdrop.spool.refusals import RefusedError
-from faxdrop.spool.root import GoneError, Spool
+from faxdrop.spool.root import Spool
 from faxdrop.spool.space import Room
 from faxdrop.workers import Ended, NoThreadError, Steps
 

@@ -40,8 +40,8 @@ from faxdrop.journal.lines import (
     line_of,
 )
 from faxdrop.names.printable import shown
-from faxdrop.spool.disk import open_ordinary
-from faxdrop.spool.root import Disk, Ended
+from faxdrop.spool.disk import Disk, open_ordinary
+from faxdrop.spool.filing import FiledDocument
 
 MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")
 
@@ -98,7 +98,7 @@ class Journal:
             seq = self._known().seq if self._has_ended(job_id) else self._write(event).seq
         self._sync(seq)
 
-    def note(self, end: Ended) -> None:
+    def note(self, end: FiledDocument) -> None:
         """Write down that a document was filed: exactly once, however often that is tried."""
         event = ended(end.receipt, end.content, end.path)
         if end.again:

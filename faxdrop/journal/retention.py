@@ -16,8 +16,8 @@ from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, sha256_of
 from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import Removed, hash_of, path_text
-from faxdrop.spool.filing import LONGEST_RECEIPT
-from faxdrop.spool.root import RECEIPT_SUFFIX, Disk
+from faxdrop.spool.disk import Disk
+from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
 
 _UNDECIDED = ("outcome_unknown", "no_final_status")
 

@@ -23,7 +23,7 @@ from faxdrop.journal.files import read_file
 from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import path_text
 from faxdrop.names.printable import shown
-from faxdrop.spool.root import Disk
+from faxdrop.spool.disk import Disk
 
 HEADINGS = (
     "Finished", "Result", "Reason", "Document", "Pages", "Recipient", "Number", "Fax line",

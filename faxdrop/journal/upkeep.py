@@ -22,8 +22,8 @@ from faxdrop.journal.retention import Periods
 from faxdrop.journal.tables import Tables
 from faxdrop.journal.witness import WitnessError
 from faxdrop.names.printable import shown
-from faxdrop.spool.filing import LONGEST_RECEIPT
-from faxdrop.spool.root import RECEIPT_SUFFIX, Disk
+from faxdrop.spool.disk import Disk
+from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
 
 log = structlog.stdlib.get_logger(__name__)
 

@@ -21,8 +21,7 @@ from faxdrop.journal.files import read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
 from faxdrop.journal.witness import Stamped, WitnessError
 from faxdrop.names.printable import shown
-from faxdrop.spool.filing import LONGEST_RECEIPT, PLACE
-from faxdrop.spool.root import RECEIPT_SUFFIX
+from faxdrop.spool.places import LONGEST_RECEIPT, PLACE, RECEIPT_SUFFIX
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

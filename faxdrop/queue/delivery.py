@@ -29,7 +29,8 @@ from faxdrop.fax.lifecycle import (
 )
 from faxdrop.queue.reconcile import Candidates, candidates, slack_of, window
 from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable, Withheld
-from faxdrop.spool.root import Spool, closed_at_last
+from faxdrop.spool.disk import closed_at_last
+from faxdrop.spool.root import Spool
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -105,9 +106,9 @@ class Delivery:
         return advance(job, event, self._now(), self._policy)
 
     def record(self, job: Job, *, durable: bool = True) -> Job:
-        """Write a job down; raises UnrecordedError. See ``Spool.record``."""
+        """Write a job down; raises UnrecordedError. See ``Jobs.record``."""
         try:
-            self._spool.record(job, durable=durable)
+            self._spool.jobs.record(job, durable=durable)
         except Exception as error:
             raise UnrecordedError(job, error) from error
         return job
@@ -120,7 +121,7 @@ class Delivery:
         filing, and the job stands as it ended.
         """
         self.record(job, durable=False)
-        return self._spool.file_away(job)
+        return self._spool.filing.file_away(job)
 
     def submit(
         self, job: Job, is_owned: Callable[[str], bool], may_go: Callable[[], bool]
@@ -135,11 +136,11 @@ class Delivery:
         if job.document is None:
             raise ValueError(f"job {job.job_id} has not been checked")
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        with closed_at_last(os.open(self._spool.document(job), flags)) as original:
+        with closed_at_last(os.open(self._spool.jobs.document(job), flags)) as original:
             if not job.document.changes:
                 faxed = Faxed(sha256=job.document.sha256, bytes=job.document.bytes)
                 return self._submit(job, original, faxed, is_owned, may_go)
-            with closed_at_last(self._spool.new_copy(job)) as copy:
+            with closed_at_last(self._spool.jobs.new_copy(job)) as copy:
                 verdict = self._checker.prepare(original, copy)
                 if self._waits_for_memory(job, verdict):
                     raise CheckerError(errno.ENOMEM, "the PDF reader was killed")

@@ -320,7 +320,7 @@ class Dispatcher:
                 step = partial(_check, self._parts.intake, self._parts.delivery, ready)
                 self._start(partial(self._on_checked, self._parts), ready, step)
             else:
-                self._start(self._on_filed, ready, partial(self._spool.file_away, ready))
+                self._start(self._on_filed, ready, partial(self._spool.filing.file_away, ready))
         while self._may_submit(now):
             submission = self._schedule.next_submission()
             if submission is None:
@@ -606,15 +606,15 @@ class Dispatcher:
         )
 
     def _cancel(self) -> None:
-        for job_id in self._spool.cancellations():
+        for job_id in self._spool.notes.cancellations():
             job = self._schedule.jobs.get(job_id)
             if self._schedule.is_busy(job_id):
                 continue
-            if job is None and self._spool.has_job(job_id):  # just claimed: soon it is known here
-                continue
+            if job is None and self._spool.jobs.has_job(job_id):
+                continue  # just claimed: soon it is known here
             if job is None or job.cancelled or job.state in FINAL:  # done, and on disk
                 try:
-                    self._spool.cancellation_done(job_id)
+                    self._spool.notes.cancellation_done(job_id)
                 except OSError as error:  # the note stays, and does no harm
                     self.went_wrong(error)
                 continue

@@ -193,7 +193,7 @@ def _missing(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
 def _records(spool: Spool) -> Iterator[Finding]:
     """Count what no faxdrop goes on with before a person has looked at it."""
     try:
-        found = [*spool.unreadable_jobs(), *spool.corrupt()]
+        found = [*spool.jobs.unreadable(), *spool.jobs.corrupt()]
     except OSError:
         return  # the folders are said to be wrong, or yet to be made
     if found:

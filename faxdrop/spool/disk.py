@@ -138,6 +138,24 @@ def read_file(folder: Folder, name: str, most: int) -> bytes | None:
         return bytes(content) if len(content) <= most else None
 
 
+def may_exist(path: Path) -> bool:
+    """Tell whether there is something; a disk in trouble, which cannot tell, counts as yes."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def folders_in(path: Path) -> Iterator[Path]:
+    """Return the folders that lie in a folder, links to one not counted."""
+    with os.scandir(path) as entries:
+        found = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return iter(found)
+
+
 class Disk:
     """The durable steps, one system call each, so that tests can make any one of them fail.
 
@@ -152,6 +170,16 @@ class Disk:
     def open_new(self, path: Path, mode: int = 0o666) -> int:
         """open(2) for writing; raises FileExistsError rather than take a name that is taken."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+    def write_new(self, path: Path, data: bytes, *, durable: bool = True) -> None:
+        """Write a new file; ``durable``: its content survives a power cut if its name does."""
+        fd = self.open_new(path)
+        try:
+            self.write(fd, data)
+            if durable:
+                self.sync(fd)
+        finally:
+            os.close(fd)
 
     def open_append(self, path: Path, mode: int = 0o666) -> int:
         """open(2) for writing at the end; the file is made where it is missing."""

@@ -1,351 +1,130 @@
-"""Filing: gives a finished document its place in sent/ or failed/, and takes it out again.
+"""Filing: moves a finished document to sent/ or failed/ beside its receipt, and back to the inbox.
 
-A receipt's name, created exclusively, reserves the place of its document beside it. What an earlier
-try left, before a crash at any step, is found again: the job's folder holds a note of the place
-that is about to be reserved. Everything in the shared folders is done through folders that were
-opened without following a link (see ``disk``), so nothing is filed outside the share; and whatever
-people put where a receipt would lie is passed by.
+The places are found by ``places``. Each step can be repeated, and each rename is followed by an
+fsync of its folder before the job's own folder is removed.
 """
 
 import contextlib
-import json
-import os
-import re
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from faxdrop.fax.job import Job
-from faxdrop.fax.receipt import make_receipt, to_bytes
-from faxdrop.spool.disk import Disk, Folder, opened_folder, read_file
-from faxdrop.spool.sharing import share
+from faxdrop.fax.job import Job, State
+from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
+from faxdrop.spool.disk import Disk, Folder, may_exist, read_file
+from faxdrop.spool.jobs import Jobs
+from faxdrop.spool.marks import Marks
+from faxdrop.spool.places import Places, read_receipt, read_receipt_bytes
 
-RECEIPT_SUFFIX, REPORT_SUFFIX = ".json", ".report.pdf"
-DRAFT, PLACE = "receipt.json", "place"  # in the job's folder: the receipt, and where it will lie
-
-_LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
-LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
-_TRIES = 9  # to enter a folder that somebody removes again and again
+_SENT, _FAILED = "sent", "failed"
+_LONGEST_FAXED = 32 << 20  # bytes: more than sipgate takes
 
 
-class SpoolError(Exception):
-    """The spool cannot be used, or a file not be put back; the text says why and what to do."""
+class FiledDocument(NamedTuple):
+    """A document that is filed: what the journal is told before its job is forgotten."""
+
+    receipt: Receipt
+    content: bytes  # of the receipt, as it lies there
+    path: str | None  # of the document, below the root; None: somebody has taken it away
+    again: bool  # an earlier try may have told it already
+
+
+Note = Callable[[FiledDocument], None]
+"""Is told of a document that is filed. Where it raises OSError, the document is filed again."""
 
 
 class Filing:
-    """The places in the shared folders below one root."""
+    """The way of finished documents, out of the spool of one root and back to its inbox."""
 
-    def __init__(self, root: Path, home: Path, disk: Disk) -> None:
+    def __init__(self, root: Path, jobs: Jobs, marks: Marks, disk: Disk, note: Note | None) -> None:
         self._root = root
-        self._home = home  # the spool's own folder
+        self._jobs = jobs
+        self._marks = marks
         self._disk = disk
+        self._note = note
+        self._places = Places(root, root / ".faxdrop", disk)
+        self.is_simulated = False  # what the receipts say of the faxes
 
-    @contextmanager
-    def top(self, name: str) -> Iterator[Folder]:
-        """Open inbox/, sent/ or failed/, and make it where it is missing. Raises OSError.
+    def file_away(self, job: Job) -> Path | None:
+        """Move a finished document to sent/ or failed/ beside its receipt; return its new path.
 
-        The way there ends where our own folder is gone: should the root be unmounted at this
-        moment, nothing is made on its empty mount point.
+        The receipt comes first: its name reserves the place. A taken name becomes
+        ``letter (2).pdf``. What an earlier try left is found again and gone on with. None if that
+        try moved the document already, and somebody has taken it away since.
         """
-        with contextlib.ExitStack() as stack:
-            try:
-                home = stack.enter_context(opened_folder(self._home))
-                root = stack.enter_context(opened_folder(home.path / "..", home))
-            except PermissionError:  # it is there, and closed to the people who share the folders
-                root = stack.enter_context(opened_folder(self._root))
-            inside = root._replace(path=self._root)
-            yield stack.enter_context(self._entered(self._root / name, inside, shared=True))
-
-    @contextmanager
-    def place(self, top: str, name: str | None, *, make: bool = True) -> Iterator[Folder]:
-        """Open the folder in sent/ or failed/ for a recipient folder's documents.
-
-        A file of that name, or a link, neither keeps them from being filed nor takes them out of
-        the share: they go to ``name (2)`` then. Raises OSError; FileNotFoundError if there is none
-        and none is to be made.
-        """
-        with self.top(top) as above:
-            if name is None:
-                yield above
-                return
-            longest = _longest_name(above)
-            for number in count(1):
-                tail = f" ({number})" if number > 1 else ""
-                path = above.path / (cut(name, longest - len(tail)) + tail)
-                if above.kind(path.name) in (None, stat.S_IFDIR):
-                    with contextlib.ExitStack() as stack:
-                        try:
-                            entering = (
-                                self._entered(path, above) if make else opened_folder(path, above)
-                            )
-                            folder = stack.enter_context(entering)
-                        except NotADirectoryError:  # since it was looked at
-                            continue
-                        yield folder
-                        return
-
-    @contextmanager
-    def _entered(self, path: Path, above: Folder, *, shared: bool = False) -> Iterator[Folder]:
-        """Open a folder, and make it where it is missing; one that is a link is not followed."""
-        with contextlib.ExitStack() as stack:
-            for tries in count(1):
+        folder = self._jobs.folder(job)
+        is_new = self._jobs.begin_filing(job)
+        top = _SENT if job.state is State.SENT else _FAILED
+        with self._places.place(top, job.folder) as place:
+            if not may_exist(self._jobs.document(job)):
+                name = self._places.find(job, place)
+                self._tell(self._filed(job, place, name, again=True))
+                self._jobs.remove(folder)
+                return place.path / name if name is not None else None
+            name = None if is_new else self._places.reserved(job, folder, place)
+            self._marks.own(job)
+            self._marks.remember(job)
+            while True:
+                if name is None:
+                    name = self._places.reserve(job, folder, place, simulated=self.is_simulated)
+                filed = place.path / name
                 try:
-                    folder = stack.enter_context(opened_folder(path, above))
+                    self._disk.move(self._jobs.document(job), filed, into=place.fd)
                     break
-                except FileNotFoundError:
-                    if tries == _TRIES:
-                        raise
-                with contextlib.suppress(FileExistsError):  # somebody was faster
-                    # It needs no fsync: what is put into it is followed by one of the new folder.
-                    self._disk.make_folder(path, within=above.fd)
-                    if shared:
-                        share(path)
-            yield folder
+                except FileExistsError:  # a stranger's file took the name that was reserved
+                    self._places.release(name, place)
+                    name = None
+            self._disk.sync_folder(place.path, within=place.fd)
+            self._tell(self._filed(job, place, name, again=not is_new))
+        self._jobs.remove(folder)
+        return filed
 
-    # -- places -----------------------------------------------------------------------------
+    def _filed(self, job: Job, place: Folder, name: str | None, *, again: bool) -> FiledDocument:
+        receipt = make_receipt(job, simulated=self.is_simulated)
+        content = read_receipt_bytes(place, name) if again and name is not None else None
+        path = None if name is None else str((place.path / name).relative_to(self._root))
+        return FiledDocument(receipt, content or to_bytes(receipt), path, again)
 
-    def reserve(self, job: Job, own: Path, place: Folder, *, simulated: bool) -> str:
-        """Put a job's receipt under the first free name; return the name that it reserves.
+    def _tell(self, filed: FiledDocument) -> None:
+        if self._note is not None:
+            self._note(filed)
 
-        ``own`` is the job's folder.
-        """
-        draft = own / DRAFT
-        draft.unlink(missing_ok=True)
-        self._write(draft, to_bytes(make_receipt(job, simulated=simulated)), durable=True)
-        while True:
-            name = _free_name(job.name, place)
-            (own / PLACE).unlink(missing_ok=True)
-            # After a crash the note is there if the receipt is; and if it is there, it is only
-            # believed where the receipt is found.
-            self._write(own / PLACE, os.fsencode(name), durable=False)
-            with contextlib.suppress(FileExistsError):  # somebody was faster
-                self._disk.move(draft, place.path / receipt_of(name), into=place.fd)
-                return name
-
-    def reserved(self, job: Job, own: Path, place: Folder) -> str | None:
-        """Return the name that a receipt of this job reserves already, None if none does."""
-        if os.path.lexists(own / DRAFT):
-            return None
-        try:
-            name = os.fsdecode((own / PLACE).read_bytes())
-        except FileNotFoundError:
-            name = ""
-        if name and "/" not in name and job_id_in(read_receipt(place, name)) == job.job_id:
-            return name
-        # The note is not to be read, or was never written: then a receipt without a document
-        # can be ours, should the disk have kept it and not the note.
-        there = set(place.names())
-        for _, found in _numbered(job.name, place, there):
-            if found not in there and job_id_in(read_receipt(place, found)) == job.job_id:
-                return found
-        return None
-
-    def find(self, job: Job, place: Folder) -> str | None:
-        """Return under which name a job is filed, None if it is not.
-
-        The latest is the first that is looked at.
-        """
-        found = sorted(_numbered(job.name, place, set(place.names())), reverse=True)
-        for _, name in found:
-            if job_id_in(read_receipt(place, name)) == job.job_id:
-                return name
-        return None
-
-    def release(self, name: str, place: Folder) -> None:
-        """Remove the receipt that reserved a name."""
-        self._disk.remove(place.path / receipt_of(name), within=place.fd)
-
-    def _write(self, path: Path, data: bytes, *, durable: bool) -> None:
-        fd = self._disk.open_new(path)
-        try:
-            self._disk.write(fd, data)
-            if durable:
-                self._disk.sync(fd)
-        finally:
-            os.close(fd)
-
-    # -- and back ----------------------------------------------------------------------------
-
-    def way_back(self, filed: Path) -> tuple[str | None, str]:
-        """Return the recipient folder and the name of a PDF in failed/.
-
-        Raises SpoolError if it does not lie there, or is no ordinary file.
-        """
-        failed = self._root / "failed"
-        try:
-            # Where the name itself lies, not what a link of that name points to.
-            within = (filed.parent.resolve() / filed.name).relative_to(failed.resolve())
-        except (ValueError, RuntimeError):
-            raise SpoolError(f"{filed} does not lie in {failed}.") from None
-        folder, name = within.parts[:-1], within.name
-        if filed.is_symlink():
-            raise SpoolError(
-                f"{filed} is a symbolic link, and those are not faxed: put the document itself "
-                "into the inbox."
-            )
-        if not filed.is_file():
-            raise SpoolError(f"{filed} is not there, or is no ordinary file.")
-        if len(folder) > 1:
-            raise SpoolError(
-                f"{filed} lies deeper than a recipient folder of {failed}: put it into the inbox "
-                "by hand."
-            )
-        return (folder[0] if folder else None), name
-
-    @contextmanager
-    def filed_in(self, folder: str | None) -> Iterator[Folder]:
-        """Open failed/, or a recipient folder in it."""
-        with self.top("failed") as top:
-            if folder is None:
-                yield top
-            else:
-                with opened_folder(top.path / folder, top) as inner:
-                    yield inner
-
-    def put_back(self, folder: str | None, name: str) -> Path:
+    def put_back(self, filed: Path) -> Path:
         """Move a PDF from failed/ back to the inbox it came from; return its path there.
 
-        Raises SpoolError if that is not possible, and OSError.
+        Raises SpoolError if it is no PDF in failed/, or its name is taken in the inbox.
         """
-        with (
-            self.filed_in(folder) as source,
-            self.top("inbox") as inbox,
-            self._way_in(folder, inbox) as target,
-        ):
-            if source.kind(name) != stat.S_IFREG:
-                raise SpoolError(f"{source.path / name} is no longer an ordinary file.")
-            try:
-                self._disk.move(
-                    source.path / name, target.path / name, within=source.fd, into=target.fd
-                )
-            except FileExistsError:
-                raise SpoolError(
-                    f"{target.path / name} is there already. Wait until it is faxed, or rename one "
-                    "of the two."
-                ) from None
-            self._disk.sync_folder(target.path, within=target.fd)
-            self._disk.sync_folder(source.path, within=source.fd)
-            if job_id_in(read_receipt(source, name)) is not None:
-                self.release(name, source)
-            return target.path / name
+        return self._places.put_back(*self._places.way_back(filed))
 
-    @contextmanager
-    def _way_in(self, folder: str | None, inbox: Folder) -> Iterator[Folder]:
-        if folder is None:
-            yield inbox
-            return
-        path = inbox.path / folder
-        with contextlib.ExitStack() as stack:
-            try:
-                entered = stack.enter_context(self._entered(path, inbox))
-            except NotADirectoryError:
-                raise SpoolError(
-                    f"{path} is no folder: take away what has its name, and try again."
-                ) from None
-            yield entered
+    def receipt_in_failed(self, filed: Path) -> dict[str, Any]:
+        """Return the receipt of a PDF in failed/, {} if there is none to read.
 
+        Raises SpoolError if it is no PDF in failed/, and OSError.
+        """
+        folder, name = self._places.way_back(filed)
+        with self._places.filed_in(folder) as place:
+            return read_receipt(place, name)
 
-# -- receipts --------------------------------------------------------------------------------
+    def want_again(self, filed: Path) -> None:
+        """Leave the word that a PDF in failed/ is to be faxed, also if it is the same again.
 
+        Raises SpoolError if it is no PDF in failed/, and OSError.
+        """
+        folder, name = self._places.way_back(filed)
+        with self._places.filed_in(folder) as place:
+            content = read_file(place, name, _LONGEST_FAXED)
+        if content is not None:  # what is longer is never faxed
+            self._marks.want_again(hashlib.sha256(content).hexdigest())
 
-def receipt_of(name: str) -> str:
-    """Return the name of the receipt beside a document."""
-    return name + RECEIPT_SUFFIX
-
-
-def report_of(name: str, longest: int = 255) -> str:
-    """Return the name of the report beside a document: ``letter.report.pdf``."""
-    stem, _ = _split(name)
-    return cut(stem, longest - len(REPORT_SUFFIX)) + REPORT_SUFFIX
-
-
-def read_receipt(folder: Folder, name: str) -> dict[str, Any]:
-    """Return the receipt beside a document, {} if there is none: anything may have its place."""
-    try:
-        content = read_receipt_bytes(folder, name)
-        receipt = json.loads(content) if content else {}
-    except (ValueError, RecursionError):
-        return {}
-    return receipt if isinstance(receipt, dict) else {}
-
-
-def read_receipt_bytes(folder: Folder, name: str) -> bytes | None:
-    """Return the bytes of what lies in a receipt's place, None if that is no file of its size."""
-    return read_file(folder, receipt_of(name), LONGEST_RECEIPT)
-
-
-def job_id_in(receipt: dict[str, Any]) -> str | None:
-    """Return whose receipt it is, None if it is none of ours."""
-    found = receipt.get("job_id")
-    return found if isinstance(found, str) else None
-
-
-# -- names -----------------------------------------------------------------------------------
-
-
-def _free_name(name: str, place: Folder) -> str:
-    """Return a name that is free, as is that of its receipt: ``letter.pdf``, ``letter (2).pdf``.
-
-    It is the first one where none in between was taken away. Of twenty thousand names some thirty
-    are looked at: in leaps to one that is free, then back to where the free ones begin.
-    """
-    longest = _longest_name(place)
-
-    def is_taken(number: int) -> bool:
-        one = nth_name(name, number, longest)
-        return place.kind(one) is not None or place.kind(receipt_of(one)) is not None
-
-    taken, free = 0, 1
-    while is_taken(free):
-        taken, free = free, free * 2
-    while free - taken > 1:
-        middle = (taken + free) // 2
-        taken, free = (middle, free) if is_taken(middle) else (taken, middle)
-    return nth_name(name, free, longest)
-
-
-def _numbered(name: str, place: Folder, there: set[str]) -> Iterator[tuple[int, str]]:
-    """Yield what, of the names in a folder, receipts say to be names of this document's kind."""
-    longest = _longest_name(place)
-    _, end = _split(name)
-    ending = re.compile(r" \((\d{1,9})\)" + re.escape(end) + r"\Z")
-    for receipt in there:
-        if not receipt.endswith(end + RECEIPT_SUFFIX):
-            continue
-        one = receipt.removesuffix(RECEIPT_SUFFIX)
-        match = ending.search(one)
-        for number in {1, int(match[1]) if match else 1}:
-            if nth_name(name, number, longest) == one:
-                yield number, one
-
-
-def nth_name(name: str, number: int, longest: int = 255) -> str:
-    """Return ``letter.pdf`` or ``letter (2).pdf``; cut so that the receipt's name fits too."""
-    stem, end = _split(name)
-    tail = (f" ({number})" if number > 1 else "") + end
-    return cut(stem, longest - len(os.fsencode(tail)) - len(RECEIPT_SUFFIX)) + tail
-
-
-def _split(name: str) -> tuple[str, str]:
-    stem, dot, suffix = name.rpartition(".")
-    if not stem or len(os.fsencode(suffix)) > _LONGEST_SUFFIX:
-        return name, ""
-    return stem, dot + suffix
-
-
-def cut(text: str, room: int) -> str:
-    """Return as much of a name as fits into so many bytes, whole characters only."""
-    while len(os.fsencode(text)) > room:
-        text = text[:-1]
-    return text
-
-
-def _longest_name(folder: Folder) -> int:
-    """Return how many bytes a file name may have in a folder (pathconf(3))."""
-    try:
-        return os.fpathconf(folder.fd, "PC_NAME_MAX")
-    except OSError:
-        return 255  # NAME_MAX of every common file system
+    def find_filed(self, job: Job) -> Path | None:
+        """Return where a job's document is filed, None if it is not (or was taken away)."""
+        for top in (_FAILED, _SENT):  # the more there are to look through, the later
+            with (
+                contextlib.suppress(FileNotFoundError),
+                self._places.place(top, job.folder, make=False) as place,
+            ):
+                name = self._places.find(job, place)
+                if name is not None and place.kind(name) is not None:
+                    return place.path / name
+        return None

@@ -1,11 +1,12 @@
 """What a root remembers beyond its jobs, as the names of empty files.
 
+    .faxdrop/owned/     session ids: the faxes in sipgate's history that are a filed job's
     .faxdrop/recent/    documents that were sent, or may have been: to know the same again
     .faxdrop/again/     documents that a person wants faxed although they are the same again
     .faxdrop/shared/    fax lines that another faxdrop on this machine was seen to use
 
 A file that has its whole content in its name is there or not, and never half written. What makes
-the step durable that a mark comes before makes the mark durable, too (see ``spool``). A mark that
+the step durable that a mark comes before makes the mark durable, too (see ``root``). A mark that
 cannot be read is passed over. Times are wall clock, in the name: a share has a clock of its own.
 """
 
@@ -29,6 +30,7 @@ class Marks:
     """The marks of one root."""
 
     def __init__(self, home: Path) -> None:
+        self._owned = home / "owned"
         self._recent = home / "recent"
         self._again = home / "again"
         self._shared = home / "shared"
@@ -37,7 +39,37 @@ class Marks:
     @property
     def folders(self) -> tuple[Path, ...]:
         """Where the marks are; the folders must be there."""
-        return self._recent, self._again, self._shared
+        return self._owned, self._recent, self._again, self._shared
+
+    # -- sessions ---------------------------------------------------------------------------
+
+    def own(self, job: Job) -> None:
+        """Mark the session ids of a job as its own, for ``owned``.
+
+        The marks are empty files: what makes the document's move durable makes them durable, too.
+        """
+        for attempt in job.attempts:
+            if attempt.session_id:
+                (self._owned / quote(attempt.session_id, safe="")).touch()
+
+    def owned(self) -> set[str]:
+        """Return the session ids of the jobs that were filed away last.
+
+        A fax whose answer was lost is looked up in sipgate's history: what belongs to another job
+        must not be taken for it, also when that job is done and the daemon started anew since.
+        """
+        return {unquote(mark.name) for mark in self._owned.iterdir()}
+
+    def forget_owned(self, keep: int) -> None:
+        """Keep the marks few: remove all but the latest.
+
+        How old they are nobody can tell: a share has a clock of its own.
+        """
+        marks = list(self._owned.iterdir())
+        if len(marks) > keep:
+            marks.sort(key=lambda mark: mark.lstat().st_mtime_ns)
+            for mark in marks[:-keep]:
+                mark.unlink(missing_ok=True)
 
     # -- the same again ---------------------------------------------------------------------
 

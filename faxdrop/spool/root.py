@@ -1,6 +1,11 @@
-"""The spool: claims documents, keeps their records, files them away (see ``filing``).
+"""The spool of one root: its folders, its lock, and the parts that work in it.
 
-With ``disk``, which it does everything by, it is the only one that renames and syncs.
+    jobs      claims documents and keeps their records
+    filing    moves what is finished to sent/ or failed/, and back
+    marks     remembers what outlives a job
+    notes     passes words between the commands and the daemon
+
+With ``disk``, which they do everything by, they are the only ones that rename and sync.
 
 Below the root that people share:
 
@@ -9,7 +14,7 @@ Below the root that people share:
     .faxdrop/lock                  held while a daemon, or a command that writes, is at work
     .faxdrop/jobs/<job id>/        document.pdf (as dropped), job.json (the record),
                                    fax.pdf (the copy that is faxed, only where one is needed),
-                                   at the end receipt.json and place (see ``filing``)
+                                   at the end receipt.json and place (see ``places``)
     .faxdrop/corrupt/              what could not be read: for a person, never deleted
     .faxdrop/cancel/<job id>       a person's wish to cancel, for the daemon to find
     .faxdrop/owned/<session id>    marks the faxes in sipgate's history that are a filed job's
@@ -26,41 +31,18 @@ OSErrors of the disk are passed on: nothing that was not recorded counts.
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
 
-from pydantic import ValidationError
-
-from faxdrop.fax.job import FINAL, ON_ITS_WAY, READABLE_FORMATS, RECORD_FORMAT, Job, State
-from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
-from faxdrop.names.printable import shown
-from faxdrop.spool.disk import Disk, Folder, closed_at_last, read_file
-from faxdrop.spool.filing import (
-    DRAFT,
-    PLACE,
-    RECEIPT_SUFFIX,
-    Filing,
-    SpoolError,
-    nth_name,
-    read_receipt,
-    read_receipt_bytes,
-)
+from faxdrop.spool.disk import Disk, folders_in
+from faxdrop.spool.filing import Filing, Note
+from faxdrop.spool.jobs import Jobs
 from faxdrop.spool.marks import Marks
+from faxdrop.spool.notes import Notes
+from faxdrop.spool.places import SpoolError
 from faxdrop.spool.sharing import share
-
-__all__ = ["RECEIPT_SUFFIX", "Disk", "GoneError", "Spool", "SpoolError", "closed_at_last"]
-
-DOCUMENT, RECORD, COPY = "document.pdf", "job.json", "fax.pdf"
-
-_LONGEST_FAXED = 32 << 20  # bytes: more than sipgate takes
 
 _LOOKS_AT_LOCK, _LOOK_AT_LOCK = 5, 0.02  # times, seconds: a lock that is held so long is a daemon's
 
@@ -74,51 +56,23 @@ _REHEARSED = (
 )
 
 
-class GoneError(Exception):
-    """The file to be claimed is no longer there: somebody moved or deleted it."""
-
-
-class Ended(NamedTuple):
-    """A document that is filed: what the journal is told before its job is forgotten."""
-
-    receipt: Receipt
-    content: bytes  # of the receipt, as it lies there
-    path: str | None  # of the document, below the root; None: somebody has taken it away
-    again: bool  # an earlier try may have told it already
-
-
-Note = Callable[[Ended], None]
-"""Is told of a document that is filed. Where it raises OSError, the document is filed again."""
-
-
-def _nothing(_ended: Ended) -> None:
-    """Note nothing."""
-
-
 class Spool:
     """The folders under one root. Thread-safe as long as each job is in one thread's hands."""
 
-    def __init__(self, root: Path, disk: Disk | None = None, note: Note = _nothing) -> None:
+    def __init__(self, root: Path, disk: Disk | None = None, note: Note | None = None) -> None:
         self.root = root
         self.inbox = root / "inbox"
         self.sent = root / "sent"
         self.failed = root / "failed"
         self.home = root / ".faxdrop"
-        self._jobs = self.home / "jobs"
-        self._corrupt = self.home / "corrupt"
-        self._cancel = self.home / "cancel"
         self._lock_path = self.home / "lock"
-        self._owned = self.home / "owned"
-        self.marks = Marks(self.home)
         self._disk = disk or Disk()
-        self._note = note
-        self._filing = Filing(root, self.home, self._disk)
-        self._unfiled: set[str] = set()  # job ids: ended here, and not even begun to be filed
+        self.jobs = Jobs(self.home, self._disk)
+        self.marks = Marks(self.home)
+        self.notes = Notes(self.home)
+        self.filing = Filing(root, self.jobs, self.marks, self._disk, note)
         self._lock_fd: int | None = None
-        self._is_simulated = False
         self._identity: str | None = None  # what the root is known by again when it comes back
-
-    # -- the root ---------------------------------------------------------------------------
 
     def open(self, *, simulated: bool | None = None) -> None:
         """Make the folders where they are missing, and take the lock.
@@ -133,8 +87,7 @@ class Spool:
                 "config."
             )
         self._ensure_folder(self.home, 0o700)
-        marks = self.marks.folders
-        for folder in (self._jobs, self._corrupt, self._cancel, self._owned, *marks):
+        for folder in (*self.jobs.folders, self.notes.cancel_folder, *self.marks.folders):
             self._ensure_folder(folder, 0o700)
         for folder in (self.inbox, self.sent, self.failed):
             if folder.is_symlink():
@@ -177,7 +130,7 @@ class Spool:
                 return False
             self.close()
             self._take_lock()
-            self._unfiled.clear()  # another daemon may have been at work
+            self.jobs.forget_ends()
         except (SpoolError, OSError):
             return False
         return True
@@ -204,147 +157,6 @@ class Spool:
         """Make the inbox, or a recipient folder in it, where it is missing."""
         self._ensure_folder(self.inbox if folder is None else self.inbox / folder)
 
-    # -- a job's life -----------------------------------------------------------------------
-
-    def claim(self, source: Path, fd: int | None, job: Job, *, within: int | None = None) -> None:
-        """Move a document into the spool, beside its first record.
-
-        ``fd`` is the document, open for reading; None for what is never opened. ``within`` is its
-        folder, open: nobody can put another folder, or a link to one, in its place then. Raises
-        GoneError if the file is no longer there; after that, or an OSError, it is where it was.
-        """
-        folder = self._folder(job)
-        if fd is not None:
-            self._disk.sync(fd)
-        self._disk.make_folder(folder, 0o700)
-        try:
-            self._write_new(folder / RECORD, to_bytes(job))
-            if within is None:
-                self._disk.move(source, folder / DOCUMENT)
-            else:
-                self._disk.move(Path(source.name), folder / DOCUMENT, within=within)
-        except OSError as error:
-            # A network share can report an error for what it has done all the same.
-            if _may_exist(folder / DOCUMENT):
-                (folder / DOCUMENT).lstat()  # raises where nobody can tell: the next start will
-            else:
-                with contextlib.suppress(OSError):  # the next start clears it away
-                    self._remove_job(folder)
-                if isinstance(error, FileNotFoundError) and not _may_exist(source):
-                    raise GoneError(source) from error
-                raise
-        # Nothing rests on the move yet: after a power cut the file is here or there. The next
-        # record syncs the folder.
-
-    def record(self, job: Job, *, durable: bool = True) -> None:
-        """Write a job's record down: when this returns, it survives a power cut.
-
-        Not ``durable``: it does so only when the document is filed, which must be the next step.
-        """
-        folder = self._folder(job)
-        if job.state in FINAL and not os.path.lexists(folder / PLACE):
-            self._unfiled.add(job.job_id)
-        self._replace(folder / RECORD, to_bytes(job))
-        if durable:
-            self._disk.sync_folder(folder)
-
-    def has_job(self, job_id: str) -> bool:
-        """Tell whether there is a folder of that name, known to the daemon or not yet."""
-        return os.path.lexists(self._jobs / job_id)
-
-    def document(self, job: Job) -> Path:
-        """Return where the document as dropped is."""
-        return self._folder(job) / DOCUMENT
-
-    def new_copy(self, job: Job) -> int:
-        """Return a descriptor to write the copy that is faxed, and to read it back.
-
-        It needs no fsync: a copy of an earlier run of the daemon is never used.
-        """
-        path = self._folder(job) / COPY
-        path.unlink(missing_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-
-    def file_away(self, job: Job) -> Path | None:
-        """Move a finished document to sent/ or failed/ beside its receipt; return its new path.
-
-        The receipt comes first: its name reserves the place. A taken name becomes
-        ``letter (2).pdf``. What an earlier try left is found again and gone on with. None if that
-        try moved the document already, and somebody has taken it away since.
-        """
-        folder = self._folder(job)
-        is_new = job.job_id in self._unfiled
-        self._unfiled.discard(job.job_id)
-        top = self.sent if job.state is State.SENT else self.failed
-        with self._filing.place(top.name, job.folder) as place:
-            if not _may_exist(folder / DOCUMENT):
-                name = self._filing.find(job, place)
-                self._note(self._ended(job, place, name, again=True))
-                self._remove_job(folder)
-                return place.path / name if name is not None else None
-            name = None if is_new else self._filing.reserved(job, folder, place)
-            self._own(job)
-            self.marks.remember(job)
-            while True:
-                if name is None:
-                    name = self._filing.reserve(job, folder, place, simulated=self._is_simulated)
-                filed = place.path / name
-                try:
-                    self._disk.move(folder / DOCUMENT, filed, into=place.fd)
-                    break
-                except FileExistsError:  # a stranger's file took the name that was reserved
-                    self._filing.release(name, place)
-                    name = None
-            self._disk.sync_folder(place.path, within=place.fd)
-            self._note(self._ended(job, place, name, again=not is_new))
-        self._remove_job(folder)
-        return filed
-
-    def _ended(self, job: Job, place: Folder, name: str | None, *, again: bool) -> Ended:
-        receipt = make_receipt(job, simulated=self._is_simulated)
-        content = read_receipt_bytes(place, name) if again and name is not None else None
-        path = None if name is None else str((place.path / name).relative_to(self.root))
-        return Ended(receipt, content or to_bytes(receipt), path, again)
-
-    def put_back(self, filed: Path) -> Path:
-        """Move a PDF from failed/ back to the inbox it came from; return its path there.
-
-        Raises SpoolError if it is no PDF in failed/, or its name is taken in the inbox.
-        """
-        return self._filing.put_back(*self._filing.way_back(filed))
-
-    def receipt_in_failed(self, filed: Path) -> dict[str, Any]:
-        """Return the receipt of a PDF in failed/, {} if there is none to read.
-
-        Raises SpoolError if it is no PDF in failed/, and OSError.
-        """
-        folder, name = self._filing.way_back(filed)
-        with self._filing.filed_in(folder) as place:
-            return read_receipt(place, name)
-
-    def want_again(self, filed: Path) -> None:
-        """Leave the word that a PDF in failed/ is to be faxed, also if it is the same again.
-
-        Raises SpoolError if it is no PDF in failed/, and OSError.
-        """
-        folder, name = self._filing.way_back(filed)
-        with self._filing.filed_in(folder) as place:
-            content = read_file(place, name, _LONGEST_FAXED)
-        if content is not None:  # what is longer is never faxed
-            self.marks.want_again(hashlib.sha256(content).hexdigest())
-
-    def find_filed(self, job: Job) -> Path | None:
-        """Return where a job's document is filed, None if it is not (or was taken away)."""
-        for top in (self.failed, self.sent):  # the more there are to look through, the later
-            with (
-                contextlib.suppress(FileNotFoundError),
-                self._filing.place(top.name, job.folder, make=False) as place,
-            ):
-                name = self._filing.find(job, place)
-                if name is not None and place.kind(name) is not None:
-                    return place.path / name
-        return None
-
     def try_moves(self) -> dict[Path, OSError]:
         """Move an empty file through all folders, as documents are; return where it did not go.
 
@@ -357,7 +169,7 @@ class Spool:
         refused: dict[Path, OSError] = {}
         try:
             for top in (self.inbox, self.sent, self.failed):
-                for folder in (top, *_folders(top)) if top.is_dir() else ():
+                for folder in (top, *folders_in(top)) if top.is_dir() else ():
                     try:
                         self._disk.move(here, folder / name)
                     except OSError as error:
@@ -367,126 +179,6 @@ class Spool:
         finally:
             self._disk.remove(here)
         return refused
-
-    # -- what stands on disk ----------------------------------------------------------------
-
-    def jobs(self) -> Iterator[Job]:
-        """Read all records, in no order; changes nothing and passes over what cannot be read.
-
-        A claim that never came to its rename is no job: its file is in the inbox.
-        """
-        for folder in _folders(self._jobs):
-            try:
-                job = _read_record(folder / RECORD)
-            except (OSError, ValidationError, ValueError):
-                continue
-            if job.state in FINAL or os.path.lexists(folder / DOCUMENT):
-                yield job
-
-    def unreadable_jobs(self) -> list[Path]:
-        """Return the folders whose records ``jobs`` passes over; the next start sets them aside."""
-        return sorted(
-            folder
-            for folder in _folders(self._jobs)
-            if _may_exist(folder / DOCUMENT) and not _can_be_read(folder / RECORD)
-        )
-
-    def recover(self) -> tuple[list[Job], list[Path]]:
-        """Read all records at start; return the jobs, oldest first, and what went to corrupt/.
-
-        A claim that was interrupted before its rename is undone: its file is still in the inbox.
-        Raises SpoolError if a record was written by a newer faxdrop: nothing is touched then.
-        """
-        jobs: list[Job] = []
-        corrupt: list[Path] = []
-        folders = list(_folders(self._jobs))
-        for folder in folders:
-            _refuse_foreign(folder / RECORD)
-        for folder in folders:
-            has_document = _may_exist(folder / DOCUMENT)
-            job = _readable(folder / RECORD)
-            is_ours = job is not None and job.job_id == folder.name
-            if job is not None and is_ours and (has_document or job.state in FINAL):
-                jobs.append(job)
-            elif has_document or (job is not None and (job.attempts or not is_ours)):
-                corrupt.append(self._set_aside(folder))
-            else:  # a claim that never came to its rename
-                with contextlib.suppress(OSError):  # a disk in trouble; or somebody's file in it
-                    self._remove_job(folder)
-        jobs.sort(key=lambda job: (job.claimed_at, job.job_id))
-        return jobs, corrupt
-
-    def owned(self) -> set[str]:
-        """Return the session ids of the jobs that were filed away last.
-
-        A fax whose answer was lost is looked up in sipgate's history: what belongs to another job
-        must not be taken for it, also when that job is done and the daemon started anew since.
-        """
-        return {unquote(mark.name) for mark in self._owned.iterdir()}
-
-    def forget_owned(self, keep: int) -> None:
-        """Keep the marks few: remove all but the latest.
-
-        How old they are nobody can tell: a share has a clock of its own.
-        """
-        marks = list(self._owned.iterdir())
-        if len(marks) > keep:
-            marks.sort(key=lambda mark: mark.lstat().st_mtime_ns)
-            for mark in marks[:-keep]:
-                mark.unlink(missing_ok=True)
-
-    def corrupt(self) -> list[Path]:
-        """Return what lies in corrupt/."""
-        return sorted(_folders(self._corrupt))
-
-    @property
-    def corrupt_folder(self) -> Path:
-        """Where lies what could not be read."""
-        return self._corrupt
-
-    # -- words between the commands and the daemon --------------------------------------------
-
-    def ask_to_cancel(self, job_id: str) -> None:
-        """Leave a note for the daemon."""
-        (self._cancel / job_id).touch()
-
-    def cancellations(self) -> list[str]:
-        """Return the ids of the jobs that a person wants cancelled."""
-        try:
-            return sorted(note.name for note in self._cancel.iterdir())
-        except OSError:
-            return []
-
-    def cancellation_done(self, job_id: str) -> None:
-        """Remove the note."""
-        (self._cancel / job_id).unlink(missing_ok=True)
-
-    @property
-    def cancel_folder(self) -> Path:
-        """Where ``ask_to_cancel`` leaves its notes."""
-        return self._cancel
-
-    def write_status(self, status: dict[str, object]) -> None:
-        """Say what the daemon has to say; not durable, since it is worth nothing after a crash."""
-        text = json.dumps(status, indent=2) + "\n"
-        temporary = self.home / "status.json.tmp"
-        try:
-            temporary.write_text(text)
-            temporary.replace(self.home / "status.json")
-        except OSError:  # a full disk has room where the last one stood
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            with (self.home / "status.json").open("r+") as file:
-                file.write(text)
-                file.truncate()
-
-    def read_status(self) -> dict[str, object]:
-        """Return what the daemon said last, {} if nothing."""
-        try:
-            status = json.loads((self.home / "status.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return status if isinstance(status, dict) else {}
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -505,10 +197,10 @@ class Spool:
 
     def _rehearse(self, simulated: bool | None) -> None:  # noqa: FBT001
         mark = self.home / "simulated"
-        self._is_simulated = mark.exists()
-        if simulated is None or simulated == self._is_simulated:
+        self.filing.is_simulated = mark.exists()
+        if simulated is None or simulated == self.filing.is_simulated:
             return
-        if waiting := sum(1 for _ in self.jobs()):
+        if waiting := sum(1 for _ in self.jobs.all()):
             raise SpoolError(
                 (_NO_REHEARSAL if simulated else _REHEARSED).format(waiting, self.root)
             )
@@ -516,7 +208,7 @@ class Spool:
             mark.touch()
         else:
             mark.unlink()
-        self._is_simulated = simulated
+        self.filing.is_simulated = simulated
 
     def _read_identity(self) -> str | None:
         try:
@@ -528,18 +220,6 @@ class Spool:
         identity = f"{uuid.uuid4()}\n"
         (self.home / "id").write_text(identity)
         return identity
-
-    def _own(self, job: Job) -> None:
-        """Mark the session ids of a job as its own, for ``owned``.
-
-        The marks are empty files: what makes the document's move durable makes them durable, too.
-        """
-        for attempt in job.attempts:
-            if attempt.session_id:
-                (self._owned / quote(attempt.session_id, safe="")).touch()
-
-    def _folder(self, job: Job) -> Path:
-        return self._jobs / job.job_id
 
     def _ensure_folder(self, path: Path, mode: int = 0o777) -> None:
         if not path.is_dir():
@@ -556,107 +236,3 @@ class Spool:
             if path in (self.inbox, self.sent, self.failed):
                 share(place)
             self._disk.sync_folder(path.parent)
-
-    def _write_new(self, path: Path, data: bytes) -> None:
-        fd = self._disk.open_new(path)
-        try:
-            self._disk.write(fd, data)
-            self._disk.sync(fd)
-        finally:
-            os.close(fd)
-
-    def _replace(self, path: Path, data: bytes) -> None:
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.unlink(missing_ok=True)
-        self._write_new(temporary, data)
-        self._disk.replace(temporary, path)
-
-    def _remove_job(self, folder: Path) -> None:
-        """Remove a job's folder, the record last."""
-        for name in (DRAFT, COPY, PLACE, RECORD + ".tmp", RECORD):
-            if os.path.lexists(folder / name):
-                self._disk.remove(folder / name)
-        with contextlib.suppress(FileNotFoundError):  # an earlier try got so far
-            self._disk.remove_folder(folder)
-
-    def _set_aside(self, folder: Path) -> Path:
-        for number in count(1):
-            target = self._corrupt / nth_name(folder.name, number)
-            try:
-                self._disk.move(folder, target)
-                self._disk.sync_folder(self._corrupt)
-            except FileExistsError:
-                continue
-            except OSError:  # a disk in trouble: it is as unread where it is
-                return target if os.path.lexists(target) else folder
-            return target
-        raise AssertionError("names never end")
-
-
-def _may_exist(path: Path) -> bool:
-    """Tell whether there is something; a disk in trouble, which cannot tell, counts as yes."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _folders(path: Path) -> Iterator[Path]:
-    with os.scandir(path) as entries:
-        found = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return iter(found)
-
-
-def _read_record(path: Path) -> Job:
-    """Return a record; raises OSError, or ValueError if it cannot be one of ours."""
-    job = Job.model_validate_json(path.read_bytes())
-    is_checked = bool(job.document and job.number and job.faxline)
-    is_whole = (
-        (is_checked or job.document is None or job.state in FINAL)
-        and ((is_checked and job.attempts) or job.state not in ON_ITS_WAY)
-        and (job.finished_at or job.state not in FINAL)
-        and (job.reason or job.state is not State.FAILED)
-    )
-    if not is_whole:
-        raise ValueError(f"{path}: a record of a fax in state {job.state} says more than that")
-    return job
-
-
-def _readable(path: Path) -> Job | None:
-    """Return a record, None if it cannot be read. Raises SpoolError if that is for its rights."""
-    try:
-        return _read_record(path)
-    except PermissionError:
-        raise SpoolError(
-            f"{path} cannot be read: it belongs to another user than the one that faxdrop runs as. "
-            "Give the whole folder .faxdrop to that user (chown -R); nothing was changed."
-        ) from None
-    except (OSError, ValidationError, ValueError):
-        return None
-
-
-def _can_be_read(path: Path) -> bool:
-    try:
-        _read_record(path)
-    except (OSError, ValidationError, ValueError):
-        return False
-    return True
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Raise SpoolError if the record's format is one that this version does not know."""
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return
-    found = record.get("format") if isinstance(record, dict) else None
-    if not isinstance(found, str) or found in READABLE_FORMATS:
-        return
-    if found.startswith("faxdrop-job/"):
-        raise SpoolError(
-            f"{path} was written by another version of faxdrop (format {shown(found)}, this one "
-            f"reads {RECORD_FORMAT}). Install that version again; nothing was changed."
-        )

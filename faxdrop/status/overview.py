@@ -153,7 +153,7 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
             Wrong(path=shown(path), problem=problem) for path, problem in sorted(problems.items())
         ),
         corrupt=_corrupt(spool),
-        corrupt_folder=shown(str(spool.corrupt_folder)),
+        corrupt_folder=shown(str(spool.jobs.corrupt_folder)),
         counts={state: counts[state] for state in (INBOX, *State)},
         documents=tuple(documents),
         unreadable=len(unreadable),
@@ -270,18 +270,18 @@ def _since(job: Job) -> datetime:
 
 def _jobs(spool: Spool) -> Iterator[Job]:
     with suppress(FileNotFoundError):  # no daemon has ever run here
-        yield from spool.jobs()
+        yield from spool.jobs.all()
 
 
 def _unreadable(spool: Spool) -> list[Path]:
     with suppress(FileNotFoundError):
-        return spool.unreadable_jobs()
+        return spool.jobs.unreadable()
     return []
 
 
 def _corrupt(spool: Spool) -> int:
     with suppress(FileNotFoundError):
-        return len(spool.corrupt())
+        return len(spool.jobs.corrupt())
     return 0
 
 
@@ -322,7 +322,7 @@ def _written_at(path: Path) -> datetime | None:
 def last_words(spool: Spool) -> LastWords:
     """Return what the daemon wrote down last; of worth only while one is running."""
     try:
-        return LastWords.model_validate(spool.read_status())
+        return LastWords.model_validate(spool.notes.read_status())
     except ValidationError:
         return LastWords()
 

@@ -14,7 +14,8 @@ from typing import Final, Literal
 from faxdrop.config.settings import InboxSettings
 from faxdrop.fax.job import Instant, Record, shown
 from faxdrop.inbox.scan import Inbox
-from faxdrop.spool.root import RECEIPT_SUFFIX, Spool
+from faxdrop.spool.places import RECEIPT_SUFFIX
+from faxdrop.spool.root import Spool
 
 SHARED_FORMAT: Final = "faxdrop-shared/1"
 _LATEST = 10  # documents of a folder that are listed

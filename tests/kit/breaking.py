@@ -22,7 +22,7 @@ from faxdrop.documents.pdf import document
 from faxdrop.documents.verdict import Limits, Verdict
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Answer, Entry, History, Sipgate
-from faxdrop.spool.root import Disk
+from faxdrop.spool.disk import Disk
 from tests.kit.promises import sha256, violations
 from tests.kit.world import Time, World
 

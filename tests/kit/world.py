@@ -29,7 +29,8 @@ from faxdrop.journal.chain import Journal
 from faxdrop.queue.lines import Alone
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
-from faxdrop.spool.root import Disk, Spool
+from faxdrop.spool.disk import Disk
+from faxdrop.spool.root import Spool
 
 P = ParamSpec("P")
 T = TypeVar("T")

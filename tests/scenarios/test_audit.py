@@ -21,7 +21,7 @@ from faxdrop.journal.history import Filter, ends, ends_of_receipts
 from faxdrop.journal.lines import Head, hash_of
 from faxdrop.journal.retention import Periods
 from faxdrop.names.printable import shown
-from faxdrop.spool.root import Disk
+from faxdrop.spool.disk import Disk
 from tests.kit.archive import FAXES, Archive
 from tests.kit.breaking import Crash, CrashingDisk, Steps
 

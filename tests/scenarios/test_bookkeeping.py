@@ -15,7 +15,7 @@ from faxdrop.journal import history
 from faxdrop.journal.history import Filter
 from faxdrop.journal.lines import Retried, hash_of
 from faxdrop.journal.verify import verify
-from faxdrop.spool.root import SpoolError
+from faxdrop.spool.places import SpoolError
 from tests.kit import pdfs
 from tests.kit.breaking import Stage, stage
 from tests.unit.test_spool import GOLDEN
@@ -38,7 +38,7 @@ def problems(staged: Stage) -> str:
     """Return what the status says of the journal; the daemon is alive for two minutes."""
     staged.world.live(120.0)
     assert staged.world.spool is not None
-    found: Any = staged.world.spool.read_status()["problems"]
+    found: Any = staged.world.spool.notes.read_status()["problems"]
     return " ".join(one["problem"] for one in found if "journal" in one["path"])
 
 

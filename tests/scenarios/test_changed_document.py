@@ -9,7 +9,7 @@ import pytest
 
 from faxdrop.documents.verdict import Verdict
 from faxdrop.fax.job import Job
-from faxdrop.spool.root import Spool
+from faxdrop.spool.jobs import Jobs
 from tests.kit import pdfs
 from tests.kit.breaking import Reader, assert_all_answered, ends, stage
 from tests.kit.promises import sha256
@@ -125,15 +125,15 @@ def test_a_mistake_after_the_intent_repeats_no_fax(
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()
-        record = Spool.record
+        record = Jobs.record
         wrong = iter([MemoryError("no more memory")])
 
-        def recording(spool: Spool, job: Job, **how: bool) -> None:
+        def recording(jobs: Jobs, job: Job, **how: bool) -> None:
             if staged.simulator.taken and (error := next(wrong, None)):
                 raise error
-            record(spool, job, **how)
+            record(jobs, job, **how)
 
-        monkeypatch.setattr(Spool, "record", recording)
+        monkeypatch.setattr(Jobs, "record", recording)
         staged.drop(PLAIN, "letter.pdf", pdfs.good())
         world.until_done(hours=1.0)
         assert next(wrong, None) is None

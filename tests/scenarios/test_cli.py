@@ -381,7 +381,7 @@ def test_cancel_while_the_daemon_is_busy(config: Path, monkeypatch: pytest.Monke
         "letter.pdf to Dr. Müller is in faxdrop's hands at this moment; it is cancelled as soon as "
         f"they are free. What became of it: faxdrop --config {config} status\n"
     )
-    assert daemon.cancellations() == [job.job_id]
+    assert daemon.notes.cancellations() == [job.job_id]
 
 
 # -- as root, for the owner ------------------------------------------------------------------
@@ -623,7 +623,7 @@ def test_run_simulated(config: Path) -> None:
                     answer = b"".join(iter(lambda: control.recv(65536), b""))
                 assert b"+493023125004" in answer
             ended(program, signal.SIGTERM)
-    (job,) = Spool(share).jobs()
+    (job,) = Spool(share).jobs.all()
     assert job.state is State.ACCEPTED, "the second simulator knows the faxes of the first"
 
 

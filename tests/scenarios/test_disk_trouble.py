@@ -16,7 +16,7 @@ import pytest
 
 from faxdrop.inbox import claim as intake
 from faxdrop.inbox.claim import sha256_of
-from faxdrop.spool.root import Spool
+from faxdrop.spool.notes import Notes
 from tests.kit import pdfs
 from tests.kit.breaking import (
     FaultyDisk,
@@ -85,7 +85,7 @@ def _live(root: Path, life: Life, disk: FaultyDisk, during: Callable[[Stage], No
 
 def _holds(staged: Stage) -> list[str]:
     assert staged.world.spool is not None
-    holds = staged.world.spool.read_status()["holds"]
+    holds = staged.world.spool.notes.read_status()["holds"]
     assert isinstance(holds, list)
     return [hold["words"] for hold in holds if hold["what"] == "disk"]
 
@@ -186,7 +186,7 @@ def test_trouble_is_told_with_its_beginning_and_its_end(tmp_path: Path) -> None:
             disk.code, disk.once, disk.refuse_at = errno.EDQUOT, False, 1
             began = world.time.wall
             turns_of(world, 300.0)
-            status = world.spool.read_status() if world.spool else {}
+            status = world.spool.notes.read_status() if world.spool else {}
             [hold] = status["holds"] if isinstance(status["holds"], list) else []
             assert (datetime.fromisoformat(hold["since"]) - began).total_seconds() < 10
             disk.is_well = True
@@ -244,15 +244,15 @@ def test_a_wish_to_cancel_that_cannot_be_cleared_away_harms_nothing(
 ) -> None:
     """A note in cancel/ that cannot be removed does not keep other documents from their end."""
 
-    def refused(_spool: Spool, _job_id: str) -> None:
+    def refused(_notes: Notes, _job_id: str) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()
         assert world.spool is not None
-        world.spool.ask_to_cancel("20260302-080000-00000000")
-        monkeypatch.setattr(Spool, "cancellation_done", refused)
+        world.spool.notes.ask_to_cancel("20260302-080000-00000000")
+        monkeypatch.setattr(Notes, "cancellation_done", refused)
         staged.drop(PLAIN, "letter.pdf", pdfs.good())
         world.until_done()
         assert ends(world) == [("sent", None)]

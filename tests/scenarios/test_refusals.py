@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from faxdrop.spool import refusals
-from faxdrop.spool.disk import open_ordinary
-from faxdrop.spool.root import Disk
+from faxdrop.spool.disk import Disk, open_ordinary
 from tests.kit import pdfs
 from tests.kit.breaking import Stage, ends, quiet, stage, turns_of
 from tests.kit.world import Here, World
@@ -210,7 +209,7 @@ class ShutDisk(Disk):
 def said(world: World) -> Any:
     """Return what the daemon wrote down last."""
     assert world.spool is not None
-    return world.spool.read_status()
+    return world.spool.notes.read_status()
 
 
 def told(events: list[Any], name: str) -> int:

@@ -45,7 +45,7 @@ def world(tmp_path: Path, checker: Checker) -> Iterator[World]:
 def said(world: World) -> Any:
     """Return what the daemon wrote down last."""
     assert world.spool is not None
-    return world.spool.read_status()
+    return world.spool.notes.read_status()
 
 
 def test_half_a_document_says_when_it_fails(world: World) -> None:

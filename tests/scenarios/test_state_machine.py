@@ -156,7 +156,7 @@ class Office(RuleBasedStateMachine):
         records = self._world.records() if self._away is None else []
         if records and self._world.spool is not None:
             record = records[which % len(records)]
-            self._world.spool.ask_to_cancel(record["job_id"])
+            self._world.spool.notes.ask_to_cancel(record["job_id"])
 
     @rule(number=st.sampled_from(NUMBERS))
     def send_by_hand(self, number: str) -> None:

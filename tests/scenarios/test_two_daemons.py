@@ -12,6 +12,7 @@ import pytest
 
 from faxdrop.cli import orders
 from faxdrop.fax.job import Job, State
+from faxdrop.spool.jobs import Jobs
 from faxdrop.spool.root import Spool
 from tests.kit import pdfs
 from tests.kit.breaking import Reader, Stage, assert_all_answered, ends, stage
@@ -35,7 +36,7 @@ def _claimed(root: Path, name: str = "old.pdf") -> Job:
         folder=PLAIN,
         claimed_at=START,
     )
-    spool.claim(source, None, job)
+    spool.jobs.claim(source, None, job)
     spool.close()
     return job
 
@@ -126,15 +127,15 @@ def test_a_recovery_that_the_disk_refuses_is_tried_again(
         world.start()
         other = _copy(staged, tmp_path / "copy")
         _claimed(other)
-        recover = Spool.recover
+        recover = Jobs.recover
         refused = iter([True])
 
-        def refuse_once(spool: Spool) -> tuple[list[Job], list[Path]]:
+        def refuse_once(jobs: Jobs) -> tuple[list[Job], list[Path]]:
             if next(refused, False):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return recover(spool)
+            return recover(jobs)
 
-        monkeypatch.setattr(Spool, "recover", refuse_once)
+        monkeypatch.setattr(Jobs, "recover", refuse_once)
         _comes_back(staged, other)
         world.until_done(hours=1.0)
         assert ends(world) == [SENT]
@@ -191,13 +192,13 @@ def test_a_cancellation_waits_for_a_claim_under_way(tmp_path: Path) -> None:
         daemon = world.start()
         job = _claimed_beside(staged)
         spool = Spool(world.root)
-        spool.ask_to_cancel(job.job_id)
+        spool.notes.ask_to_cancel(job.job_id)
         world.turn()
-        assert spool.cancellations() == [job.job_id]
+        assert spool.notes.cancellations() == [job.job_id]
         daemon._dispatcher.put(job)  # noqa: SLF001 - as the end of its claim does
         world.until_done(hours=1.0)
         assert ends(world) == [("failed", "cancelled")]
-        assert spool.cancellations() == []
+        assert spool.notes.cancellations() == []
         assert not staged.simulator.taken
 
 
@@ -215,7 +216,7 @@ def _claimed_beside(staged: Stage) -> Job:
         folder=PLAIN,
         claimed_at=START,
     )
-    world.spool.claim(source, None, job)
+    world.spool.jobs.claim(source, None, job)
     return job
 
 

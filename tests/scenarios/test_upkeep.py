@@ -9,7 +9,7 @@ from faxdrop.journal.history import lines
 from faxdrop.journal.retention import Periods
 from faxdrop.journal.upkeep import Upkeep, Wishes
 from faxdrop.journal.verify import Kind, verify
-from faxdrop.spool.root import Disk
+from faxdrop.spool.disk import Disk
 from tests.kit.archive import FAXES, Archive
 
 

@@ -37,7 +37,7 @@ def _drop_all(staged: Stage) -> None:
 
 def _holds(staged: Stage) -> dict[str, dict[str, str]]:
     assert staged.world.spool is not None
-    holds = staged.world.spool.read_status()["holds"]
+    holds = staged.world.spool.notes.read_status()["holds"]
     assert isinstance(holds, list)
     return {hold["what"]: hold for hold in holds}
 

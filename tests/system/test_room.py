@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from faxdrop.spool.root import Disk
+from faxdrop.spool.disk import Disk
 from faxdrop.spool.space import Room
 from tests.kit import pdfs
 from tests.kit.breaking import ends, quiet, stage, turns_of
@@ -83,7 +83,7 @@ def test_without_room_nothing_is_claimed_and_what_is_on_its_way_ends(tmp_path: P
             staged.drop(PLAIN, f"{at}.pdf", pdfs.good(1, f"{at}"))
         world.until(lambda: bool(world.sent))
         assert turns_of(world, 600.0) < 600
-        status: Any = world.spool.read_status() if world.spool else {}
+        status: Any = world.spool.notes.read_status() if world.spool else {}
         (hold,) = status["holds"]
         assert hold["what"] == "intake"
         assert "1.0 MB are free" in hold["words"]
@@ -97,7 +97,7 @@ def test_without_room_nothing_is_claimed_and_what_is_on_its_way_ends(tmp_path: P
         told = [e["event"] for e in events if e["event"].startswith(("inbox.", "disk."))]
         assert [one for one in told if one != "inbox.scanned"] == ["inbox.held", "inbox.released"]
         assert world.spool is not None
-        assert world.spool.read_status()["holds"] == []
+        assert world.spool.notes.read_status()["holds"] == []
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ from faxdrop.setup import check, check_account, check_unit, units
 from faxdrop.setup.check import Finding, Level, Report
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
-from faxdrop.spool.root import Disk, Spool
+from faxdrop.spool.disk import Disk
+from faxdrop.spool.root import Spool
 from tests.kit.world import config_of
 
 
@@ -373,7 +374,7 @@ def test_an_older_version_that_runs(config: Config) -> None:
     """After an upgrade without a restart, the version that still runs is named."""
     spool = made(config)
     spool.open()
-    spool.write_status({"pid": 42, "faxdrop": "0.0.9"})
+    spool.notes.write_status({"pid": 42, "faxdrop": "0.0.9"})
     try:
         *_, note = (one for one in report(config).findings if one.topic == "daemon")
     finally:
@@ -434,13 +435,13 @@ def test_a_daemon_that_holds(config: Config) -> None:
     """While the daemon runs, the check works, and what the daemon holds means no fax now."""
     spool = made(config)
     spool.open()
-    spool.write_status({"pid": 42})
+    spool.notes.write_status({"pid": 42})
     try:
         seen = report(config)
         assert finding(seen, "daemon", Level.OK).words == "faxdrop is running (pid 42)."
         assert seen.would_fax
         hold = {"words": "no money", "advice": "", "since": "2026-03-02T11:00:00Z"}
-        spool.write_status({"pid": 42, "holds": [{"what": w, **hold} for w in ("a", "b")]})
+        spool.notes.write_status({"pid": 42, "holds": [{"what": w, **hold} for w in ("a", "b")]})
         seen = report(config)
     finally:
         spool.close()

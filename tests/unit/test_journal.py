@@ -18,7 +18,7 @@ from faxdrop.journal.chain import Journal, JournalError, months_of
 from faxdrop.journal.history import Filter, ends, lines, summary
 from faxdrop.journal.lines import NOTHING_BEFORE, Ended, Held, ended, hash_of
 from faxdrop.journal.verify import Finding, verify
-from faxdrop.spool.root import Disk
+from faxdrop.spool.disk import Disk
 from tests.kit.breaking import Crash, CrashingDisk, FaultyDisk, Steps
 from tests.kit.processes import PATIENCE
 from tests.kit.strange import STRANGE_FILES

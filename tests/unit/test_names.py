@@ -134,12 +134,12 @@ def _claimed(spool: Spool, name: str, folder: str, number: int) -> None:
     path = spool.inbox / folder / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"%PDF-")
-    spool.claim(path, None, job(name, folder, number))
+    spool.jobs.claim(path, None, job(name, folder, number))
 
 
 def _filed(spool: Spool, name: str, folder: str) -> Path:
     _claimed(spool, name, folder, 1)
-    filed = spool.file_away(failed(job(name, folder)))
+    filed = spool.filing.file_away(failed(job(name, folder)))
     assert filed is not None
     receipt = Receipt.model_validate_json(filed.with_name(f"{filed.name}.json").read_bytes())
     assert receipt.document.name == stored(name), "what programs read is the name itself"

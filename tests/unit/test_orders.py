@@ -11,7 +11,8 @@ import pytest
 from faxdrop.cli.orders import Answered, Cancellation, OrderError, PerhapsSentError, cancel, retry
 from faxdrop.config.settings import SendingSettings
 from faxdrop.fax.job import Job, ReasonCode, State
-from faxdrop.spool.root import Spool, SpoolError
+from faxdrop.spool.places import SpoolError
+from faxdrop.spool.root import Spool
 from tests.kit.strange import STRANGE_FILES, descriptors
 from tests.unit.test_overview import NOW, attempt, in_spool, job_in
 
@@ -191,7 +192,7 @@ def test_cancel_what_waits(tmp_path: Path) -> None:
     assert answered.filed == tmp_path / "failed" / "Dr. Müller" / "letter.pdf"
     receipt = json.loads(answered.filed.with_name("letter.pdf.json").read_bytes())
     assert receipt["reason"]["code"] == "cancelled"
-    assert list(spool.jobs()) == []
+    assert list(spool.jobs.all()) == []
 
 
 @pytest.mark.parametrize("state", [State.SUBMITTING, State.UNKNOWN, State.ACCEPTED])
@@ -199,7 +200,7 @@ def test_cancel_what_sipgate_has(tmp_path: Path, state: State) -> None:
     """A fax that sipgate may have stays on its way, and has no further attempt."""
     spool = in_spool(tmp_path, job_in(state, attempts=(attempt(),)))
     assert cancelled(spool, "20260302-115000-00000001").what is Cancellation.REST
-    (job,) = spool.jobs()
+    (job,) = spool.jobs.all()
     assert (job.state, job.cancelled) == (state, True)
 
 
@@ -208,7 +209,7 @@ def test_cancel_too_late(tmp_path: Path) -> None:
     job = job_in(State.SENT, attempts=(attempt("SENT"),), finished_at=NOW)
     spool = in_spool(tmp_path, job)
     assert cancelled(spool, job.job_id).what is Cancellation.TOO_LATE
-    assert list(spool.jobs()) == [job]
+    assert list(spool.jobs.all()) == [job]
 
 
 @pytest.mark.parametrize("job_id", ["nonsense", "../jobs", "", "20260302-115000-00000001/."])
@@ -217,7 +218,7 @@ def test_cancel_what_is_not_there(tmp_path: Path, job_id: str) -> None:
     spool = in_spool(tmp_path, job_in(State.QUEUED))
     with pytest.raises(OrderError, match="is on its way"):
         cancelled(spool, job_id)
-    assert spool.cancellations() == []
+    assert spool.notes.cancellations() == []
 
 
 def test_cancel_a_claim_that_was_interrupted(tmp_path: Path) -> None:
@@ -263,10 +264,10 @@ class AtWork:
 
     def pause(self) -> bool:
         """Do what the daemon does meanwhile."""
-        self.notes.append(self.spool.cancellations())
+        self.notes.append(self.spool.notes.cancellations())
         if not self.answers:
             return False
-        (job,) = self.spool.jobs()
+        (job,) = self.spool.jobs.all()
         self.answers.pop(0)(self.spool, job)
         return True
 
@@ -277,7 +278,7 @@ def does_nothing(_spool: Spool, _job: Job) -> None:
 
 def cancels(spool: Spool, job: Job) -> None:
     """Record the wish."""
-    spool.record(job.model_copy(update={"cancelled": True}))
+    spool.jobs.record(job.model_copy(update={"cancelled": True}))
 
 
 def ends(state: State, reason: ReasonCode | None = None) -> Callable[[Spool, Job], None]:
@@ -288,8 +289,8 @@ def ends(state: State, reason: ReasonCode | None = None) -> Callable[[Spool, Job
         after = Job.model_validate(
             job.model_dump() | {"state": state, "reason": why, "finished_at": NOW}
         )
-        spool.record(after)
-        spool.file_away(after)
+        spool.jobs.record(after)
+        spool.filing.file_away(after)
 
     return end
 
@@ -326,4 +327,4 @@ def test_the_daemon_is_busy(tmp_path: Path) -> None:
     spool = in_spool(tmp_path, job)
     with AtWork(tmp_path, does_nothing) as daemon:
         assert cancelled(spool, job.job_id, daemon.pause).what is Cancellation.ASKED
-    assert spool.cancellations() == [job.job_id]
+    assert spool.notes.cancellations() == [job.job_id]

@@ -285,7 +285,7 @@ def test_what_a_file_waits_for(tmp_path: Path) -> None:
     for name in (odd, "new.pdf"):
         (tmp_path / "inbox" / name).touch()
     waits = {"folder": None, "name": shown(odd), "words": "it fails", "until": NOW.isoformat()}
-    spool.write_status({"waiting": [waits]})
+    spool.notes.write_status({"waiting": [waits]})
     with a_daemon_at(tmp_path):
         seen = looked(spool)
     assert {one.name: (one.words, one.fails_at) for one in seen.documents} == {
@@ -321,7 +321,7 @@ def test_what_holds(tmp_path: Path) -> None:
     """While a daemon runs, what it holds is said once, with since when and what to do."""
     spool = in_spool(tmp_path, job_in(State.QUEUED))
     hold = {"words": "no money", "advice": "Top it up.", "since": "2026-03-02T11:00:00Z"}
-    spool.write_status(
+    spool.notes.write_status(
         {
             "pid": 42,
             "watching": True,
@@ -350,7 +350,7 @@ def test_a_large_inbox_that_is_being_read_and_one_that_is_held(tmp_path: Path) -
     """How far a look at everything is stands there; an inbox that is held holds no job."""
     spool = in_spool(tmp_path, job_in(State.QUEUED))
     hold = {"words": "too little room", "advice": "Make room.", "since": "2026-03-02T11:00:00Z"}
-    spool.write_status(
+    spool.notes.write_status(
         {"scanning": {"folders": 439, "of": 6003}, "holds": [{"what": "intake", **hold}]}
     )
     with a_daemon_at(tmp_path):
@@ -367,7 +367,7 @@ def test_a_large_inbox_that_is_being_read_and_one_that_is_held(tmp_path: Path) -
 def test_last_words_that_cannot_be_read(tmp_path: Path, words: dict[str, object]) -> None:
     """A status file of another form stops nothing."""
     spool = in_spool(tmp_path)
-    spool.write_status(words)
+    spool.notes.write_status(words)
     daemon = Spool(tmp_path)
     daemon.open()
     try:

@@ -19,7 +19,7 @@ from faxdrop.fax.job import Attempt, Facts, Faxed, Job, Reason, ReasonCode, Stat
 from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
 from faxdrop.report import order
 from faxdrop.report.content import MOST_ATTEMPTS, compose
-from faxdrop.spool.filing import report_of
+from faxdrop.spool.places import report_of
 from tests.kit import pdfs
 
 AT = datetime(2026, 1, 26, 9, 15, tzinfo=UTC)

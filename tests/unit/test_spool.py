@@ -18,8 +18,10 @@ from faxdrop.fax.job import Attempt, Facts, Faxed, Job, Reason, ReasonCode, Stat
 from faxdrop.fax.receipt import Receipt, to_bytes
 from faxdrop.names.printable import shown, stored
 from faxdrop.spool import filing
-from faxdrop.spool.disk import Folder
-from faxdrop.spool.root import Disk, GoneError, Spool, SpoolError
+from faxdrop.spool.disk import Disk, Folder
+from faxdrop.spool.jobs import GoneError
+from faxdrop.spool.places import SpoolError
+from faxdrop.spool.root import Spool
 from tests.kit.strange import STRANGE_FILES, descriptors
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -105,10 +107,10 @@ def claim(spool: Spool, one: Job, content: bytes = CONTENT) -> Path:
     path = drop(spool, one, content)
     fd = os.open(path, os.O_RDONLY)
     try:
-        spool.claim(path, fd, one)
+        spool.jobs.claim(path, fd, one)
     finally:
         os.close(fd)
-    return spool.document(one)
+    return spool.jobs.document(one)
 
 
 def tree(root: Path) -> dict[str, bytes | None]:
@@ -128,7 +130,9 @@ def test_a_claim_moves_the_document_beside_its_record(spool: Spool) -> None:
     assert document.read_bytes() == CONTENT
     assert not list((spool.inbox / "Labor").iterdir())
     assert stat.S_IMODE(document.parent.stat().st_mode) == 0o700
-    assert list(spool.jobs()) == [job().model_copy(update={"claimed_at": _to_the_millisecond(NOW)})]
+    assert list(spool.jobs.all()) == [
+        job().model_copy(update={"claimed_at": _to_the_millisecond(NOW)})
+    ]
 
 
 def test_nothing_is_made_where_the_root_was_unmounted(spool: Spool, tmp_path: Path) -> None:
@@ -141,9 +145,9 @@ def test_nothing_is_made_where_the_root_was_unmounted(spool: Spool, tmp_path: Pa
     steps: tuple[Callable[[], object], ...] = (
         lambda: spool.make_inbox(None),
         lambda: spool.make_inbox("Labor"),
-        lambda: spool.file_away(failed(one)),
-        lambda: spool.claim(spool.inbox / "letter.pdf", None, job(number=2)),
-        lambda: spool.write_status({}),
+        lambda: spool.filing.file_away(failed(one)),
+        lambda: spool.jobs.claim(spool.inbox / "letter.pdf", None, job(number=2)),
+        lambda: spool.notes.write_status({}),
     )
     for step in steps:
         with pytest.raises((OSError, GoneError)):
@@ -170,8 +174,8 @@ def test_what_stands_in_a_filing_folders_place_takes_nothing_out_of_the_share(
             taken.write_bytes(b"a document that was filed here")
     one = job()
     claim(spool, one)
-    assert spool.file_away(failed(one)) == spool.failed / "Labor (2)" / "letter.pdf"
-    assert spool.find_filed(failed(one)) == spool.failed / "Labor (2)" / "letter.pdf"
+    assert spool.filing.file_away(failed(one)) == spool.failed / "Labor (2)" / "letter.pdf"
+    assert spool.filing.find_filed(failed(one)) == spool.failed / "Labor (2)" / "letter.pdf"
     assert list(elsewhere.iterdir()) == []
     elsewhere.rmdir()
 
@@ -184,7 +188,7 @@ def test_a_document_that_is_gone_leaves_nothing_behind(spool: Spool, tmp_path: P
     """A file that somebody took away before the claim is no job, and no folder stays."""
     before = tree(tmp_path)
     with pytest.raises(GoneError):
-        spool.claim(spool.inbox / "Labor" / "letter.pdf", None, job())
+        spool.jobs.claim(spool.inbox / "Labor" / "letter.pdf", None, job())
     assert tree(tmp_path) == before
 
 
@@ -199,10 +203,10 @@ def test_a_claim_that_the_disk_refuses_leaves_the_document_where_it_was(tmp_path
     spool.open()
     path = drop(spool, job())
     with pytest.raises(OSError, match="cross-device"):
-        spool.claim(path, None, job())
+        spool.jobs.claim(path, None, job())
     assert path.read_bytes() == CONTENT
-    assert not list(spool.jobs())
-    assert spool.recover() == ([], [])
+    assert not list(spool.jobs.all())
+    assert spool.jobs.recover() == ([], [])
     spool.close()
 
 
@@ -216,9 +220,9 @@ def test_a_share_that_denies_what_it_did_has_claimed_all_the_same(tmp_path: Path
 
     spool = Spool(tmp_path, Denying())
     spool.open()
-    spool.claim(drop(spool, job()), None, job())
-    assert spool.document(job()).read_bytes() == CONTENT
-    assert [one.job_id for one in spool.jobs()] == [job().job_id]
+    spool.jobs.claim(drop(spool, job()), None, job())
+    assert spool.jobs.document(job()).read_bytes() == CONTENT
+    assert [one.job_id for one in spool.jobs.all()] == [job().job_id]
     spool.close()
 
 
@@ -228,7 +232,7 @@ def test_a_share_that_denies_what_it_did_has_claimed_all_the_same(tmp_path: Path
 def test_the_document_is_filed_beside_its_receipt(spool: Spool, tmp_path: Path) -> None:
     """At its end a document lies in sent/ or failed/ with its receipt, and the spool is empty."""
     claim(spool, job())
-    filed = spool.file_away(failed(job()))
+    filed = spool.filing.file_away(failed(job()))
     assert filed == tmp_path / "failed" / "Labor" / "letter.pdf"
     assert filed.read_bytes() == CONTENT
     receipt = Receipt.model_validate_json(filed.with_name("letter.pdf.json").read_bytes())
@@ -239,7 +243,7 @@ def test_the_document_is_filed_beside_its_receipt(spool: Spool, tmp_path: Path) 
 def test_a_document_without_a_recipient_is_filed_directly(spool: Spool, tmp_path: Path) -> None:
     """What lay directly in inbox/ ends directly in failed/."""
     claim(spool, job(folder=None))
-    assert spool.file_away(failed(job(folder=None))) == tmp_path / "failed" / "letter.pdf"
+    assert spool.filing.file_away(failed(job(folder=None))) == tmp_path / "failed" / "letter.pdf"
 
 
 @pytest.mark.parametrize("taken", ["document", "receipt", "link", "folder"])
@@ -257,7 +261,7 @@ def test_a_taken_name_is_never_overwritten(spool: Spool, tmp_path: Path, taken: 
     before = tree(folder)
     for number, name in ((1, "letter (2).pdf"), (2, "letter (3).pdf")):
         claim(spool, job(number=number))
-        assert spool.file_away(sent(job(number=number))) == folder / name
+        assert spool.filing.file_away(sent(job(number=number))) == folder / name
     assert before.items() <= tree(folder).items()
 
 
@@ -293,10 +297,10 @@ def test_a_document_of_any_name_goes_all_the_way(spool: Spool, name: str) -> Non
     for number in (1, 2):
         one = job(name, folder, number)
         claim(spool, one)
-        [again], corrupt = spool.recover()
+        [again], corrupt = spool.jobs.recover()
         assert not corrupt
         assert (again.name, again.folder) == (name, folder)
-        filed = spool.file_away(sent(again))
+        filed = spool.filing.file_away(sent(again))
         assert filed is not None
         assert filed.read_bytes() == CONTENT
         receipt = Receipt.model_validate_json(filed.with_name(filed.name + ".json").read_bytes())
@@ -321,8 +325,8 @@ def test_nothing_in_a_receipts_place_stops_a_document(
     strange(folder / "letter.pdf.json")
     claim(spool, job())
     before = descriptors()
-    assert spool.file_away(sent(job())) == folder / "letter (2).pdf"
-    assert spool.find_filed(sent(job())) == folder / "letter (2).pdf"
+    assert spool.filing.file_away(sent(job())) == folder / "letter (2).pdf"
+    assert spool.filing.find_filed(sent(job())) == folder / "letter (2).pdf"
     assert descriptors() == before
 
 
@@ -346,15 +350,15 @@ def test_nothing_that_takes_a_reserved_place_stops_a_document(
     spool = Spool(tmp_path, Breaking())
     spool.open()
     claim(spool, job())
-    spool.record(sent(job()))
+    spool.jobs.record(sent(job()))
     with pytest.raises(OSError, match="Input/output"):
-        spool.file_away(sent(job()))
+        spool.filing.file_away(sent(job()))
     spool.close()
     receipt = spool.sent / "Labor" / "letter.pdf.json"
     receipt.unlink()
     strange(receipt)
     before = descriptors()
-    assert Spool(tmp_path).file_away(sent(job())) == spool.sent / "Labor" / "letter (2).pdf"
+    assert Spool(tmp_path).filing.file_away(sent(job())) == spool.sent / "Labor" / "letter (2).pdf"
     assert descriptors() == before
 
 
@@ -369,9 +373,9 @@ def test_a_reserved_place_is_found_again(tmp_path: Path, note: str) -> None:
         (folder / name).write_bytes(b"another")
     claim(spool, job())
     with pytest.raises(OSError, match="Input/output"):
-        spool.file_away(sent(job()))
+        spool.filing.file_away(sent(job()))
     spool.close()
-    place = spool.document(job()).with_name("place")
+    place = spool.jobs.document(job()).with_name("place")
     match note:
         case "lost":
             place.unlink()
@@ -379,7 +383,7 @@ def test_a_reserved_place_is_found_again(tmp_path: Path, note: str) -> None:
             place.write_bytes(b"")
         case "wrong":
             place.write_bytes(b"letter.pdf")
-    assert Spool(tmp_path).file_away(sent(job())) == folder / "letter (3).pdf"
+    assert Spool(tmp_path).filing.file_away(sent(job())) == folder / "letter (3).pdf"
     assert [path.name for path in folder.glob("*.json")] == ["letter (3).pdf.json"]
     assert not list((tmp_path / ".faxdrop" / "jobs").iterdir())
 
@@ -410,8 +414,8 @@ def test_filing_does_not_slow_down_with_what_is_filed(
     monkeypatch.setattr(Folder, "names", unread)
     one = job("scan.pdf")
     claim(spool, one)
-    spool.record(sent(one))
-    assert spool.file_away(sent(one)) == folder / "scan (3001).pdf"
+    spool.jobs.record(sent(one))
+    assert spool.filing.file_away(sent(one)) == folder / "scan (3001).pdf"
     assert looks < 60
 
 
@@ -425,7 +429,7 @@ def test_names_that_were_taken_away_are_used_again(spool: Spool) -> None:
     for number in range(1, 30):
         one = job("scan.pdf", number=number)
         claim(spool, one)
-        assert spool.file_away(sent(one)) is not None
+        assert spool.filing.file_away(sent(one)) is not None
     after = tree(folder)
     assert before.items() <= after.items()
     assert len(after) == len(before) + 2 * 29
@@ -459,7 +463,7 @@ def test_filing_does_not_follow_a_link_that_takes_a_folders_place(tmp_path: Path
     spool.open()
     one = job(folder=None if top == "sent" else "Labor")
     claim(spool, one)
-    spool.file_away(sent(one))
+    spool.filing.file_away(sent(one))
     assert list(elsewhere.iterdir()) == []
     assert sorted(tree(disk.aside)) == ["letter.pdf", "letter.pdf.json"]
     spool.close()
@@ -474,9 +478,9 @@ def test_putting_back_does_not_follow_a_link_that_takes_a_folders_place(tmp_path
     spool = Spool(root, disk)
     spool.open()
     claim(spool, job())
-    filed = spool.file_away(failed(job()))
+    filed = spool.filing.file_away(failed(job()))
     assert filed is not None
-    spool.put_back(filed)
+    spool.filing.put_back(filed)
     assert list(elsewhere.iterdir()) == []
     assert sorted(tree(disk.aside)) == ["letter.pdf"]
     spool.close()
@@ -498,7 +502,7 @@ def test_a_link_in_place_of_a_shared_folder_is_refused(tmp_path: Path, top: str)
     (tmp_path / top).symlink_to(elsewhere)
     if top != "inbox":
         with pytest.raises(NotADirectoryError):
-            spool.file_away(sent(job()) if top == "sent" else failed(job()))
+            spool.filing.file_away(sent(job()) if top == "sent" else failed(job()))
     assert list(elsewhere.iterdir()) == []
     spool.close()
 
@@ -522,10 +526,10 @@ def test_a_strangers_file_on_the_reserved_name_is_left_alone(
     claim(spool, job())
     if crash:
         with pytest.raises(KeyboardInterrupt):
-            spool.file_away(sent(job()))
+            spool.filing.file_away(sent(job()))
         spool.close()
         spool = Spool(tmp_path)
-    assert spool.file_away(sent(job())) == tmp_path / "sent" / "Labor" / "letter (2).pdf"
+    assert spool.filing.file_away(sent(job())) == tmp_path / "sent" / "Labor" / "letter (2).pdf"
     assert (tmp_path / "sent" / "Labor" / "letter.pdf").read_bytes() == b"a stranger's"
     assert not (tmp_path / "sent" / "Labor" / "letter.pdf.json").exists()
 
@@ -534,7 +538,7 @@ def test_sent_and_failed_are_made_again(spool: Spool) -> None:
     """Somebody deleted sent/: it is made again, and the document gets its place."""
     spool.sent.rmdir()
     claim(spool, job())
-    filed = spool.file_away(sent(job()))
+    filed = spool.filing.file_away(sent(job()))
     assert filed is not None
     assert filed.exists()
 
@@ -542,8 +546,8 @@ def test_sent_and_failed_are_made_again(spool: Spool) -> None:
 def test_a_filed_document_that_somebody_took_is_not_looked_for(spool: Spool) -> None:
     """The document was moved before a crash and taken away since: the job ends all the same."""
     claim(spool, job()).unlink()
-    assert spool.file_away(sent(job())) is None
-    assert not list(spool.jobs())
+    assert spool.filing.file_away(sent(job())) is None
+    assert not list(spool.jobs.all())
 
 
 # -- the start ---------------------------------------------------------------------------------
@@ -589,15 +593,15 @@ def test_a_record_that_cannot_be_ours_is_kept_for_a_person(
     spoiled = spoil(record.read_bytes())
     record.write_bytes(spoiled)
     claim(spool, job("other.pdf", number=2))
-    jobs, [aside] = spool.recover()
+    jobs, [aside] = spool.jobs.recover()
     assert [one.name for one in jobs] == ["other.pdf"]
     assert aside == tmp_path / ".faxdrop" / "corrupt" / job().job_id
     assert (aside / "job.json").read_bytes() == spoiled
     assert (aside / "document.pdf").read_bytes() == CONTENT
-    assert len(spool.corrupt()) == 1
-    assert spool.recover() == (jobs, [])
+    assert len(spool.jobs.corrupt()) == 1
+    assert spool.jobs.recover() == (jobs, [])
     claim(spool, job()).with_name("job.json").unlink()
-    _, [second] = spool.recover()
+    _, [second] = spool.jobs.recover()
     assert second.name == f"{job().job_id} (2)", "nothing in corrupt/ is overwritten"
 
 
@@ -616,7 +620,7 @@ def test_a_record_on_a_bad_block_stops_no_other_job(
         return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", broken)
-    jobs, corrupt = spool.recover()
+    jobs, corrupt = spool.jobs.recover()
     assert [one.name for one in jobs] == ["other.pdf"]
     assert len(corrupt) == 1
 
@@ -634,7 +638,7 @@ def test_records_of_another_user_are_not_touched(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", forbidden)
         with pytest.raises(SpoolError, match="chown"):
-            spool.recover()
+            spool.jobs.recover()
     assert tree(tmp_path) == before
 
 
@@ -649,7 +653,7 @@ def test_a_foreign_record_is_refused_and_nothing_changed(
     record.write_text(json.dumps({**content, "format": version, "colour": "yes"}))
     before = tree(tmp_path)
     with pytest.raises(SpoolError, match="another version of faxdrop"):
-        spool.recover()
+        spool.jobs.recover()
     assert tree(tmp_path) == before
 
 
@@ -661,8 +665,8 @@ def test_a_claim_that_was_interrupted_is_undone(spool: Spool, tmp_path: Path) ->
         folder.mkdir()
         if content is not None:
             (folder / "job.json").write_bytes(content)
-        assert list(spool.jobs()) == []
-        assert spool.recover() == ([], [])
+        assert list(spool.jobs.all()) == []
+        assert spool.jobs.recover() == ([], [])
         assert not folder.exists()
     assert path.read_bytes() == CONTENT
 
@@ -672,7 +676,7 @@ def test_jobs_come_back_in_the_order_of_their_claims(spool: Spool) -> None:
     for number in (3, 1, 2):
         one = job(f"{number}.pdf", number=9 - number)
         claim(spool, one.model_copy(update={"claimed_at": NOW + timedelta(seconds=number)}))
-    jobs, _ = spool.recover()
+    jobs, _ = spool.jobs.recover()
     assert [one.name for one in jobs] == ["1.pdf", "2.pdf", "3.pdf"]
 
 
@@ -726,14 +730,14 @@ def test_what_version_1_faxed_unchanged_is_known() -> None:
 def test_a_spool_of_an_older_format_goes_on(spool: Spool, version: int) -> None:
     """A spool with the records of an older version is taken over as it is."""
     for name, one in golden_jobs().items():
-        folder = spool.document(one.model_copy(update={"job_id": f"golden-{name}"})).parent
+        folder = spool.jobs.document(one.model_copy(update={"job_id": f"golden-{name}"})).parent
         folder.mkdir()
         record = (
             (GOLDEN / f"job-{version}-{name}.json").read_text().replace(one.job_id, folder.name)
         )
         (folder / "job.json").write_text(record)
         (folder / "document.pdf").write_bytes(CONTENT)
-    jobs, corrupt = spool.recover()
+    jobs, corrupt = spool.jobs.recover()
     assert len(jobs) == len(golden_jobs())
     assert not corrupt
 
@@ -794,15 +798,15 @@ def test_a_lock_that_somebody_removed_is_taken_anew(spool: Spool) -> None:
 def test_whose_faxes_are_whose_outlives_the_jobs(spool: Spool) -> None:
     """The session ids of filed jobs are known until thousands of others have come."""
     claim(spool, job())
-    spool.file_away(sent(job()))
-    assert spool.owned() == {"1772438401", "1772438402"}
-    spool.forget_owned(2)
-    assert len(spool.owned()) == 2
+    spool.filing.file_away(sent(job()))
+    assert spool.marks.owned() == {"1772438401", "1772438402"}
+    spool.marks.forget_owned(2)
+    assert len(spool.marks.owned()) == 2
     [early, late] = sorted((spool.home / "owned").iterdir())
     os.utime(early, (946684800, 946684800))  # a share whose clock says 2000: only the order counts
     os.utime(late, (946684801, 946684801))
-    spool.forget_owned(1)
-    assert spool.owned() == {late.name}
+    spool.marks.forget_owned(1)
+    assert spool.marks.owned() == {late.name}
 
 
 @pytest.mark.parametrize("session_id", ["a/b", "%2e", "x" * 100, "!~;:", "1"])
@@ -811,8 +815,8 @@ def test_any_session_id_can_be_marked(spool: Spool, session_id: str) -> None:
     claim(spool, job())
     one = sent(job())
     attempt = one.attempts[0].model_copy(update={"session_id": session_id})
-    spool.file_away(one.model_copy(update={"attempts": (attempt,)}))
-    assert spool.owned() == {session_id}
+    spool.filing.file_away(one.model_copy(update={"attempts": (attempt,)}))
+    assert spool.marks.owned() == {session_id}
 
 
 # -- put back ----------------------------------------------------------------------------------
@@ -821,9 +825,9 @@ def test_any_session_id_can_be_marked(spool: Spool, session_id: str) -> None:
 def test_put_back_is_the_way_back(spool: Spool) -> None:
     """A document from failed/ lies in its inbox again, without a receipt, and can fail again."""
     claim(spool, job())
-    filed = spool.file_away(failed(job()))
+    filed = spool.filing.file_away(failed(job()))
     assert filed is not None
-    back = spool.put_back(filed)
+    back = spool.filing.put_back(filed)
     assert back == spool.inbox / "Labor" / "letter.pdf"
     assert back.read_bytes() == CONTENT
     assert not list(filed.parent.iterdir())
@@ -832,11 +836,11 @@ def test_put_back_is_the_way_back(spool: Spool) -> None:
 def test_put_back_never_overwrites(spool: Spool) -> None:
     """Where the inbox has a document of that name, both stay where they are."""
     claim(spool, job())
-    filed = spool.file_away(failed(job()))
+    filed = spool.filing.file_away(failed(job()))
     assert filed is not None
     drop(spool, job(), b"another")
     with pytest.raises(SpoolError, match="is there already"):
-        spool.put_back(filed)
+        spool.filing.put_back(filed)
     assert filed.read_bytes() == CONTENT
     assert filed.with_name("letter.pdf.json").exists()
 
@@ -849,13 +853,13 @@ def test_a_rehearsal_says_so_in_its_receipts(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.open(simulated=True)
     claim(spool, job())
-    filed = spool.file_away(sent(job()))
+    filed = spool.filing.file_away(sent(job()))
     spool.close()
     assert filed is not None
     assert _version_in(filed) == f"{__version__} (simulated)"
     spool.open(simulated=False)
     claim(spool, job())
-    filed = spool.file_away(sent(job()))
+    filed = spool.filing.file_away(sent(job()))
     spool.close()
     assert filed is not None
     assert _version_in(filed) == __version__
@@ -877,7 +881,7 @@ def test_what_waits_is_sent_as_it_was_meant(tmp_path: Path, *, simulated: bool) 
         spool.open(simulated=not simulated)
     assert not spool.is_locked()
     spool.open(simulated=simulated)
-    spool.file_away(sent(job()))
+    spool.filing.file_away(sent(job()))
     spool.close()
     spool.open(simulated=not simulated)
     spool.close()
@@ -927,15 +931,15 @@ def test_a_full_file_system_loses_and_doubles_nothing(small: Path, what: str) ->
         for step in range(2 * 4):
             try:
                 if done < 1:
-                    spool.claim(path, None, one)
+                    spool.jobs.claim(path, None, one)
                 elif done < 2:
-                    spool.record(sent(one))
+                    spool.jobs.record(sent(one))
                 elif done < 3:
-                    assert spool.file_away(sent(one)) is not None
+                    assert spool.filing.file_away(sent(one)) is not None
                 done += 1
             except OSError as error:
                 refused.add((done, error.errno))
-                assert path.exists() != os.path.lexists(spool.document(one)), "in one place"
+                assert path.exists() != os.path.lexists(spool.jobs.document(one)), "in one place"
                 if step % 2:  # tried twice: now there is room
                     for filler in used:
                         filler.unlink(missing_ok=True)

@@ -1,0 +1,253 @@
+"""The jobs: one folder each, with the document as dropped and the record of what became of it.
+
+    .faxdrop/jobs/<job id>/        document.pdf (as dropped), job.json (the record),
+                                   fax.pdf (the copy that is faxed, only where one is needed),
+                                   at the end receipt.json and place (see ``places``)
+    .faxdrop/corrupt/              what could not be read: for a person, never deleted
+
+A record is the old or the new one and never half of one.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from faxdrop.fax.job import FINAL, ON_ITS_WAY, READABLE_FORMATS, RECORD_FORMAT, Job, State
+from faxdrop.fax.receipt import to_bytes
+from faxdrop.names.printable import shown
+from faxdrop.spool.disk import Disk, folders_in, may_exist
+from faxdrop.spool.places import DRAFT, PLACE, SpoolError, nth_name
+
+DOCUMENT, RECORD, COPY = "document.pdf", "job.json", "fax.pdf"
+
+
+class GoneError(Exception):
+    """The file to be claimed is no longer there: somebody moved or deleted it."""
+
+
+class Jobs:
+    """The jobs of one root. Thread-safe as long as each job is in one thread's hands."""
+
+    def __init__(self, home: Path, disk: Disk) -> None:
+        self._jobs = home / "jobs"
+        self.corrupt_folder = home / "corrupt"  # where lies what could not be read
+        self._disk = disk
+        self._unfiled: set[str] = set()  # job ids: ended here, and not even begun to be filed
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where they are; the folders must be there."""
+        return self._jobs, self.corrupt_folder
+
+    def folder(self, job: Job) -> Path:
+        """Return a job's own folder."""
+        return self._jobs / job.job_id
+
+    # -- a job's life -----------------------------------------------------------------------
+
+    def claim(self, source: Path, fd: int | None, job: Job, *, within: int | None = None) -> None:
+        """Move a document into the spool, beside its first record.
+
+        ``fd`` is the document, open for reading; None for what is never opened. ``within`` is its
+        folder, open: nobody can put another folder, or a link to one, in its place then. Raises
+        GoneError if the file is no longer there; after that, or an OSError, it is where it was.
+        """
+        folder = self.folder(job)
+        if fd is not None:
+            self._disk.sync(fd)
+        self._disk.make_folder(folder, 0o700)
+        try:
+            self._disk.write_new(folder / RECORD, to_bytes(job))
+            if within is None:
+                self._disk.move(source, folder / DOCUMENT)
+            else:
+                self._disk.move(Path(source.name), folder / DOCUMENT, within=within)
+        except OSError as error:
+            # A network share can report an error for what it has done all the same.
+            if may_exist(folder / DOCUMENT):
+                (folder / DOCUMENT).lstat()  # raises where nobody can tell: the next start will
+            else:
+                with contextlib.suppress(OSError):  # the next start clears it away
+                    self.remove(folder)
+                if isinstance(error, FileNotFoundError) and not may_exist(source):
+                    raise GoneError(source) from error
+                raise
+        # Nothing rests on the move yet: after a power cut the file is here or there. The next
+        # record syncs the folder.
+
+    def record(self, job: Job, *, durable: bool = True) -> None:
+        """Write a job's record down: when this returns, it survives a power cut.
+
+        Not ``durable``: it does so only when the document is filed, which must be the next step.
+        """
+        folder = self.folder(job)
+        if job.state in FINAL and not os.path.lexists(folder / PLACE):
+            self._unfiled.add(job.job_id)
+        self._replace(folder / RECORD, to_bytes(job))
+        if durable:
+            self._disk.sync_folder(folder)
+
+    def has_job(self, job_id: str) -> bool:
+        """Tell whether there is a folder of that name, known to the daemon or not yet."""
+        return os.path.lexists(self._jobs / job_id)
+
+    def document(self, job: Job) -> Path:
+        """Return where the document as dropped is."""
+        return self.folder(job) / DOCUMENT
+
+    def new_copy(self, job: Job) -> int:
+        """Return a descriptor to write the copy that is faxed, and to read it back.
+
+        It needs no fsync: a copy of an earlier run of the daemon is never used.
+        """
+        path = self.folder(job) / COPY
+        path.unlink(missing_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def begin_filing(self, job: Job) -> bool:
+        """Tell whether no earlier try to file a job can have left anything; only once."""
+        is_new = job.job_id in self._unfiled
+        self._unfiled.discard(job.job_id)
+        return is_new
+
+    def forget_ends(self) -> None:
+        """Count no job as ended here: another daemon may have been at work."""
+        self._unfiled.clear()
+
+    def remove(self, folder: Path) -> None:
+        """Remove a job's folder, the record last."""
+        for name in (DRAFT, COPY, PLACE, RECORD + ".tmp", RECORD):
+            if os.path.lexists(folder / name):
+                self._disk.remove(folder / name)
+        with contextlib.suppress(FileNotFoundError):  # an earlier try got so far
+            self._disk.remove_folder(folder)
+
+    # -- what stands on disk ----------------------------------------------------------------
+
+    def all(self) -> Iterator[Job]:
+        """Read all records, in no order; changes nothing and passes over what cannot be read.
+
+        A claim that never came to its rename is no job: its file is in the inbox.
+        """
+        for folder in folders_in(self._jobs):
+            try:
+                job = _read_record(folder / RECORD)
+            except (OSError, ValidationError, ValueError):
+                continue
+            if job.state in FINAL or os.path.lexists(folder / DOCUMENT):
+                yield job
+
+    def unreadable(self) -> list[Path]:
+        """Return the folders whose records ``all`` passes over; the next start sets them aside."""
+        return sorted(
+            folder
+            for folder in folders_in(self._jobs)
+            if may_exist(folder / DOCUMENT) and not _can_be_read(folder / RECORD)
+        )
+
+    def recover(self) -> tuple[list[Job], list[Path]]:
+        """Read all records at start; return the jobs, oldest first, and what went to corrupt/.
+
+        A claim that was interrupted before its rename is undone: its file is still in the inbox.
+        Raises SpoolError if a record was written by a newer faxdrop: nothing is touched then.
+        """
+        jobs: list[Job] = []
+        corrupt: list[Path] = []
+        folders = list(folders_in(self._jobs))
+        for folder in folders:
+            _refuse_foreign(folder / RECORD)
+        for folder in folders:
+            has_document = may_exist(folder / DOCUMENT)
+            job = _readable(folder / RECORD)
+            is_ours = job is not None and job.job_id == folder.name
+            if job is not None and is_ours and (has_document or job.state in FINAL):
+                jobs.append(job)
+            elif has_document or (job is not None and (job.attempts or not is_ours)):
+                corrupt.append(self._set_aside(folder))
+            else:  # a claim that never came to its rename
+                with contextlib.suppress(OSError):  # a disk in trouble; or somebody's file in it
+                    self.remove(folder)
+        jobs.sort(key=lambda job: (job.claimed_at, job.job_id))
+        return jobs, corrupt
+
+    def corrupt(self) -> list[Path]:
+        """Return what lies in corrupt/."""
+        return sorted(folders_in(self.corrupt_folder))
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.unlink(missing_ok=True)
+        self._disk.write_new(temporary, data)
+        self._disk.replace(temporary, path)
+
+    def _set_aside(self, folder: Path) -> Path:
+        for number in count(1):
+            target = self.corrupt_folder / nth_name(folder.name, number)
+            try:
+                self._disk.move(folder, target)
+                self._disk.sync_folder(self.corrupt_folder)
+            except FileExistsError:
+                continue
+            except OSError:  # a disk in trouble: it is as unread where it is
+                return target if os.path.lexists(target) else folder
+            return target
+        raise AssertionError("names never end")
+
+
+def _read_record(path: Path) -> Job:
+    """Return a record; raises OSError, or ValueError if it cannot be one of ours."""
+    job = Job.model_validate_json(path.read_bytes())
+    is_checked = bool(job.document and job.number and job.faxline)
+    is_whole = (
+        (is_checked or job.document is None or job.state in FINAL)
+        and ((is_checked and job.attempts) or job.state not in ON_ITS_WAY)
+        and (job.finished_at or job.state not in FINAL)
+        and (job.reason or job.state is not State.FAILED)
+    )
+    if not is_whole:
+        raise ValueError(f"{path}: a record of a fax in state {job.state} says more than that")
+    return job
+
+
+def _readable(path: Path) -> Job | None:
+    """Return a record, None if it cannot be read. Raises SpoolError if that is for its rights."""
+    try:
+        return _read_record(path)
+    except PermissionError:
+        raise SpoolError(
+            f"{path} cannot be read: it belongs to another user than the one that faxdrop runs as. "
+            "Give the whole folder .faxdrop to that user (chown -R); nothing was changed."
+        ) from None
+    except (OSError, ValidationError, ValueError):
+        return None
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        _read_record(path)
+    except (OSError, ValidationError, ValueError):
+        return False
+    return True
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise SpoolError if the record's format is one that this version does not know."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    found = record.get("format") if isinstance(record, dict) else None
+    if not isinstance(found, str) or found in READABLE_FORMATS:
+        return
+    if found.startswith("faxdrop-job/"):
+        raise SpoolError(
+            f"{path} was written by another version of faxdrop (format {shown(found)}, this one "
+            f"reads {RECORD_FORMAT}). Install that version again; nothing was changed."
+        )
