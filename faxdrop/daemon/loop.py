@@ -37,6 +37,7 @@ from faxdrop.queue.delivery import Delivery
 from faxdrop.queue.dispatcher import Dispatcher, Parts
 from faxdrop.queue.lines import FaxLines
 from faxdrop.sipgate import Sipgate
+from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
 from faxdrop.workers import Steps
@@ -97,8 +98,15 @@ class Daemon:
         self._steps = Steps(self.wake)
         self._sipgate = make_sipgate(config)
         parts = self._make_parts(config)
+        self._health = DiskHealth(spool.root, spool.home, clock.now)
         self._dispatcher = Dispatcher(
-            spool, parts, clock=clock, steps=self._steps, pool=steps, lines=lines
+            spool,
+            parts,
+            clock=clock,
+            steps=self._steps,
+            pool=steps,
+            lines=lines,
+            health=self._health,
         )
         self._journal = journal
         self._books = Bookkeeping(
@@ -211,6 +219,7 @@ class Daemon:
             self._spool,
             parts,
             self._dispatcher,
+            self._health,
             clock=self._clock,
             steps=self._steps,
             pool=self._looks,
@@ -319,7 +328,7 @@ class Daemon:
 
     def _standing(self) -> dict[str, object]:
         """Return what ``faxdrop status`` cannot see for itself."""
-        found = self._reception.problems | self._dispatcher.refusals.problems
+        found = self._reception.problems | self._health.refusals.problems
         problems = {shown(path): words for path, words in sorted(found.items())}
         problems |= self._books.problems
         if self._rejected:

@@ -22,6 +22,7 @@ from faxdrop.inbox.watcher import Watcher
 from faxdrop.queue.delivery import Delivery, UnrecordedError
 from faxdrop.queue.dispatcher import Dispatcher, Parts, decided
 from faxdrop.spool import refusals
+from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.jobs import GoneError
 from faxdrop.spool.refusals import RefusedError
 from faxdrop.spool.root import Spool
@@ -48,6 +49,7 @@ class Reception:
         spool: Spool,
         parts: Parts,
         dispatcher: Dispatcher,
+        health: DiskHealth,
         *,
         clock: Clock,
         steps: Steps,
@@ -57,6 +59,7 @@ class Reception:
         self._spool = spool
         self._parts = parts
         self._dispatcher = dispatcher
+        self._health = health
         self._clock = clock
         self._steps = steps
         self._config = parts.config
@@ -177,7 +180,7 @@ class Reception:
         if not self._inbox.waiting:
             self._refused.clear()
         if everything and not self._refused:
-            self._dispatcher.disk_is_read()
+            self._health.is_read()
         # A large folder that is being filled must not be read again for every file.
         after = self._clock.monotonic()
         self._next_scan = after + min(4 * (after - now), _LONGEST_PAUSE)
@@ -189,7 +192,7 @@ class Reception:
         inbox = self._spool.inbox
         refusal = refusals.of_inbox(error, inbox, self._spool.home)
         if refusal is None:
-            self._dispatcher.went_wrong(error)
+            self._health.went_wrong(error)
         else:
             self._inbox.refusals.note(step, refusal)
 
@@ -243,9 +246,9 @@ class Reception:
             started = self._claims.start()
             self._at_work += started
             if started and not self._refused:
-                self._dispatcher.machine_is_well()
+                self._health.machine_is_well()
         except NoThreadError as error:
-            self._dispatcher.went_wrong(error)
+            self._health.went_wrong(error)
             self._start_at = now + _LOOK_FOR_ROOM
         if self._room.short and not self._at_work:
             self._start_at = now + _LOOK_FOR_ROOM
@@ -291,7 +294,7 @@ class Reception:
                 self._inbox.refused(candidate, error.refusal, now)
             case error:
                 self._inbox.not_yet(candidate, now, again=True)
-                self._dispatcher.went_wrong(error, file=shown(str(candidate.path)))
+                self._health.went_wrong(error, file=shown(str(candidate.path)))
                 self._refused.add(candidate.key)
                 self._next_scan = now + _DISK_PAUSE
 

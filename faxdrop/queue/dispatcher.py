@@ -1,22 +1,21 @@
 """The queue: which jobs take which steps, and what holds them back.
 
-Everything here happens in the loop's thread; the steps themselves run elsewhere (see ``steps``).
-Two things are tried with growing pauses while they fail: *submitting*, and *following* (looking at
-sipgate's history). Trouble with the account, with sipgate or with the disk is no document's fault:
-it holds, it is said, and nothing moves to failed/ for it.
+Everything here happens in the loop's thread; the steps themselves run elsewhere (see ``workers``).
+Trouble with the account or with sipgate (``holds``) or with the disk (``spool.health``) is no
+document's fault: it holds, it is said, and nothing moves to failed/ for it. ``history`` looks at
+what became of the faxes that are on their way.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import structlog
 
-from faxdrop.backoff import Hold, Trouble
+from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
 from faxdrop.fax import reasons
@@ -33,33 +32,21 @@ from faxdrop.fax.lifecycle import (
 )
 from faxdrop.fax.repeats import Repeats
 from faxdrop.inbox.claim import Intake, NotYet
-from faxdrop.queue.delivery import Delivery, Sighting, Submitted, UnrecordedError
-from faxdrop.queue.lines import FaxLines
-from faxdrop.queue.schedule import SLOW, Schedule
-from faxdrop.sipgate import Answer, Outcome, Unreachable
-from faxdrop.spool import refusals
-from faxdrop.spool.refusals import Refusals
+from faxdrop.queue.delivery import Delivery, UnrecordedError
+from faxdrop.queue.history import History
+from faxdrop.queue.holds import Holds
+from faxdrop.queue.lines import FaxLines, SharedLines
+from faxdrop.queue.schedule import Schedule
+from faxdrop.queue.sessions import Sessions
+from faxdrop.queue.submissions import Submissions
+from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.root import Spool
-from faxdrop.workers import Ended, NoThreadError, Steps, Then
+from faxdrop.workers import Ended, Steps, Then
 
 log = structlog.stdlib.get_logger(__name__)
 
-SUBMISSIONS = 8  # at once, each to a number of its own
 _LONGEST_TOLD = 3600.0  # seconds: the longest Retry-After that is followed
-_RETRY = (1.0, 5.0, 20.0, 60.0)  # seconds before a step that the disk refused is tried again
 _WAITED_STEP = 600.0  # seconds of waiting after which it is worth a record
-_SLOW_LOOK = 60.0  # seconds between looks when all that is on its way has been so for long
-_UNKNOWN_IN_A_ROW = 3  # lost answers after which submitting pauses
-_UNKNOWN_PAUSE, _LONGEST_UNKNOWN_PAUSE = 30.0, 300.0  # seconds, doubled with each one more
-
-_OUR_MISTAKE = Answer(
-    Outcome.LATER,
-    None,
-    None,
-    "sipgate's history could not be understood",
-    None,
-    "See the log (step.failed), and report it, please: it is a mistake in faxdrop.",
-)
 
 
 @dataclass(frozen=True)
@@ -83,34 +70,42 @@ class Dispatcher:
         steps: Steps,
         pool: Executor,
         lines: FaxLines,
+        health: DiskHealth,
     ) -> None:
         self._spool = spool
         self._parts = parts
         self._clock = clock
         self._steps = steps
         self._pool = pool
-        self._lines = lines
-        self._shared: set[str] = set()  # fax lines that another faxdrop uses, too
-        self._noted: set[str] = set()  # of these, the ones that the next daemon will know of
-        self._may_go = True  # whether last bytes may be handed over
+        self.health = health
+        self._sessions = Sessions()
+        self._shared = SharedLines(lines, spool.marks, health, clock)
         self._schedule = Schedule()
         self._repeats = Repeats()
         self._as_configured: set[str] = set()  # ids of jobs checked by the config in force
-        self._refused: Counter[str] = Counter()  # job id -> how often in a row its step failed
         self._unrecorded: dict[str, float] = {}  # job id -> when to write it down again
-        self._owned: set[str] = set()  # all session ids that are some job's
-        self._submissions = 0
-        self._unknown_in_a_row = 0
-        self._submitting = Hold()
-        self._following = Hold()
-        self._is_looking = False
-        self._next_look: float | None = None
-        self._looked_at: float | None = None  # when sipgate answered last
-        self._looked_for: set[tuple[str, int]] = set()  # the attempts that the last look was for
-        self._is_known = False  # sipgate has answered since the start, or the last reload
-        self._disk_trouble: Trouble | None = None
-        self._disk_error: int | None = None  # which error that is
-        self.refusals = Refusals()  # of jobs that a folder's rights keep from being filed
+        self._holds = Holds(clock)
+        self._history = History(
+            parts.delivery,
+            self._schedule,
+            self._sessions,
+            self._shared,
+            self._holds,
+            health,
+            clock=clock,
+            poll_interval=parts.config.sending.poll_interval,
+            start=self._start,
+            seen=self._seen,
+        )
+        self._submissions = Submissions(
+            self._schedule,
+            self._sessions,
+            self._holds,
+            self._history,
+            clock=clock,
+            start=self._start,
+            advanced=self._on_advanced,
+        )
 
     # -- for the daemon ---------------------------------------------------------------------
 
@@ -125,16 +120,15 @@ class Dispatcher:
         """
         self._parts = parts
         self._as_configured.clear()
-        self._is_known, self._next_look = False, None
-        self._submitting.release()
-        self._following.release()
+        self._history.reload(parts.delivery, parts.config.sending.poll_interval)
+        self._holds.reset()
         for job in list(self._schedule.jobs.values()):
             if action(job) is Action.SUBMIT and not self._schedule.is_busy(job.job_id):
                 self.put(job)
 
     def withhold(self) -> None:
         """Hand over no last byte any more: what is being submitted stays queued."""
-        self._may_go = False
+        self._submissions.withhold()
 
     def adopt(self, jobs: Iterable[Job], owned: set[str]) -> None:
         """Take what the spool holds: the record is what counts, for others may have been at work.
@@ -142,14 +136,14 @@ class Dispatcher:
         Only a job whose record is still to be written stays as it is known here, unless the disk
         knows of more attempts. ``owned``: the session ids of jobs that have left the spool.
         """
-        self._owned |= owned
-        self._shared |= self._spool.marks.shared(self._clock.now())
+        self._sessions.recall(owned)
+        self._shared.recall()
         for first, sha256, number in self._spool.marks.recent():
             self._repeats.remember(first, sha256, number)
         on_disk = set()
         for job in jobs:
             on_disk.add(job.job_id)
-            self._own(job)
+            self._sessions.own(job)
             known = self._schedule.jobs.get(job.job_id)
             if (
                 known
@@ -164,8 +158,7 @@ class Dispatcher:
         for job_id in self._schedule.jobs.keys() - on_disk:
             log.error("spool.job_gone", job=job_id)
             self._unrecorded.pop(job_id, None)
-            self._refused.pop(job_id, None)
-            self.refusals.clear(job_id)
+            self.health.forget(job_id)
             self._repeats.forget(job_id)
             self._schedule.drop(job_id)
 
@@ -174,35 +167,31 @@ class Dispatcher:
         window = self._parts.config.inbox.duplicate_window
         self._spool.marks.forget(self._clock.now(), window)
         self._repeats.tidy(self._clock.now(), self._clock.monotonic(), window)
-        self._owned = owned
-        for job in self._schedule.jobs.values():
-            self._own(job)
+        self._sessions.keep(owned, self._schedule.jobs.values())
 
     def turn(self) -> None:
         """Start all the steps that may be taken now."""
         self._cancel()
-        self._meet_others()
+        self._shared.meet(self._parts.config)
         self._start_steps()
-        self._look()
-        if self._submitting.trouble and not self._schedule.wants_submissions:
-            self._released(self._submitting, "submitting")  # there is nothing left that it holds
+        self._history.look()
+        if self._holds.is_submitting_held and not self._schedule.wants_submissions:
+            self._holds.release_submitting()  # there is nothing left that it holds
 
     def dues(self) -> list[float]:
         """Return the monotonic instants at which there is something to do."""
-        now = self._clock.monotonic()
         dues = list(self._unrecorded.values())
-        if (timer := self._schedule.next_due()) is not None:
-            dues.append(timer)
-        if self._schedule.has_submissions and not self._submissions and self._knows_sipgate:
-            dues.append(self._submitting.until)
-        if not self._is_looking and self._wants_look():
-            dues.append(max(self._next_look or now, self._following.until))
-        return dues
+        others = (
+            self._schedule.next_due(),
+            self._submissions.due(),
+            self._history.due(self._clock.monotonic()),
+        )
+        return dues + [due for due in others if due is not None]
 
     @property
     def under_way(self) -> int:
         """How many steps are under way."""
-        return self._schedule.busy - len(self._unrecorded) + self._is_looking
+        return self._schedule.busy - len(self._unrecorded) + self._history.is_looking
 
     @property
     def states(self) -> dict[State, int]:
@@ -212,17 +201,15 @@ class Dispatcher:
     @property
     def troubles(self) -> dict[str, Trouble]:
         """What holds: submitting, following, disk."""
-        troubles = {
-            "submitting": self._submitting.trouble,
-            "following": self._following.trouble,
-            "disk": self._disk_trouble,
-        }
-        return {what: trouble for what, trouble in troubles.items() if trouble is not None}
+        troubles = self._holds.troubles
+        if self.health.trouble is not None:
+            troubles["disk"] = self.health.trouble
+        return troubles
 
     @property
     def shared_lines(self) -> list[str]:
         """The fax lines that another faxdrop on this machine uses, too."""
-        return sorted(self._shared & set(_lines_of(self._parts.config)))
+        return self._shared.of(self._parts.config)
 
     def put(self, job: Job, *, checked_by: Parts | None = None) -> None:
         """Schedule a job as its record says; ``checked_by``: it was checked just now, with these.
@@ -230,7 +217,7 @@ class Dispatcher:
         What an older config has made of a job counts no longer: it is checked again before it is
         submitted.
         """
-        self._own(job)
+        self._sessions.own(job)
         if checked_by is self._parts:
             self._as_configured.add(job.job_id)
         elif checked_by is not None:
@@ -268,43 +255,11 @@ class Dispatcher:
     def keep(self, error: UnrecordedError) -> None:
         """Keep a job that the disk did not take; nothing else happens to it until it does."""
         job = error.job
-        self._own(job)
+        self._sessions.own(job)
         self._schedule.put(job, now=self._clock.monotonic())
         self._schedule.start(job.job_id)
-        self._unrecorded[job.job_id] = self._clock.monotonic() + self._retry_pause(job.job_id)
-        self.went_wrong(error.error, job=job.job_id)
-
-    def went_wrong(self, error: Exception, **about: object) -> None:
-        """Take note of a step that went wrong; a disk's errors hold, others are our own."""
-        if isinstance(error, OSError):
-            self._trouble_with_disk(error, **about)
-        else:
-            log.error("step.failed", exc_info=error, **about)
-
-    def disk_is_read(self) -> None:
-        """Hear that the disk was read, which says nothing of the machine's limits."""
-        if self._disk_error not in refusals.OF_THE_MACHINE:
-            self.disk_is_well()
-
-    def machine_is_well(self) -> None:
-        """Hear that a thread was to be had, which says nothing of the disk."""
-        if self._disk_error in refusals.OF_THE_MACHINE:
-            self.disk_is_well()
-
-    def disk_is_well(self) -> None:
-        """Hear that the disk did something; its trouble ends when no step waits for it any more."""
-        if self._disk_trouble is not None and not self._refused.keys() - self.refusals.keys():
-            log.info("disk.well", was=self._disk_trouble.words, since=str(self._disk_trouble.since))
-            self._disk_trouble = None
-
-    def _trouble_with_disk(self, error: OSError, **about: object) -> None:
-        if self._disk_trouble is not None and self._disk_error == error.errno:
-            return  # whichever file it is about this time
-        words = f"{error.strerror or error} ({shown(str(error.filename or self._spool.root))})"
-        since = self._disk_trouble.since if self._disk_trouble else self._clock.now()
-        log.error("disk.trouble", why=words, **about)
-        self._disk_error = error.errno
-        self._disk_trouble = Trouble(words, refusals.advice(error, self._spool.home), since)
+        self._unrecorded[job.job_id] = self._clock.monotonic() + self.health.retry_pause(job.job_id)
+        self.health.went_wrong(error.error, job=job.job_id)
 
     # -- steps ------------------------------------------------------------------------------
 
@@ -321,37 +276,7 @@ class Dispatcher:
                 self._start(partial(self._on_checked, self._parts), ready, step)
             else:
                 self._start(self._on_filed, ready, partial(self._spool.filing.file_away, ready))
-        while self._may_submit(now):
-            submission = self._schedule.next_submission()
-            if submission is None:
-                break
-            self._submissions += 1
-            self._submitting.trying(now)
-            submit = partial(
-                self._parts.delivery.submit, submission, self._is_owned, lambda: self._may_go
-            )
-            self._start(self._on_submitted, submission, submit)
-
-    def _is_owned(self, session_id: str) -> bool:
-        return session_id in self._owned
-
-    @property
-    def _knows_sipgate(self) -> bool:
-        """Whether sipgate has told its time, by which a lost answer is looked up, or is away."""
-        return self._is_known or self._following.trouble is not None
-
-    def _may_submit(self, now: float) -> bool:
-        if self._submissions >= SUBMISSIONS or not self._schedule.has_submissions:
-            return False
-        if not self._knows_sipgate:
-            return False
-        if self._following.trouble and not self._submitting.trouble:
-            # What sipgate does not answer now, it would hardly take now.
-            trouble = self._following.trouble
-            self._submitting.trip(trouble.words, trouble.advice, now=now, wall=self._clock.now())
-        if self._submitting.trouble and self._submissions:
-            return False
-        return self._submitting.may_try(now)
+        self._submissions.start(self._parts.delivery, now)
 
     # -- what became of them ----------------------------------------------------------------
 
@@ -376,14 +301,13 @@ class Dispatcher:
             self.keep(ended.error)
         elif ended.error is not None:
             job: Job = ended.of
-            if not self._is_refused(job, ended.error):
-                self.went_wrong(ended.error, job=job.job_id)
+            is_filing = job.state in FINAL
+            if not (is_filing and self.health.is_refused(job.job_id, ended.error)):
+                self.health.went_wrong(ended.error, job=job.job_id)
             now = self._clock.monotonic()
-            self._schedule.put(job, now=now, not_before=now + self._retry_pause(job.job_id))
+            self._schedule.put(job, now=now, not_before=now + self.health.retry_pause(job.job_id))
         else:
-            self._refused.pop(ended.result.job_id, None)
-            self.refusals.clear(ended.result.job_id)
-            self.disk_is_well()
+            self.health.took_step(ended.result.job_id)
             self.put(ended.result, checked_by=checked_by)
 
     def _on_ended(self, ended: Ended) -> None:
@@ -393,23 +317,12 @@ class Dispatcher:
         else:
             self._on_filed(ended)
 
-    def _is_refused(self, job: Job, error: Exception) -> bool:
-        """Take note of a folder that a job may not be filed in: the job waits, and nobody else."""
-        if not isinstance(error, OSError) or job.state not in FINAL:
-            return False
-        refusal = refusals.of_filing(error, self._spool.root, self._spool.home)
-        if refusal is not None:
-            self.refusals.note(job.job_id, refusal)
-        return refusal is not None
-
     def _on_filed(self, ended: Ended) -> None:
         job: Job = ended.of
         if ended.error is not None:
             self._on_advanced(ended)
             return
-        self._refused.pop(job.job_id, None)
-        self.refusals.clear(job.job_id)
-        self.disk_is_well()
+        self.health.took_step(job.job_id)
         self._schedule.drop(job.job_id)
         self._repeats.know(job, self._clock.monotonic())
         self._as_configured.discard(job.job_id)
@@ -422,145 +335,13 @@ class Dispatcher:
             reason = job.reason.code if job.reason else None
             log.warning("fax.failed", number=job.number, reason=reason, **details)
 
-    def _on_submitted(self, ended: Ended) -> None:
-        self._submissions -= 1
-        if ended.error is not None:
-            self._on_advanced(ended)
-            return
-        submitted: Submitted = ended.result
-        job = submitted.job
-        if submitted.answer is not None:
-            job = self._answered(job, submitted.answer)
-        now = self._clock.monotonic()
-        if self._next_look is None or self._next_look < now:
-            self._next_look = now + self._parts.config.sending.poll_interval
-        self._on_advanced(Ended(ended.of, result=job))
-
-    def _answered(self, job: Job, answer: Answer) -> Job:
-        """Take what an answer says of sipgate and the account."""
-        log.info(
-            "fax.submitted",
-            job=job.job_id,
-            number=job.number,
-            outcome=answer.outcome,
-            status=answer.status,
-            session_id=answer.session_id,
-            words=answer.words,
-        )
-        now = self._clock.monotonic()
-        match answer.outcome:
-            case Outcome.ACCEPTED | Outcome.REJECTED | Outcome.NUMBER_REJECTED:
-                self._unknown_in_a_row = 0
-                self._released(self._submitting, "submitting")
-            case Outcome.HOLD | Outcome.LATER:
-                self._held(self._submitting, "submitting", answer)
-            case Outcome.UNKNOWN:
-                self._unknown_in_a_row += 1
-                excess = self._unknown_in_a_row - _UNKNOWN_IN_A_ROW
-                if excess >= 0:  # each try may cost a document its end: fewer and fewer are made
-                    told = min(_UNKNOWN_PAUSE * 2.0 ** min(excess, 10), _LONGEST_UNKNOWN_PAUSE)
-                    told = max(told, answer.retry_after or 0.0)
-                    self._held(self._submitting, "submitting", replace(answer, retry_after=told))
-        if answer.outcome is Outcome.LATER and job.state is State.QUEUED:
-            # The next try is another's: should this document be the trouble, it stays alone.
-            due_at = self._clock.now() + timedelta(seconds=max(0.0, self._submitting.until - now))
-            return job.model_copy(update={"due_at": due_at})
-        return job
-
     def _longest_delay(self) -> float:
         return max(*self._parts.config.sending.delays, _LONGEST_TOLD)
 
-    def _own(self, job: Job) -> None:
-        self._owned.update(a.session_id for a in job.attempts if a.session_id)
-
-    def _retry_pause(self, job_id: str) -> float:
-        pause = _RETRY[min(self._refused[job_id], len(_RETRY) - 1)]
-        self._refused[job_id] += 1
-        return pause
-
-    def _held(self, hold: Hold, what: str, answer: Answer) -> None:
-        news = hold.trip(
-            answer.words,
-            answer.advice,
-            now=self._clock.monotonic(),
-            wall=self._clock.now(),
-            told=answer.retry_after,
-        )
-        if news:
-            log.error("queue.held", what=what, why=answer.words, advice=answer.advice)
-
-    def _released(self, hold: Hold, what: str) -> None:
-        trouble = hold.release()
-        if trouble is not None:
-            log.info("queue.released", what=what, held=trouble.words, since=str(trouble.since))
-
-    # -- looking at sipgate's history ---------------------------------------------------------
-
-    def _look(self) -> None:
-        now = self._clock.monotonic()
-        if self._is_looking or not self._following.may_try(now):
-            return
-        if self._next_look is not None and now < self._next_look:
-            return
-        jobs = list(self._schedule.on_their_way())
-        if not jobs and self._is_known and not self._following.trouble:
-            return
-        self._is_looking = True
-        self._following.trying(now)
-        self._next_look = now + self._look_pause()
-        if jobs:
-            look = partial(self._parts.delivery.look, jobs, frozenset(self._owned))
-            self._start(self._on_looked, jobs, look)
-        else:  # at the start, and while something holds: is sipgate there, and the token right?
-            self._start(self._on_looked, jobs, self._parts.delivery.greet)
-
-    def _on_looked(self, ended: Ended) -> None:
-        self._is_looking = False
-        if isinstance(ended.error, Unreachable):
-            self._held(self._following, "following", ended.error.answer)
-            return
-        if isinstance(ended.error, NoThreadError):
-            self.went_wrong(ended.error)
-            return
-        if ended.error is not None:
-            self.went_wrong(ended.error)
-            self._held(self._following, "following", _OUR_MISTAKE)
-            return
-        self.machine_is_well()
-        now = self._clock.monotonic()
-        # Only time in which sipgate answers counts: the pause before an answer after an outage
-        # is no longer than the pause between two looks.
-        pause = self._look_pause()
-        waited = min(now - self._looked_at, 2 * pause) if self._looked_at is not None else 0.0
-        self._looked_at = now
-        self._is_known = True
-        if self._following.trouble:
-            self._released(self._following, "following")
-            self._submitting.until = now  # and so the queue may try at once
-        sightings: dict[str, Sighting] = ended.result
-        looked_for: list[Job] = ended.of
-        looked_before, self._looked_for = self._looked_for, {_attempt_of(job) for job in looked_for}
-        for job in looked_for:
-            sighting = sightings.get(job.job_id)
-            if sighting is not None and self._schedule.jobs.get(job.job_id) is job:
-                # Before its first look, an attempt was perhaps not even made.
-                self._seen(job, sighting, waited if _attempt_of(job) in looked_before else 0.0)
-
-    def _seen(self, job: Job, sighting: Sighting, waited: float) -> None:
-        mine = job.attempts[-1].session_id
-        event = Looked(
-            waited,
-            sighting.status,
-            # What became another's while this look was under way is not this one's.
-            tuple(one for one in sighting.matches if one == mine or one not in self._owned),
-            tuple(one for one in sighting.doubtful if one == mine or one not in self._owned),
-            is_complete=sighting.is_complete,
-            is_certain=sighting.is_certain,
-            is_shared=job.attempts[-1].faxline in self._shared,
-            pages=sighting.pages,
-        )
+    def _seen(self, job: Job, event: Looked) -> None:
+        """Take what a look at the history showed of a job."""
         after = self._parts.delivery.after(job, event)
-        self._own(after)
+        self._sessions.own(after)
         if _tells_nothing_new(job, after):
             self._schedule.update(after)
             return
@@ -569,41 +350,13 @@ class Dispatcher:
             "fax.status",
             job=job.job_id,
             number=job.number,
-            status=sighting.status,
+            status=event.status,
             state=after.state,
         )
         if after.state in FINAL:
             self._start(self._on_ended, after, partial(self._parts.delivery.end, after))
         else:
             self._start(self._on_advanced, job, partial(self._parts.delivery.record, after))
-
-    def _meet_others(self) -> None:
-        """See who else uses our fax lines, before anything is submitted or found."""
-        config = self._parts.config
-        shared = self._lines.shared(config.sipgate.base_url, _lines_of(config))
-        for faxline in shared - self._shared:
-            log.warning("line.shared", faxline=faxline, advice=reasons.SHARED_ADVICE)
-        self._shared |= shared
-        for faxline in shared - self._noted:
-            try:
-                self._spool.marks.note_shared(faxline, self._clock.now())
-            except OSError as error:
-                self.went_wrong(error)
-            else:
-                self._noted.add(faxline)
-
-    def _look_pause(self) -> float:
-        """Return the seconds between two looks; what has been slow for long is not asked often."""
-        pause = self._parts.config.sending.poll_interval
-        jobs = self._schedule.on_their_way()
-        if jobs and all(job.attempts[-1].waited >= SLOW for job in jobs):
-            return max(pause, _SLOW_LOOK)
-        return pause
-
-    def _wants_look(self) -> bool:
-        return bool(
-            self._schedule.watched or not self._is_known or self._following.trouble is not None
-        )
 
     def _cancel(self) -> None:
         for job_id in self._spool.notes.cancellations():
@@ -616,7 +369,7 @@ class Dispatcher:
                 try:
                     self._spool.notes.cancellation_done(job_id)
                 except OSError as error:  # the note stays, and does no harm
-                    self.went_wrong(error)
+                    self.health.went_wrong(error)
                 continue
             self._schedule.start(job_id)
             log.info("fax.cancelled", job=job_id, state=job.state)
@@ -644,16 +397,6 @@ def decided(delivery: Delivery, job: Job, event: Checked | Refused | None) -> Jo
 def _check(intake: Intake, delivery: Delivery, job: Job) -> Job | NotYet:
     event = intake.check(job)
     return event if isinstance(event, NotYet) else decided(delivery, job, event)
-
-
-def _lines_of(config: Config) -> set[str]:
-    """Return the fax lines that faxes are sent by."""
-    others = {entry.faxline for entry in config.recipients.values() if entry.faxline}
-    return {config.sipgate.faxline, *others}
-
-
-def _attempt_of(job: Job) -> tuple[str, int]:
-    return job.job_id, len(job.attempts)
 
 
 def _tells_nothing_new(before: Job, after: Job) -> bool:

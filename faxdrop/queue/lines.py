@@ -17,6 +17,12 @@ from collections.abc import Iterable
 
 import structlog
 
+from faxdrop.clock import Clock
+from faxdrop.config.settings import Config
+from faxdrop.fax import reasons
+from faxdrop.spool.health import DiskHealth
+from faxdrop.spool.marks import Marks
+
 log = structlog.stdlib.get_logger(__name__)
 
 SEATS = 16  # at one line; where more are wanted, it is shared in any case
@@ -83,6 +89,49 @@ class Alone(FaxLines):
     def shared(self, base_url: str, faxlines: Iterable[str]) -> set[str]:  # noqa: ARG002
         """Return none."""
         return set()
+
+
+class SharedLines:
+    """The fax lines that another faxdrop uses, too: known from the marks, and from meeting it."""
+
+    def __init__(self, lines: FaxLines, marks: Marks, health: DiskHealth, clock: Clock) -> None:
+        self._lines = lines
+        self._marks = marks
+        self._health = health
+        self._clock = clock
+        self._shared: set[str] = set()
+        self._noted: set[str] = set()  # of these, the ones that the next daemon will know of
+
+    def __contains__(self, faxline: str | None) -> bool:
+        return faxline in self._shared
+
+    def of(self, config: Config) -> list[str]:
+        """Return which of a config's fax lines are shared."""
+        return sorted(self._shared & _lines_of(config))
+
+    def recall(self) -> None:
+        """Take what the marks know."""
+        self._shared |= self._marks.shared(self._clock.now())
+
+    def meet(self, config: Config) -> None:
+        """See who else uses our fax lines, before anything is submitted or found."""
+        shared = self._lines.shared(config.sipgate.base_url, _lines_of(config))
+        for faxline in shared - self._shared:
+            log.warning("line.shared", faxline=faxline, advice=reasons.SHARED_ADVICE)
+        self._shared |= shared
+        for faxline in shared - self._noted:
+            try:
+                self._marks.note_shared(faxline, self._clock.now())
+            except OSError as error:
+                self._health.went_wrong(error)
+            else:
+                self._noted.add(faxline)
+
+
+def _lines_of(config: Config) -> set[str]:
+    """Return the fax lines that faxes are sent by."""
+    others = {entry.faxline for entry in config.recipients.values() if entry.faxline}
+    return {config.sipgate.faxline, *others}
 
 
 def _name(base_url: str, faxline: str) -> str:

@@ -1,0 +1,106 @@
+"""Submitting: how many at once, when, and what an answer says beyond its one job."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from faxdrop.clock import Clock
+from faxdrop.fax.job import Job, State
+from faxdrop.queue.delivery import Delivery, Submitted
+from faxdrop.queue.history import History, Start
+from faxdrop.queue.holds import Holds
+from faxdrop.queue.schedule import Schedule
+from faxdrop.queue.sessions import Sessions
+from faxdrop.sipgate import Answer, Outcome
+from faxdrop.workers import Ended
+
+log = structlog.stdlib.get_logger(__name__)
+
+SUBMISSIONS = 8  # at once, each to a number of its own
+
+
+class Submissions:
+    """The submissions under way. ``advanced`` takes what became of each job."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        sessions: Sessions,
+        holds: Holds,
+        history: History,
+        *,
+        clock: Clock,
+        start: Start,
+        advanced: Callable[[Ended], None],
+    ) -> None:
+        self._schedule = schedule
+        self._sessions = sessions
+        self._holds = holds
+        self._history = history
+        self._clock = clock
+        self._start = start
+        self._advanced = advanced
+        self._under_way = 0
+        self._may_go = True  # whether last bytes may be handed over
+
+    def withhold(self) -> None:
+        """Hand over no last byte any more: what is being submitted stays queued."""
+        self._may_go = False
+
+    def due(self) -> float | None:
+        """Return the monotonic instant of the next submission, None if there is none to wait for.
+
+        The end of one under way wakes the loop by itself.
+        """
+        if self._under_way or not self._schedule.has_submissions:
+            return None
+        return self._holds.submitting_until if self._history.knows_sipgate else None
+
+    def start(self, delivery: Delivery, now: float) -> None:
+        """Start all that may be submitted now."""
+        while self._may_submit(now):
+            job = self._schedule.next_submission()
+            if job is None:
+                break
+            self._under_way += 1
+            self._holds.submits(now)
+            is_owned = self._sessions.__contains__
+            step = partial(delivery.submit, job, is_owned, lambda: self._may_go)
+            self._start(self._on_submitted, job, step)
+
+    def _may_submit(self, now: float) -> bool:
+        if self._under_way >= SUBMISSIONS or not self._schedule.has_submissions:
+            return False
+        return self._history.knows_sipgate and self._holds.may_submit(now, self._under_way)
+
+    def _on_submitted(self, ended: Ended) -> None:
+        self._under_way -= 1
+        if ended.error is not None:
+            self._advanced(ended)
+            return
+        submitted: Submitted = ended.result
+        job = submitted.job
+        if submitted.answer is not None:
+            job = self._answered(job, submitted.answer)
+        self._history.look_soon()
+        self._advanced(Ended(ended.of, result=job))
+
+    def _answered(self, job: Job, answer: Answer) -> Job:
+        """Take what an answer says of sipgate and the account."""
+        log.info(
+            "fax.submitted",
+            job=job.job_id,
+            number=job.number,
+            outcome=answer.outcome,
+            status=answer.status,
+            session_id=answer.session_id,
+            words=answer.words,
+        )
+        self._holds.submitted(answer)
+        if answer.outcome is Outcome.LATER and job.state is State.QUEUED:
+            # The next try is another's: should this document be the trouble, it stays alone.
+            pause = max(0.0, self._holds.submitting_until - self._clock.monotonic())
+            return job.model_copy(update={"due_at": self._clock.now() + timedelta(seconds=pause)})
+        return job
