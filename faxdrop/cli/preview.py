@@ -12,8 +12,8 @@ from faxdrop.cli.terminal import name_of_file
 from faxdrop.config.load import ConfigError, load_what_is_right
 from faxdrop.config.problems import NoConfigError
 from faxdrop.config.settings import DocumentSettings
-from faxdrop.daemon.loop import limits_of
 from faxdrop.documents import preview as preview_
+from faxdrop.documents.assess import limits_of
 from faxdrop.documents.preview import Preview, UndrawnError
 from faxdrop.documents.verdict import Limits
 from faxdrop.spool.disk import open_ordinary

@@ -16,8 +16,9 @@ import structlog
 from faxdrop.clock import Clock
 from faxdrop.config.credentials import Watch
 from faxdrop.config.settings import FOREVER, Config
-from faxdrop.daemon.loop import STEPS, Daemon, limits_of
+from faxdrop.daemon.loop import STEPS, Daemon
 from faxdrop.daemon.systemd import Notifier
+from faxdrop.documents.assess import limits_of
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.sandbox import hide_from_others
 from faxdrop.inbox import mounts

@@ -22,13 +22,13 @@ from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
 from faxdrop.daemon.bookkeeping import Bookkeeping
 from faxdrop.daemon.systemd import Notifier
+from faxdrop.documents.assess import Assessor, limits_of
 from faxdrop.documents.checker import Checker
-from faxdrop.documents.verdict import Limits
 from faxdrop.fax.job import shown
 from faxdrop.fax.reasons import SHARED_ADVICE
 from faxdrop.fax.recipient import AddressBook, normalise
-from faxdrop.inbox.claim import Intake
-from faxdrop.inbox.pickup import Reception
+from faxdrop.inbox.claim import Claimer
+from faxdrop.inbox.pickup import Handover, Pickup
 from faxdrop.inbox.scan import Inbox
 from faxdrop.inbox.watcher import Watcher
 from faxdrop.journal.chain import Journal, JournalError
@@ -112,8 +112,8 @@ class Daemon:
         self._books = Bookkeeping(
             journal, make_upkeep, config, clock=clock, steps=self._steps, pool=looks
         )
-        self._reception = self._make_reception(parts)
-        self._leaving: list[Reception] = []  # of older configs, with claims under way
+        self._pickup = self._make_pickup(parts)
+        self._leaving: list[Pickup] = []  # of older configs, with claims under way
 
     # -- from outside -----------------------------------------------------------------------
 
@@ -143,13 +143,13 @@ class Daemon:
         except OSError:  # a full disk: then later
             pass
         self._recover()
-        self._reception.open()
+        self._pickup.open()
         self._notifier.ready()
         log.info(
             "daemon.ready",
             root=str(self._spool.root),
             jobs=len(self._dispatcher),
-            watching=self._reception.is_watching,
+            watching=self._pickup.is_watching,
         )
 
     def run(self) -> bool:
@@ -171,7 +171,7 @@ class Daemon:
             load, self._reload = self._reload, None
             self._take_config(load)
         if self._is_there():
-            self._news |= self._reception.turn()
+            self._news |= self._pickup.turn()
             self._dispatcher.turn()
             self._books.turn(self._dispatcher.troubles)
             if self._dispatcher.troubles:
@@ -183,11 +183,11 @@ class Daemon:
     @property
     def is_idle(self) -> bool:
         """Whether no step is under way."""
-        receptions = (self._reception, *self._leaving)
+        pickups = (self._pickup, *self._leaving)
         return not (
             self._dispatcher.under_way
             or self._books.under_way
-            or any(one.under_way for one in receptions)
+            or any(one.under_way for one in pickups)
         )
 
     # -- config -----------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class Daemon:
         book = AddressBook(
             config.recipients, config.region, allow_premium=config.sending.allow_premium
         )
-        intake = Intake(
+        assessor = Assessor(
             self._spool,
             self._checker,
             book,
@@ -212,13 +212,20 @@ class Daemon:
             now=self._clock.now,
             normalise=partial(normalise, region=config.region),
         )
-        return Parts(config, intake, delivery)
+        return Parts(config, assessor, delivery)
 
-    def _make_reception(self, parts: Parts) -> Reception:
-        return Reception(
+    def _make_pickup(self, parts: Parts) -> Pickup:
+        return Pickup(
             self._spool,
-            parts,
-            self._dispatcher,
+            parts.config,
+            Claimer(self._spool, self._checker, parts.assessor),
+            Handover(
+                decide=parts.delivery.decide,
+                put=partial(self._dispatcher.put, checked_by=parts),
+                keep=self._dispatcher.keep,
+                jobs=self._dispatcher.__len__,
+                under_way=lambda: self._dispatcher.under_way,
+            ),
             self._health,
             clock=self._clock,
             steps=self._steps,
@@ -228,10 +235,10 @@ class Daemon:
             ),
         )
 
-    def _renew_reception(self, parts: Parts) -> None:
-        self._reception.close()
-        self._leaving = [one for one in (*self._leaving, self._reception) if one.under_way]
-        self._reception = self._make_reception(parts)
+    def _renew_pickup(self, parts: Parts) -> None:
+        self._pickup.close()
+        self._leaving = [one for one in (*self._leaving, self._pickup) if one.under_way]
+        self._pickup = self._make_pickup(parts)
 
     def _take_config(self, load: Callable[[], Config]) -> None:
         self._notifier.reloading()
@@ -252,9 +259,9 @@ class Daemon:
             parts = self._make_parts(config)
             self._dispatcher.reload(parts)
             self._books.reload(config)
-            self._renew_reception(parts)
+            self._renew_pickup(parts)
             if not self._is_away:
-                self._reception.open()
+                self._pickup.open()
             log.info("config.reloaded")
         self._news = True
         self._notifier.ready()
@@ -275,7 +282,7 @@ class Daemon:
             return True
         if not self._is_away:
             self._is_away = self._news = True
-            self._reception.close()
+            self._pickup.close()
             log.error("root.away", root=str(self._spool.root))
         if self.is_idle and self._spool.reopen():
             try:
@@ -290,8 +297,8 @@ class Daemon:
 
     def _come_back(self) -> None:
         self._is_away, self._news = False, True
-        self._renew_reception(self._make_parts(self._config))
-        self._reception.open()
+        self._renew_pickup(self._make_parts(self._config))
+        self._pickup.open()
         log.info("root.back", root=str(self._spool.root))
 
     def _tidy(self) -> None:
@@ -328,7 +335,7 @@ class Daemon:
 
     def _standing(self) -> dict[str, object]:
         """Return what ``faxdrop status`` cannot see for itself."""
-        found = self._reception.problems | self._health.refusals.problems
+        found = self._pickup.problems | self._health.refusals.problems
         problems = {shown(path): words for path, words in sorted(found.items())}
         problems |= self._books.problems
         if self._rejected:
@@ -341,14 +348,14 @@ class Daemon:
                 "is also used by another faxdrop on this machine, so a fax whose answer was lost "
                 f"ends as outcome_unknown. {SHARED_ADVICE}"
             )
-        progress = self._reception.progress
+        progress = self._pickup.progress
         return {
             "format": "faxdrop-status/1",
             "faxdrop": __version__,
             "pid": os.getpid(),
             "started_at": _utc(self._started_at),
-            "watching": self._reception.is_watching,
-            "inbox": self._reception.waiting,
+            "watching": self._pickup.is_watching,
+            "inbox": self._pickup.waiting,
             "scanning": None if progress is None else progress._asdict(),
             "holds": [
                 {
@@ -366,7 +373,7 @@ class Daemon:
                     "words": words,
                     "until": None if until is None else _utc(until),
                 }
-                for key, words, until in self._reception.waits()
+                for key, words, until in self._pickup.waits()
             ],
             "problems": [{"path": path, "problem": words} for path, words in problems.items()],
             "states": self._dispatcher.states,
@@ -375,8 +382,8 @@ class Daemon:
     def _troubles(self) -> dict[str, Trouble]:
         """Return what holds: submitting, following, disk, intake."""
         troubles = self._dispatcher.troubles
-        if self._reception.trouble is not None:
-            troubles["intake"] = self._reception.trouble
+        if self._pickup.trouble is not None:
+            troubles["intake"] = self._pickup.trouble
         return troubles
 
     def _summary(self) -> str:
@@ -391,7 +398,7 @@ class Daemon:
         now = self._clock.monotonic()
         dues = [now + PRESENCE]
         if not self._is_away:
-            dues += self._reception.dues() + self._dispatcher.dues() + self._books.dues()
+            dues += self._pickup.dues() + self._dispatcher.dues() + self._books.dues()
         if self._notifier.watchdog_interval is not None:
             dues.append(self._feed_at)
         if self._news:
@@ -414,7 +421,7 @@ class Daemon:
         self._dispatcher.withhold()
         self._notifier.stopping()
         log.info("daemon.stopping", under_way=self._dispatcher.under_way)
-        self._reception.close()
+        self._pickup.close()
         until = self._clock.monotonic() + STOP_WITHIN
         self._steps.collect()
         while not self.is_idle and (left := until - self._clock.monotonic()) > 0:
@@ -425,14 +432,6 @@ class Daemon:
             self._books.close()
             self._sipgate.close()
         return self.is_idle
-
-
-def limits_of(config: Config) -> Limits:
-    """Return what a document may cost."""
-    documents = config.documents
-    return Limits(
-        max_bytes=documents.max_bytes, max_pages=documents.max_pages, forms=documents.forms
-    )
 
 
 def _utc(at: datetime) -> str:

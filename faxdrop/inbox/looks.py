@@ -10,26 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 from itertools import count, islice
-from os import stat_result
 from pathlib import Path
 from typing import NamedTuple
+
+from faxdrop.documents.opening import Signature
 
 _JITTER = timedelta(seconds=2)  # by less than that, two looks at the clocks say the same
 _CLOSING = 0.1  # seconds; the kernel tells of a close a moment before the file is closed
 _FIRST, _LONGEST = 2.0, 60.0  # seconds between two tries of what the system refuses
-
-
-class Signature(NamedTuple):
-    """What two looks at a file compare."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: stat_result) -> "Signature":
-        """Return the signature of a file."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 class Rest(IntEnum):

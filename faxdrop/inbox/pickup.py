@@ -1,4 +1,4 @@
-"""The reception: keeps watching the inbox, and has claimed what is complete in it.
+"""Pickup: keeps watching the inbox, and has claimed what is complete in it.
 
 Everything here happens in the loop's thread, but for the claims, which run in a small pool.
 """
@@ -7,23 +7,25 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
 from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
+from faxdrop.config.settings import Config
+from faxdrop.documents.assess import NotYet
 from faxdrop.fax.job import Job, shown
+from faxdrop.fax.lifecycle import Checked, Refused
 from faxdrop.inbox import mounts
-from faxdrop.inbox.claim import Intake, NotYet
+from faxdrop.inbox.claim import Claimer
 from faxdrop.inbox.looks import Candidate, Key, Rest, Waiting
 from faxdrop.inbox.scan import Inbox, Progress
 from faxdrop.inbox.turns import Claims
 from faxdrop.inbox.watcher import Watcher
-from faxdrop.queue.delivery import Delivery, UnrecordedError
-from faxdrop.queue.dispatcher import Dispatcher, Parts, decided
 from faxdrop.spool import refusals
 from faxdrop.spool.health import DiskHealth
-from faxdrop.spool.jobs import GoneError
+from faxdrop.spool.jobs import GoneError, UnrecordedError
 from faxdrop.spool.refusals import RefusedError
 from faxdrop.spool.root import Spool
 from faxdrop.spool.space import Room
@@ -41,14 +43,30 @@ _LOOK_FOR_ROOM = 5.0  # seconds until it is tried again where there is no room, 
 _MOST_UNDER_WAY = 16  # steps; while there are more, nothing is taken that is overdue
 
 
-class Reception:
+class Handover(NamedTuple):
+    """What becomes of a document when it is claimed; the inbox knows no more of the queue."""
+
+    decide: Callable[[Job, Checked | Refused | None], Job]
+    """In the thread that claims: what the check makes of the job. Raises UnrecordedError."""
+    put: Callable[[Job], None]
+    """Takes a job."""
+    keep: Callable[[UnrecordedError], None]
+    """Takes a job that was refused, which the disk did not take."""
+    jobs: Callable[[], int]
+    """How many jobs there are in the spool."""
+    under_way: Callable[[], int]
+    """How many steps are under way."""
+
+
+class Pickup:
     """One inbox, from the first look at a file to its claim."""
 
     def __init__(
         self,
         spool: Spool,
-        parts: Parts,
-        dispatcher: Dispatcher,
+        config: Config,
+        claimer: Claimer,
+        handover: Handover,
         health: DiskHealth,
         *,
         clock: Clock,
@@ -57,23 +75,22 @@ class Reception:
         watcher: Callable[[Inbox], Watcher],
     ) -> None:
         self._spool = spool
-        self._parts = parts
-        self._dispatcher = dispatcher
+        self._handover = handover
         self._health = health
         self._clock = clock
         self._steps = steps
-        self._config = parts.config
-        self._inbox = Inbox(spool.inbox, parts.config.inbox)
+        self._config = config
+        self._inbox = Inbox(spool.inbox, config.inbox)
         self._watcher = watcher(self._inbox)
         self._deaf_because = ""
         self._room = Room(spool.home)
         self._short_since: datetime | None = None
         self._at_work = 0  # threads that claim
-        parts_of = partial(_claim, parts.intake, parts.delivery)
+        claim = partial(_claim, claimer, handover)
         self._claims = Claims(
             pool,
             LOOKS,
-            lambda one, at: steps.do(self._on_claimed, one, partial(parts_of, one, at)),
+            lambda one, at: steps.do(self._on_claimed, one, partial(claim, one, at)),
             self._may_claim,
             self._next_instant,
             lambda: steps.do(self._on_no_more, None, lambda: None),
@@ -83,7 +100,7 @@ class Reception:
         self._refused: set[Key] = set()  # what could not be claimed for the disk's errors
         self._next_scan = 0.0
         self._next_rescan = 0.0
-        self._rescan = parts.config.inbox.rescan
+        self._rescan = config.inbox.rescan
         kind = mounts.kind_of(spool.inbox)
         if not mounts.tells_everything(kind):
             self._rescan = min(self._rescan, DEAF_RESCAN)
@@ -233,9 +250,9 @@ class Reception:
 
     def _may_claim(self, candidate: Candidate) -> bool:
         """Tell whether there is room for a document, and what is overdue keeps nobody waiting."""
-        if candidate.rest is Rest.OVERDUE and self._dispatcher.under_way >= _MOST_UNDER_WAY:
+        if candidate.rest is Rest.OVERDUE and self._handover.under_way() >= _MOST_UNDER_WAY:
             return False
-        return self._room.has(candidate.signature.size, len(self._dispatcher))
+        return self._room.has(candidate.signature.size, self._handover.jobs())
 
     def _start_claims(self, now: float) -> bool:
         if now < self._start_at or not self._claims.waiting:
@@ -278,7 +295,7 @@ class Reception:
                 self._inbox.not_yet(candidate, now, again=written)
             case Job() as job:
                 self._inbox.taken(candidate)
-                self._dispatcher.put(job, checked_by=self._parts)
+                self._handover.put(job)
                 log.info(
                     "fax.claimed",
                     job=job.job_id,
@@ -287,7 +304,7 @@ class Reception:
                 )
             case UnrecordedError() as error:  # claimed, but that it cannot be faxed is not on disk
                 self._inbox.taken(candidate)
-                self._dispatcher.keep(error)
+                self._handover.keep(error)
             case GoneError():
                 self._inbox.taken(candidate)
             case RefusedError() as error:
@@ -300,9 +317,9 @@ class Reception:
 
 
 def _claim(
-    intake: Intake, delivery: Delivery, candidate: Candidate, claimed_at: datetime
+    claimer: Claimer, handover: Handover, candidate: Candidate, claimed_at: datetime
 ) -> Job | NotYet:
-    taken = intake.take(candidate, claimed_at)
-    if isinstance(taken, NotYet):
-        return taken
-    return decided(delivery, taken.job, taken.event)
+    claimed = claimer.take(candidate, claimed_at)
+    if isinstance(claimed, NotYet):
+        return claimed
+    return handover.decide(claimed.job, claimed.event)

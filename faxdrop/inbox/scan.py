@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faxdrop.config.settings import InboxSettings
-from faxdrop.inbox.looks import Candidate, Key, Look, Looks, Rest, Signature, Waiting
+from faxdrop.documents.opening import Signature
+from faxdrop.inbox.looks import Candidate, Key, Look, Looks, Rest, Waiting
 from faxdrop.names.passed_over import is_job_ticket, is_passed_over
 from faxdrop.spool import refusals
 from faxdrop.spool.refusals import Refusal, Refusals

@@ -19,6 +19,7 @@ from faxdrop.fax.job import Faxed, Job, Reason, ReasonCode, State, shown
 from faxdrop.fax.lifecycle import (
     AnswerLost,
     Changed,
+    Checked,
     Event,
     NotTaken,
     Policy,
@@ -30,21 +31,13 @@ from faxdrop.fax.lifecycle import (
 from faxdrop.queue.reconcile import Candidates, candidates, slack_of, window
 from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable, Withheld
 from faxdrop.spool.disk import closed_at_last
+from faxdrop.spool.jobs import UnrecordedError
 from faxdrop.spool.root import Spool
 
 log = structlog.stdlib.get_logger(__name__)
 
 _KILLED_AGAIN = 5  # times, with growing pauses, that a reader is killed before that is an answer
 _BY_ID_A_ROUND = 20  # entries asked for one by one in a round, so that no round becomes a storm
-
-
-class UnrecordedError(Exception):
-    """A record was not written: ``job`` is what it would have said, ``error`` why."""
-
-    def __init__(self, job: Job, error: Exception) -> None:
-        super().__init__(str(error))
-        self.job = job
-        self.error = error
 
 
 @dataclass(frozen=True)
@@ -104,6 +97,19 @@ class Delivery:
     def after(self, job: Job, event: Event) -> Job:
         """Return what an event makes of a job; nothing is written down."""
         return advance(job, event, self._now(), self._policy)
+
+    def decide(self, job: Job, event: Checked | Refused | None) -> Job:
+        """Let a check's result happen to a job; raises UnrecordedError.
+
+        Only a refusal is written down: a check can be repeated.
+        """
+        match event:
+            case Refused():
+                return self.apply(job, event)
+            case Checked():
+                return self.after(job, event)
+            case None:
+                return job
 
     def record(self, job: Job, *, durable: bool = True) -> Job:
         """Write a job down; raises UnrecordedError. See ``Jobs.record``."""

@@ -18,21 +18,20 @@ import structlog
 from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
+from faxdrop.documents.assess import Assessor, NotYet
 from faxdrop.fax import reasons
 from faxdrop.fax.job import FINAL, Job, State, shown
 from faxdrop.fax.lifecycle import (
     Action,
     Cancelled,
     Changed,
-    Checked,
     Looked,
     Refused,
     Restarted,
     action,
 )
 from faxdrop.fax.repeats import Repeats
-from faxdrop.inbox.claim import Intake, NotYet
-from faxdrop.queue.delivery import Delivery, UnrecordedError
+from faxdrop.queue.delivery import Delivery
 from faxdrop.queue.history import History
 from faxdrop.queue.holds import Holds
 from faxdrop.queue.lines import FaxLines, SharedLines
@@ -40,6 +39,7 @@ from faxdrop.queue.schedule import Schedule
 from faxdrop.queue.sessions import Sessions
 from faxdrop.queue.submissions import Submissions
 from faxdrop.spool.health import DiskHealth
+from faxdrop.spool.jobs import UnrecordedError
 from faxdrop.spool.root import Spool
 from faxdrop.workers import Ended, Steps, Then
 
@@ -54,7 +54,7 @@ class Parts:
     """What the steps are made of: all that a config decides, made anew at each reload."""
 
     config: Config
-    intake: Intake
+    assessor: Assessor
     delivery: Delivery
 
 
@@ -272,7 +272,7 @@ class Dispatcher:
         self._schedule.advance(now)
         while (ready := self._schedule.next_ready()) is not None:
             if action(ready) is Action.CHECK:
-                step = partial(_check, self._parts.intake, self._parts.delivery, ready)
+                step = partial(_check, self._parts.assessor, self._parts.delivery, ready)
                 self._start(partial(self._on_checked, self._parts), ready, step)
             else:
                 self._start(self._on_filed, ready, partial(self._spool.filing.file_away, ready))
@@ -380,23 +380,9 @@ class Dispatcher:
         self._steps.start(self._pool, then, of, step)
 
 
-def decided(delivery: Delivery, job: Job, event: Checked | Refused | None) -> Job:
-    """Let a check's result happen to a job; raises UnrecordedError.
-
-    Only a refusal is written down: a check can be repeated.
-    """
-    match event:
-        case Refused():
-            return delivery.apply(job, event)
-        case Checked():
-            return delivery.after(job, event)
-        case None:
-            return job
-
-
-def _check(intake: Intake, delivery: Delivery, job: Job) -> Job | NotYet:
-    event = intake.check(job)
-    return event if isinstance(event, NotYet) else decided(delivery, job, event)
+def _check(assessor: Assessor, delivery: Delivery, job: Job) -> Job | NotYet:
+    event = assessor.check(job)
+    return event if isinstance(event, NotYet) else delivery.decide(job, event)
 
 
 def _tells_nothing_new(before: Job, after: Job) -> bool:

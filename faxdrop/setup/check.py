@@ -21,8 +21,8 @@ from faxdrop.config import credentials
 from faxdrop.config.place import DEFAULT_PATH, installed_unit, starting
 from faxdrop.config.problems import ConfigError
 from faxdrop.config.settings import Config
-from faxdrop.daemon.loop import limits_of
 from faxdrop.documents import sandbox
+from faxdrop.documents.assess import limits_of
 from faxdrop.documents.checker import Checker
 from faxdrop.fax.job import Record, shown
 from faxdrop.fax.recipient import AddressBook, RecipientError

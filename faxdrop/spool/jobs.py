@@ -30,6 +30,15 @@ class GoneError(Exception):
     """The file to be claimed is no longer there: somebody moved or deleted it."""
 
 
+class UnrecordedError(Exception):
+    """A record was not written: ``job`` is what it would have said, ``error`` why."""
+
+    def __init__(self, job: Job, error: Exception) -> None:
+        super().__init__(str(error))
+        self.job = job
+        self.error = error
+
+
 class Jobs:
     """The jobs of one root. Thread-safe as long as each job is in one thread's hands."""
 

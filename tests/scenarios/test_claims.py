@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 
 import pytest
 
-from faxdrop.inbox.looks import Candidate, Key, Rest, Signature
+from faxdrop.documents.opening import Signature
+from faxdrop.inbox.looks import Candidate, Key, Rest
 from faxdrop.inbox.turns import Claims
 from faxdrop.workers import NoThreadError, submit
 from tests.kit.world import Here

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from faxdrop.inbox import claim as intake
-from faxdrop.inbox.claim import sha256_of
+from faxdrop.documents.opening import sha256_of
+from faxdrop.inbox import claim
 from faxdrop.spool.notes import Notes
 from tests.kit import pdfs
 from tests.kit.breaking import (
@@ -208,7 +208,7 @@ def test_a_document_that_cannot_be_read_after_its_claim_is_checked_later(
             raise error
         return sha256_of(fd)
 
-    monkeypatch.setattr(intake, "sha256_of", unreadable_once)
+    monkeypatch.setattr(claim, "sha256_of", unreadable_once)
     with stage(tmp_path) as staged:
         staged.world.start()
         staged.drop(PLAIN, "letter.pdf", pdfs.good())

@@ -323,7 +323,7 @@ class NoThreads(Here):
 def _with_pools(staged: Stage) -> tuple[NoThreads, NoThreads]:
     daemon = staged.world.start()
     steps, looks = NoThreads(), NoThreads()
-    daemon._looks = daemon._reception._claims._pool = looks  # noqa: SLF001
+    daemon._looks = daemon._pickup._claims._pool = looks  # noqa: SLF001
     daemon._dispatcher._pool = steps  # noqa: SLF001
     return steps, looks
 

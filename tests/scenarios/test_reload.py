@@ -176,7 +176,7 @@ def test_a_reload_while_a_document_is_claimed_counts_for_it(staged: Stage) -> No
     daemon = world.start()
     world.live(1.0)
     later = Later()
-    daemon._looks = daemon._reception._claims._pool = later  # noqa: SLF001 - likewise
+    daemon._looks = daemon._pickup._claims._pool = later  # noqa: SLF001 - likewise
     staged.drop("Amt", "letter.pdf", pdfs.good())
     world.until(lambda: bool(later.waiting), hours=1.0)
     _configure(staged, OTHER, "f1")

@@ -226,7 +226,7 @@ def test_a_claim_that_outlives_a_reload_keeps_the_daemon(tmp_path: Path) -> None
         world = staged.world
         daemon = world.start()
         later = Later()
-        daemon._looks = daemon._reception._claims._pool = later  # noqa: SLF001
+        daemon._looks = daemon._pickup._claims._pool = later  # noqa: SLF001
         staged.drop(PLAIN, "letter.pdf", pdfs.good())
         world.until(lambda: bool(later.waiting), hours=1.0)
         daemon.reload(lambda: world.config)

@@ -75,7 +75,7 @@ def test_without_room_nothing_is_claimed_and_what_is_on_its_way_ends(tmp_path: P
     with stage(tmp_path) as staged, quiet() as events:
         world = staged.world
         daemon = world.start(Disk())
-        daemon._reception._room._statvfs = volume.look  # noqa: SLF001 - the disk's, in its place
+        daemon._pickup._room._statvfs = volume.look  # noqa: SLF001 - the disk's, in its place
         staged.drop(PLAIN, "before.pdf", pdfs.good(1, "before"))
         world.until(lambda: bool(world.in_spool()))
         volume.free = MB

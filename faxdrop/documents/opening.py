@@ -1,0 +1,132 @@
+"""Opening what may be a document: an ordinary file with one name, through a folder that is open.
+
+People and programs still have their hands on it. What is said of a file here holds for the file
+that is open, whatever its name becomes.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from faxdrop.fax.job import Reason, ReasonCode
+from faxdrop.spool import refusals
+from faxdrop.spool.disk import closed_at_last
+from faxdrop.spool.jobs import GoneError
+from faxdrop.spool.refusals import RIGHTS, Refusal
+
+_HEAD = _TAIL = 1024  # bytes in which readers look for a PDF's header and its end
+
+_UNREADABLE = {
+    errno.ELOOP: "This is a link to a file elsewhere, not a file.",
+    errno.ENXIO: "This is no ordinary file, but a socket or a device.",
+    errno.ENODEV: "This is no ordinary file, but a device.",
+}
+
+
+class Signature(NamedTuple):
+    """What two looks at a file compare."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Signature":
+        """Return the signature of a file."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+class UnsafeError(Exception):
+    """A file that is not opened to be faxed; ``reason`` says what it is."""
+
+    def __init__(self, message: str, refusal: Refusal | None = None) -> None:
+        super().__init__(message)
+        self.refusal = refusal  # where it may only not be read
+        advice = "Put the PDF itself, an ordinary file that faxdrop may read, into the inbox."
+        if refusal is not None:
+            advice = (
+                "Let faxdrop's group read the file (chmod g+r), then put it into the inbox again."
+            )
+        self.reason = Reason(code=ReasonCode.UNSAFE_FILE, message=message, advice=advice)
+
+
+def is_open_for_writing(fd: int) -> bool:
+    """Tell whether anybody has a file open for writing, as far as the kernel lets us know.
+
+    A read lease is granted only where nobody has (fcntl(2), F_SETLEASE). It needs a local file
+    system and a file of our own, or CAP_LEASE; where it is refused for another reason than a
+    writer, the answer is False, and size, time and content decide alone.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def looks_whole(fd: int, size: int) -> bool:
+    """Tell whether a file has the head and the tail of a PDF: a cheap look before the true one."""
+    head = os.pread(fd, _HEAD, 0)
+    tail = os.pread(fd, _TAIL, max(0, size - _TAIL))
+    return b"%PDF-" in head and b"%%EOF" in tail
+
+
+def sha256_of(fd: int) -> str:
+    """Return the SHA-256 of a whole file, whatever its position."""
+    with os.fdopen(os.dup(fd), "rb") as file:
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def opened_folder(path: Path) -> Iterator[int]:
+    """Open the folder that a file lies in; raises GoneError for a link in its place.
+
+    What is done through it is done in this very folder, whatever takes its name meanwhile.
+    """
+    try:
+        fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        # A link in the folder's place leads elsewhere: nothing of ours lies behind it.
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise GoneError(path) from None
+        raise
+    with closed_at_last(fd):
+        yield fd
+
+
+@contextmanager
+def opened(path: Path, folder: int) -> Iterator[int]:
+    """Open an ordinary file that has one name only; raises UnsafeError for everything else."""
+    with closed_at_last(_open(path, folder)) as fd:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnsafeError("This is no ordinary file, but a pipe, a device or a folder.")
+        if status.st_nlink != 1:
+            raise UnsafeError("The file has a second name elsewhere (a hard link).")
+        yield fd
+
+
+def _open(path: Path, folder: int) -> int:
+    try:
+        # Not blocking: a FIFO would keep us waiting for its writer.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return os.open(path.name, flags, dir_fd=folder)
+    except FileNotFoundError:
+        raise GoneError(path) from None
+    except OSError as error:
+        if error.errno in RIGHTS:
+            words = f"The file {refusals.unreadable(path)}"
+            raise UnsafeError(words, refusals.of_file(path)) from None
+        if error.errno not in _UNREADABLE:
+            raise
+        raise UnsafeError(_UNREADABLE[error.errno]) from None
