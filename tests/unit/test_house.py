@@ -1,0 +1,183 @@
+"""The house: which room may know which, and what only one room does."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "faxdrop"
+README = PACKAGE.parent / "README.md"
+
+# A room knows the floors below its own, never one beside it or above. This is the one place that
+# says so.
+FLOORS = (
+    ("names",),
+    ("fax",),
+    ("spool",),
+    ("config",),
+    ("sipgate", "documents", "simulator"),
+    ("inbox", "queue"),
+    ("journal",),
+    ("status",),
+    ("followers", "report"),
+    ("daemon", "setup"),
+    ("cli",),
+)
+OUTSIDE = ("backoff", "clock", "logs", "words", "workers")  # whatever is outside, all may use
+MAY_USE = {"words": (), "clock": (), "workers": (), "backoff": (), "logs": ("names",)}
+
+# What only some modules load or call, and why those.
+ONLY = {
+    "requests": {
+        "faxdrop.sipgate": "the API",
+        "faxdrop.journal.witness": "a time stamp authority is another server than sipgate",
+        "faxdrop.journal.upkeep": "opens the connection for the witness",
+    },
+    "urllib3": {"faxdrop.sipgate": "what requests stands on"},
+    "pikepdf": {
+        "faxdrop.documents.pdf": "read in a process of its own",
+        "faxdrop.report.maker": "attaches a receipt to a report of ours, in a process of its own",
+    },
+    "pypdfium2": {"faxdrop.documents.pdf": "read in a process of its own"},
+    "watchdog": {"faxdrop.inbox": "events of the inbox"},
+    "phonenumbers": {"faxdrop.fax": "what a number is"},
+    "rich": {"faxdrop.cli": "only the commands print"},
+}
+
+LONGEST, MOST_OUTSIDE = 450, 6  # lines a file; modules in no room
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Return the tree of each module, by its dotted name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text())
+    return found
+
+
+def room(module: str) -> str:
+    """Return the room of a module; of one outside, its own name."""
+    return (*module.split("."), "")[1]
+
+
+def loads(tree: ast.Module) -> Iterator[str]:
+    """Yield the dotted names of what is imported, anywhere in a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "an import names its module in full"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def floor_of(name: str) -> int:
+    """Return the floor of a room."""
+    return next(at for at, rooms in enumerate(FLOORS) if name in rooms)
+
+
+def may_know(user: str, used: str) -> bool:
+    """Tell whether one room may import from another."""
+    if used in {user, "__version__"} or user in {"", "__main__"}:
+        return True
+    if user in OUTSIDE:
+        return used in MAY_USE[user]
+    return used in OUTSIDE or (
+        user != "words" and used in sum(FLOORS, ()) and floor_of(used) < floor_of(user)
+    )
+
+
+def test_imports_point_one_way() -> None:
+    """No room knows one above it or beside it; so inbox and queue do not know each other."""
+    wrong = [
+        f"{name} imports {loaded}"
+        for name, tree in modules().items()
+        for loaded in loads(tree)
+        if loaded.startswith("faxdrop.") and not may_know(room(name), room(loaded))
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_a_library_is_loaded_in_its_room_alone(library: str) -> None:
+    """What talks to a server, reads a PDF or prints has one room; each exception has its reason."""
+    users = {name for name, tree in modules().items() for one in loads(tree) if _is(one, library)}
+    allowed = ONLY[library]
+    assert [user for user in users if not any(_is(user, one) for one in allowed)] == []
+    assert [one for one in allowed if not any(_is(user, one) for user in users)] == []
+
+
+def test_only_the_spool_renames_and_syncs() -> None:
+    """A step that must survive a power cut is made in one room."""
+    wrong = [
+        f"{name}:{call.lineno}"
+        for name, call in _calls()
+        if _renames_or_syncs(call) and room(name) != "spool"
+    ]
+    assert not wrong
+
+
+def test_nothing_but_a_command_prints() -> None:
+    """The daemon logs; what people read on a terminal, a command says."""
+    wrong = [
+        f"{name}:{call.lineno}"
+        for name, call in _calls()
+        if isinstance(call.func, ast.Name) and call.func.id == "print" and room(name) != "cli"
+    ]
+    assert not wrong
+
+
+def test_the_map_shows_the_house() -> None:
+    """Every module is on the README's map, and every module on the map exists."""
+    rows = re.findall(
+        r"^\| (?:`(\w+)/`|outside a room) \|.*\|\s*([^|]*?)\s*\|$", README.read_text(), re.MULTILINE
+    )
+    shown = {(name, module) for name, cell in rows for module in re.findall(r"`([\w/]+)`", cell)}
+    there = set()
+    for path in PACKAGE.rglob("*.py"):
+        *above, module = path.relative_to(PACKAGE).with_suffix("").parts
+        if len(above) > 1:
+            there.add((above[0], f"{above[1]}/"))
+        elif not module.startswith("__"):
+            there.add(("".join(above), module))
+    assert {(name, cell) for name, cell in shown if not cell.endswith("/")} <= there
+    assert there <= shown
+    assert {name for name, _ in rows} - {""} == {
+        path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()
+    }
+
+
+def test_no_file_is_too_long_and_few_are_in_no_room() -> None:
+    """A file can be read at one go, and a newcomer finds the room of a change from the listing."""
+    long = {
+        str(path): length
+        for path in PACKAGE.rglob("*.py")
+        if (length := len(path.read_text().splitlines())) > LONGEST
+    }
+    assert not long
+    assert len(list(PACKAGE.glob("*.py"))) <= MOST_OUTSIDE
+
+
+def _is(module: str, one: str) -> bool:
+    return module == one or module.startswith(f"{one}.")
+
+
+def _calls() -> Iterator[tuple[str, ast.Call]]:
+    for name, tree in modules().items():
+        yield from ((name, node) for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def _renames_or_syncs(call: ast.Call) -> bool:
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    if call.func.attr == "replace":  # Path.replace has one argument, str.replace has two
+        is_path = len(call.args) == 1 and not call.keywords
+        return is_path or ast.unparse(call.func.value) == "os"
+    return call.func.attr in {"rename", "renames", "fsync", "fdatasync", "move"} and (
+        call.func.attr != "move" or ast.unparse(call.func.value) == "shutil"
+    )
