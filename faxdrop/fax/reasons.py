@@ -71,6 +71,24 @@ OUTCOME_SHARED = Reason(
 )
 
 
+def rejected(words: str) -> Reason:
+    """Return why a fax failed that sipgate refused; ``words`` are sipgate's, without an end."""
+    return Reason(
+        code=ReasonCode.REJECTED,
+        message=f"{words}.",
+        advice="Save the document as a new PDF (print it to PDF), and try once more.",
+    )
+
+
+def number_rejected(words: str) -> Reason:
+    """Return why a fax failed whose number sipgate refused; ``words`` as for ``rejected``."""
+    return Reason(
+        code=ReasonCode.NUMBER_REJECTED,
+        message=f"{words}.",
+        advice="Correct the number (the recipient folder's name, or the address book).",
+    )
+
+
 def transmission_failed(tried: int) -> Reason:
     """Return why a fax failed that sipgate could not deliver in so many attempts."""
     return Reason(

@@ -15,9 +15,8 @@ import structlog
 
 from faxdrop.documents.checker import Checker, CheckerError
 from faxdrop.documents.verdict import Verdict
-from faxdrop.fax.job import Faxed, Job, Reason, ReasonCode, State, shown
+from faxdrop.fax.job import Faxed, Job, State, shown
 from faxdrop.fax.lifecycle import (
-    AnswerLost,
     Changed,
     Checked,
     Event,
@@ -25,9 +24,9 @@ from faxdrop.fax.lifecycle import (
     Policy,
     Refused,
     Submitting,
-    Taken,
     advance,
 )
+from faxdrop.queue.meaning import MEANINGS
 from faxdrop.queue.reconcile import Candidates, candidates, slack_of, window
 from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable, Withheld
 from faxdrop.spool.disk import closed_at_last
@@ -215,7 +214,7 @@ class Delivery:
         if answer.session_id and is_owned(answer.session_id):
             words = "sipgate answered with the session id of another fax"
             answer = Answer(Outcome.UNKNOWN, None, answer.status, words, None)
-        event = _event_of(answer)
+        event = MEANINGS[answer.outcome].event(answer)
         if job is queued:  # the answer came before the last byte could go
             if isinstance(event, NotTaken):
                 return Submitted(self.after(job, event), answer)
@@ -301,34 +300,3 @@ def _withheld(queued: Job, error: Exception) -> Submitted:
     if not isinstance(error, _StoppingError):
         raise error
     return Submitted(queued, None)
-
-
-def _event_of(answer: Answer) -> Event:
-    """Return what the outcome of a POST is to the lifecycle."""
-    match answer.outcome:
-        case Outcome.ACCEPTED:
-            return Taken(answer.session_id) if answer.session_id else AnswerLost()
-        case Outcome.REJECTED:
-            return Refused(_rejected(answer))
-        case Outcome.NUMBER_REJECTED:
-            return Refused(_number_rejected(answer))
-        case Outcome.HOLD | Outcome.LATER:
-            return NotTaken(answer.retry_after or 0.0)
-        case Outcome.UNKNOWN:
-            return AnswerLost()
-
-
-def _rejected(answer: Answer) -> Reason:
-    return Reason(
-        code=ReasonCode.REJECTED,
-        message=f"{answer.words}.",
-        advice="Save the document as a new PDF (print it to PDF), and try once more.",
-    )
-
-
-def _number_rejected(answer: Answer) -> Reason:
-    return Reason(
-        code=ReasonCode.NUMBER_REJECTED,
-        message=f"{answer.words}.",
-        advice="Correct the number (the recipient folder's name, or the address book).",
-    )

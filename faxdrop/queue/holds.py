@@ -1,7 +1,7 @@
 """What holds the queue: trouble with the account or with sipgate, tried again with growing pauses.
 
-*Submitting* and *following* (looking at sipgate's history) are held apart. What an answer means for
-them is decided here alone.
+*Submitting* and *following* (looking at sipgate's history) are held apart. Which answers hold is in
+the table of ``meaning``.
 """
 
 from dataclasses import replace
@@ -10,7 +10,8 @@ import structlog
 
 from faxdrop.backoff import Hold, Trouble
 from faxdrop.clock import Clock
-from faxdrop.sipgate import Answer, Outcome
+from faxdrop.queue.meaning import MEANINGS, Effect
+from faxdrop.sipgate import Answer
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -67,13 +68,13 @@ class Holds:
 
     def submitted(self, answer: Answer) -> None:
         """Take what the answer to a submission says of sipgate and the account."""
-        match answer.outcome:
-            case Outcome.ACCEPTED | Outcome.REJECTED | Outcome.NUMBER_REJECTED:
+        match MEANINGS[answer.outcome].effect:
+            case Effect.RELEASE:
                 self._unknown_in_a_row = 0
                 self.release_submitting()
-            case Outcome.HOLD | Outcome.LATER:
+            case Effect.HOLD:
                 self._hold(self._submitting, "submitting", answer)
-            case Outcome.UNKNOWN:
+            case Effect.COUNT:
                 self._unknown_in_a_row += 1
                 excess = self._unknown_in_a_row - _UNKNOWN_IN_A_ROW
                 if excess >= 0:  # each try may cost a document its end: fewer and fewer are made

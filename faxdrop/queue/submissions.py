@@ -1,19 +1,20 @@
 """Submitting: how many at once, when, and what an answer says beyond its one job."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 
 import structlog
 
 from faxdrop.clock import Clock
 from faxdrop.fax.job import Job, State
+from faxdrop.fax.lifecycle import NotTaken
 from faxdrop.queue.delivery import Delivery, Submitted
 from faxdrop.queue.history import History, Start
 from faxdrop.queue.holds import Holds
+from faxdrop.queue.meaning import MEANINGS
 from faxdrop.queue.schedule import Schedule
 from faxdrop.queue.sessions import Sessions
-from faxdrop.sipgate import Answer, Outcome
+from faxdrop.sipgate import Answer
 from faxdrop.workers import Ended
 
 log = structlog.stdlib.get_logger(__name__)
@@ -68,26 +69,31 @@ class Submissions:
             self._holds.submits(now)
             is_owned = self._sessions.__contains__
             step = partial(delivery.submit, job, is_owned, lambda: self._may_go)
-            self._start(self._on_submitted, job, step)
+            self._start(partial(self._on_submitted, delivery), job, step)
 
     def _may_submit(self, now: float) -> bool:
         if self._under_way >= SUBMISSIONS or not self._schedule.has_submissions:
             return False
         return self._history.knows_sipgate and self._holds.may_submit(now, self._under_way)
 
-    def _on_submitted(self, ended: Ended) -> None:
+    def _on_submitted(self, delivery: Delivery, ended: Ended) -> None:
         self._under_way -= 1
         if ended.error is not None:
             self._advanced(ended)
             return
         submitted: Submitted = ended.result
-        job = submitted.job
-        if submitted.answer is not None:
-            job = self._answered(job, submitted.answer)
         self._history.look_soon()
+        job, answer = submitted.job, submitted.answer
+        if answer is not None:
+            self._answered(job, answer)
+            if MEANINGS[answer.outcome].is_postponed and job.state is State.QUEUED:
+                pause = max(0.0, self._holds.submitting_until - self._clock.monotonic())
+                step = partial(delivery.apply, job, NotTaken(pause))
+                self._start(self._advanced, job, step)
+                return
         self._advanced(Ended(ended.of, result=job))
 
-    def _answered(self, job: Job, answer: Answer) -> Job:
+    def _answered(self, job: Job, answer: Answer) -> None:
         """Take what an answer says of sipgate and the account."""
         log.info(
             "fax.submitted",
@@ -99,8 +105,3 @@ class Submissions:
             words=answer.words,
         )
         self._holds.submitted(answer)
-        if answer.outcome is Outcome.LATER and job.state is State.QUEUED:
-            # The next try is another's: should this document be the trouble, it stays alone.
-            pause = max(0.0, self._holds.submitting_until - self._clock.monotonic())
-            return job.model_copy(update={"due_at": self._clock.now() + timedelta(seconds=pause)})
-        return job

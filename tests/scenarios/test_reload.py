@@ -1,12 +1,14 @@
 """A restart is a reload: what the config says counts anew for every attempt not yet submitted."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from faxdrop.fax.recipient import Entry
+from faxdrop.simulator import Answer
 from tests.kit import pdfs
 from tests.kit.breaking import Stage, assert_all_answered, ends, stage
 from tests.scenarios.test_two_daemons import Later
@@ -184,3 +186,32 @@ def test_a_reload_while_a_document_is_claimed_counts_for_it(staged: Stage) -> No
     world.until(lambda: later.go() or bool(world.sent), hours=1.0)
     assert _dialled(staged) == [(OTHER, "f1")]
     assert_all_answered(staged)
+
+
+def test_what_was_put_off_is_still_so_after_a_restart(staged: Stage) -> None:
+    """A fax that sipgate would not take just then waits for its time, crash or no crash."""
+    world = staged.world
+    world.start()
+    world.live(1.0)
+    staged.simulator.script([Answer(429)])
+    staged.drop(PLAIN, "first.pdf", pdfs.good())
+    for _ in range(60):
+        world.turn()
+        if _put_off(staged):
+            break
+        world.time.pass_by(0.25)
+    before = _put_off(staged)
+    assert before
+    world.crash()
+    world.start()
+    world.turn()
+    assert _put_off(staged) == before
+    world.until_done(hours=1.0)
+    assert ends(world) == [SENT]
+
+
+def _put_off(staged: Stage) -> list[str]:
+    """Return until when the records say that their documents wait, where that is to come."""
+    now = staged.world.time.clock.now()
+    dues = [record["due_at"] for record in staged.world.records() if record["due_at"]]
+    return [due for due in dues if datetime.fromisoformat(due) > now]
