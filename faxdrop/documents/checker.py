@@ -25,7 +25,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from enum import Enum, auto
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from faxdrop.documents.verdict import Limits, Verdict, killed, too_slow
@@ -181,12 +180,7 @@ class Checker:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def start(self) -> None:

@@ -12,7 +12,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from types import TracebackType
 from typing import Self
 
 import pytest
@@ -62,12 +61,7 @@ class Disk:
         self._attach()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._detach()
 
     def _attach(self) -> None:
