@@ -11,8 +11,9 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
+from faxdrop.fax.events import Cancelled, Policy
 from faxdrop.fax.job import FINAL, Job, ReasonCode, State
-from faxdrop.fax.lifecycle import Cancelled, Policy, advance
+from faxdrop.fax.lifecycle import advance
 from faxdrop.journal.lines import Retried
 from faxdrop.names.printable import shown
 from faxdrop.spool.places import RECEIPT_SUFFIX, SpoolError

@@ -24,7 +24,6 @@ from faxdrop.daemon.bookkeeping import Bookkeeping
 from faxdrop.daemon.systemd import Notifier
 from faxdrop.documents.assess import Assessor, limits_of
 from faxdrop.documents.checker import Checker
-from faxdrop.fax.job import shown
 from faxdrop.fax.reasons import SHARED_ADVICE
 from faxdrop.fax.recipient import AddressBook, normalise
 from faxdrop.inbox.claim import Claimer
@@ -33,6 +32,7 @@ from faxdrop.inbox.scan import Inbox
 from faxdrop.inbox.watcher import Watcher
 from faxdrop.journal.chain import Journal, JournalError
 from faxdrop.journal.upkeep import Upkeep
+from faxdrop.names.printable import shown
 from faxdrop.queue.delivery import Delivery
 from faxdrop.queue.dispatcher import Dispatcher, Parts
 from faxdrop.queue.lines import FaxLines

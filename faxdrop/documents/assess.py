@@ -18,8 +18,8 @@ from faxdrop.documents.opening import (
     sha256_of,
 )
 from faxdrop.documents.verdict import Limits, Verdict
+from faxdrop.fax.events import Checked, Refused
 from faxdrop.fax.job import Facts, Job, Reason, ReasonCode
-from faxdrop.fax.lifecycle import Checked, Refused
 from faxdrop.fax.recipient import AddressBook, Recipient, RecipientError
 from faxdrop.spool.root import Spool
 

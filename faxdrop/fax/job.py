@@ -20,8 +20,6 @@ from pydantic import (
     model_validator,
 )
 
-from faxdrop.names.printable import shown as shown  # noqa: PLC0414  (known here to many)
-
 RECORD_FORMAT: Final = "faxdrop-job/2"
 READABLE_FORMATS: Final = ("faxdrop-job/1", RECORD_FORMAT)
 

@@ -19,8 +19,9 @@ from phonenumbers import CountryCodeSource, PhoneNumber, PhoneNumberFormat, Phon
 from pydantic import Field, StringConstraints
 
 from faxdrop.fax import emergency
-from faxdrop.fax.job import Reason, ReasonCode, Record, shown
+from faxdrop.fax.job import Reason, ReasonCode, Record
 from faxdrop.names.mac import as_the_mac_shows
+from faxdrop.names.printable import shown
 
 REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """The region codes that national numbers can be read in."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from faxdrop.fax.job import FINAL, Job
-from faxdrop.fax.lifecycle import numbers_perhaps_sent_to
+from faxdrop.fax.transitions import numbers_perhaps_sent_to
 
 _CLOCK_SLACK = 60.0  # seconds by which the two clocks may differ before one was set
 

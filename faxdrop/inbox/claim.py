@@ -21,8 +21,8 @@ from faxdrop.documents.opening import (
     sha256_of,
 )
 from faxdrop.documents.verdict import Verdict
+from faxdrop.fax.events import Checked, Refused
 from faxdrop.fax.job import Job, State
-from faxdrop.fax.lifecycle import Checked, Refused
 from faxdrop.inbox.looks import Candidate, Rest
 from faxdrop.spool import refusals
 from faxdrop.spool.refusals import RefusedError

@@ -15,14 +15,15 @@ from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
 from faxdrop.documents.assess import NotYet
-from faxdrop.fax.job import Job, shown
-from faxdrop.fax.lifecycle import Checked, Refused
+from faxdrop.fax.events import Checked, Refused
+from faxdrop.fax.job import Job
 from faxdrop.inbox import mounts
 from faxdrop.inbox.claim import Claimer
 from faxdrop.inbox.looks import Candidate, Key, Rest, Waiting
 from faxdrop.inbox.scan import Inbox, Progress
 from faxdrop.inbox.turns import Claims
 from faxdrop.inbox.watcher import Watcher
+from faxdrop.names.printable import shown
 from faxdrop.spool import refusals
 from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.jobs import GoneError, UnrecordedError

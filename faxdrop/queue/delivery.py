@@ -15,17 +15,10 @@ import structlog
 
 from faxdrop.documents.checker import Checker, CheckerError
 from faxdrop.documents.verdict import Verdict
-from faxdrop.fax.job import Faxed, Job, State, shown
-from faxdrop.fax.lifecycle import (
-    Changed,
-    Checked,
-    Event,
-    NotTaken,
-    Policy,
-    Refused,
-    Submitting,
-    advance,
-)
+from faxdrop.fax.events import Changed, Checked, Event, NotTaken, Policy, Refused, Submitting
+from faxdrop.fax.job import Faxed, Job, State
+from faxdrop.fax.lifecycle import advance
+from faxdrop.names.printable import shown
 from faxdrop.queue.meaning import MEANINGS
 from faxdrop.queue.reconcile import Candidates, candidates, slack_of, window
 from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Unreachable, Withheld

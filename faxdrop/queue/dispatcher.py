@@ -20,17 +20,11 @@ from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
 from faxdrop.documents.assess import Assessor, NotYet
 from faxdrop.fax import reasons
-from faxdrop.fax.job import FINAL, Job, State, shown
-from faxdrop.fax.lifecycle import (
-    Action,
-    Cancelled,
-    Changed,
-    Looked,
-    Refused,
-    Restarted,
-    action,
-)
+from faxdrop.fax.events import Cancelled, Changed, Looked, Refused, Restarted
+from faxdrop.fax.job import FINAL, Job, State
+from faxdrop.fax.lifecycle import Action, action
 from faxdrop.fax.repeats import Repeats
+from faxdrop.names.printable import shown
 from faxdrop.queue.delivery import Delivery
 from faxdrop.queue.history import History
 from faxdrop.queue.holds import Holds

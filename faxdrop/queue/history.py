@@ -10,8 +10,8 @@ from typing import Any
 import structlog
 
 from faxdrop.clock import Clock
+from faxdrop.fax.events import Looked
 from faxdrop.fax.job import Job
-from faxdrop.fax.lifecycle import Looked
 from faxdrop.queue.delivery import Delivery, Sighting
 from faxdrop.queue.holds import Holds
 from faxdrop.queue.lines import SharedLines

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from faxdrop.fax import reasons
-from faxdrop.fax.lifecycle import AnswerLost, NotTaken, Refused, Taken
+from faxdrop.fax.events import AnswerLost, NotTaken, Refused, Taken
 from faxdrop.sipgate import Answer, Outcome
 
 SubmissionEvent = Taken | Refused | NotTaken | AnswerLost

@@ -6,8 +6,8 @@ from functools import partial
 import structlog
 
 from faxdrop.clock import Clock
+from faxdrop.fax.events import NotTaken
 from faxdrop.fax.job import Job, State
-from faxdrop.fax.lifecycle import NotTaken
 from faxdrop.queue.delivery import Delivery, Submitted
 from faxdrop.queue.history import History, Start
 from faxdrop.queue.holds import Holds

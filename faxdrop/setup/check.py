@@ -24,11 +24,12 @@ from faxdrop.config.settings import Config
 from faxdrop.documents import sandbox
 from faxdrop.documents.assess import limits_of
 from faxdrop.documents.checker import Checker
-from faxdrop.fax.job import Record, shown
+from faxdrop.fax.job import Record
 from faxdrop.fax.recipient import AddressBook, RecipientError
 from faxdrop.inbox import mounts
 from faxdrop.inbox.pickup import DEAF_RESCAN
 from faxdrop.names.passed_over import is_passed_over
+from faxdrop.names.printable import shown
 from faxdrop.setup import specimen
 from faxdrop.spool.ownership import name_of, owner_of
 from faxdrop.spool.root import Spool

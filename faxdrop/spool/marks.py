@@ -16,9 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from faxdrop.fax.job import Job, shown
-from faxdrop.fax.lifecycle import numbers_perhaps_sent_to
+from faxdrop.fax.job import Job
 from faxdrop.fax.repeats import First, first_of
+from faxdrop.fax.transitions import numbers_perhaps_sent_to
+from faxdrop.names.printable import shown
 
 _SHARED_FOR = timedelta(days=30)  # how long a line counts as shared after it was seen so
 _SHARED_AGAIN = timedelta(days=1)  # how old a mark of that gets before it is made anew

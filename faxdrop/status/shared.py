@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from faxdrop.config.settings import InboxSettings
-from faxdrop.fax.job import Instant, Record, shown
+from faxdrop.fax.job import Instant, Record
 from faxdrop.inbox.scan import Inbox
+from faxdrop.names.printable import shown
 from faxdrop.spool.places import RECEIPT_SUFFIX
 from faxdrop.spool.root import Spool
 

@@ -12,7 +12,7 @@ from faxdrop.config.problems import ConfigError, Problem
 from faxdrop.config.settings import Config
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.verdict import Limits
-from faxdrop.fax.job import shown
+from faxdrop.names.printable import shown
 from faxdrop.simulator import Simulator
 from tests.kit import letters, pdfs
 from tests.kit.world import START, Time, World

@@ -9,25 +9,21 @@ from typing import Any, get_args
 import pytest
 
 from faxdrop.fax import reasons
-from faxdrop.fax.job import FINAL, Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
-from faxdrop.fax.lifecycle import (
-    TRANSITIONS,
-    Action,
+from faxdrop.fax.events import (
     AnswerLost,
     Cancelled,
     Changed,
     Checked,
     Event,
     Looked,
-    NoTransitionError,
     NotTaken,
     Refused,
     Restarted,
     Submitting,
     Taken,
-    action,
-    advance,
 )
+from faxdrop.fax.job import FINAL, Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.fax.lifecycle import TRANSITIONS, Action, NoTransitionError, action, advance
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 FACTS = Facts(sha256="0" * 64, bytes=1000, pages=1)

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from faxdrop.cli import screens
 from faxdrop.config.settings import InboxSettings
-from faxdrop.fax.job import FINAL, Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen, shown
+from faxdrop.fax.job import FINAL, Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
 from faxdrop.fax.receipt import to_bytes
+from faxdrop.names.printable import shown
 from faxdrop.spool.root import Spool
 from faxdrop.status import overview
 from faxdrop.status.overview import Overview, look, of_job
