@@ -14,9 +14,12 @@ from pydantic import BaseModel
 from faxdrop.config.settings import (
     DocumentSettings,
     InboxSettings,
+    ReportSettings,
+    RetentionSettings,
     SendingSettings,
     Settings,
     SipgateSettings,
+    WitnessSettings,
 )
 from faxdrop.fax.recipient import Entry
 
@@ -32,6 +35,9 @@ _TABLES: dict[str, type[BaseModel]] = {
     "inbox": InboxSettings,
     "documents": DocumentSettings,
     "sending": SendingSettings,
+    "retention": RetentionSettings,
+    "report": ReportSettings,
+    "witness": WitnessSettings,
 }
 
 _WORTH_HIDING = 4  # characters: hiding every "x" hides nothing but the message

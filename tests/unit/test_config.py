@@ -521,6 +521,13 @@ def test_a_secret_in_a_wrong_place_is_not_repeated(tmp_path: Path, text: str) ->
         assert secret not in found
 
 
+@pytest.mark.parametrize("table", ["retention", "report", "witness"])
+def test_an_unknown_key_in_every_table(tmp_path: Path, table: str) -> None:
+    """It is a problem like every other, with what may stand there."""
+    found = wrong(tmp_path, f"{MINIMAL}[{table}]\nnosuch = 1\n")
+    assert "here may stand" in found[f"{table}.nosuch"].remedy
+
+
 def test_a_token_in_the_config_is_sent_where_it_belongs(tmp_path: Path) -> None:
     """The remedy for a token in the config names the places for it."""
     found = wrong(tmp_path, f'{MINIMAL}token = "{TOKEN}"')
