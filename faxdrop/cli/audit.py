@@ -17,8 +17,9 @@ from rich.text import Text
 
 from faxdrop.cli.terminal import make_console, name_of_file, show
 from faxdrop.config.load import load_what_is_right
+from faxdrop.followers import tables
 from faxdrop.journal import evidence as evidence_
-from faxdrop.journal import history, tables
+from faxdrop.journal import history
 from faxdrop.journal import verify as verify_
 from faxdrop.journal.chain import months_of
 from faxdrop.journal.evidence import NoEvidenceError

@@ -1,4 +1,4 @@
-"""Bookkeeping: has the journal told what the daemon knows, and its upkeep done now and then.
+"""Bookkeeping: has the journal told what the daemon knows, and its upkeep done once a day.
 
 Everything here happens in the loop's thread, but for the writing itself. Nothing of it delays a
 fax: what cannot be written now is written later.
@@ -21,8 +21,7 @@ from faxdrop.workers import Ended, Steps, Then
 log = structlog.stdlib.get_logger(__name__)
 
 _DAILY = 86400.0  # seconds
-_AGAIN = 60.0  # seconds until what went wrong is tried again, and tables are looked at
-_SOON = 5.0  # seconds between a line and the table that shows it: many lines make one table
+_AGAIN = 60.0  # seconds until what went wrong is tried again
 
 
 class Bookkeeping:
@@ -46,8 +45,7 @@ class Bookkeeping:
         self._pool = pool
         self._told: dict[str, Trouble] = {}  # what holds, as far as the journal knows
         self._untold: list[Held | Released] = []
-        self._tell_at = self._daily_at = self._tables_at = 0.0
-        self._shown = -1  # lines that the tables show
+        self._tell_at = self._daily_at = 0.0
         self.under_way = 0
 
     @property
@@ -58,7 +56,7 @@ class Bookkeeping:
     def reload(self, config: Config) -> None:
         """Go on by another config."""
         self._upkeep = self._make_upkeep(config)
-        self._daily_at = self._tables_at = 0.0
+        self._daily_at = 0.0
 
     def turn(self, troubles: Mapping[str, Trouble]) -> None:
         """Start what is to be done now."""
@@ -72,23 +70,24 @@ class Bookkeeping:
         elif now >= self._daily_at:
             self._daily_at = now + _DAILY
             self._start(self._on_kept, None, self._upkeep.daily)
-        elif now >= self._tables_at or (
-            self._shown != self._journal.written and now >= self._tables_at - _AGAIN + _SOON
-        ):
-            self._tables_at = now + _AGAIN
-            self._shown = self._journal.written
-            self._start(self._on_kept, None, self._upkeep.refresh)
 
     def close(self) -> None:
-        """Have the tables show what was told last; at a stop, when nothing else is under way."""
-        if self._shown != self._journal.written:
-            self._upkeep.refresh()
+        """Tell the journal what it was not told yet; at a stop, when nothing else is under way.
+
+        What cannot be written then is lost, unless it still holds after the next start.
+        """
+        if not self._untold:
+            return
+        try:
+            self._journal.append_all(self._untold)
+        except OSError as error:
+            log.warning("journal.not_written", why=str(error))
+        else:
+            self._untold = []
 
     def dues(self) -> list[float]:
         """Return the monotonic instants at which there is something to do."""
-        dues = [self._daily_at, self._tables_at]
-        if self._shown != self._journal.written:
-            dues.append(self._tables_at - _AGAIN + _SOON)
+        dues = [self._daily_at]
         if self._untold:
             dues.append(self._tell_at)
         return [] if self.under_way else dues

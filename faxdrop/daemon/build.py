@@ -21,11 +21,12 @@ from faxdrop.daemon.systemd import Notifier
 from faxdrop.documents.assess import limits_of
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.sandbox import hide_from_others
+from faxdrop.followers.follower import Follower
+from faxdrop.followers.tables import Tables, separator_of
 from faxdrop.inbox import mounts
 from faxdrop.inbox.pickup import LOOKS
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.retention import Periods
-from faxdrop.journal.tables import separator_of
 from faxdrop.journal.upkeep import Upkeep, Wishes
 from faxdrop.queue.lines import FaxLines
 from faxdrop.simulator import Simulator
@@ -35,6 +36,8 @@ from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
 
 log = structlog.stdlib.get_logger(__name__)
+
+_FOLLOWING = 32  # threads at most; one that is slow needs one of its own
 
 
 def make_sipgate(config: Config) -> Sipgate:
@@ -68,13 +71,18 @@ def upkeep_of(journal: Journal, clock: Clock, config: Config) -> Upkeep:
     """Return the upkeep of a journal that a config wants."""
     sent, failed = config.retention.sent, config.retention.failed
     wishes = Wishes(
-        separator=separator_of(config.region),
         periods=Periods(
             sent=None if sent == FOREVER else sent, failed=None if failed == FOREVER else failed
         ),
         witness_url=config.witness.url or None,
     )
     return Upkeep(config.root, journal, wishes, now=clock.now, disk=Disk())
+
+
+def followers_of(config: Config) -> list[Follower]:
+    """Return all who follow the journal by a config; of each name one."""
+    spool = config.root / ".faxdrop"
+    return [Tables(config.root, spool / "journal", separator_of(config.region))]
 
 
 @contextmanager
@@ -102,6 +110,7 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
         with Checker(limits_of(config)) as checker, closing(FaxLines()) as lines:
             steps = ThreadPoolExecutor(STEPS, "step")
             looks = ThreadPoolExecutor(LOOKS, "look")
+            following = ThreadPoolExecutor(_FOLLOWING, "follower")
             yield Daemon(
                 config,
                 spool,
@@ -114,9 +123,12 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
                 lines=lines,
                 journal=journal,
                 make_upkeep=partial(upkeep_of, journal, clock),
+                following=following,
+                make_followers=followers_of,
             )
             steps.shutdown(wait=False, cancel_futures=True)
             looks.shutdown(wait=False, cancel_futures=True)
+            following.shutdown(wait=False, cancel_futures=True)
     finally:
         spool.close()
 

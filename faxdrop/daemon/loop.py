@@ -8,7 +8,7 @@ in as arguments, so that tests drive hours in milliseconds.
 import contextlib
 import os
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +26,8 @@ from faxdrop.documents.assess import Assessor, limits_of
 from faxdrop.documents.checker import Checker
 from faxdrop.fax.reasons import SHARED_ADVICE
 from faxdrop.fax.recipient import AddressBook, normalise
+from faxdrop.followers.driver import Followers
+from faxdrop.followers.follower import Follower
 from faxdrop.inbox.claim import Claimer
 from faxdrop.inbox.pickup import Handover, Pickup
 from faxdrop.inbox.scan import Inbox
@@ -47,6 +49,7 @@ log = structlog.stdlib.get_logger(__name__)
 STEPS = 12  # threads; they wait for the disk more than for the processor
 PRESENCE = 5.0  # seconds between looks whether the root is there
 STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
+_FOLLOWERS_WITHIN = 1.0  # seconds that followers have at a stop: to end by themselves, each time
 OWNED = 10_000  # session ids of filed jobs that are remembered: more than a lost answer's hours see
 _TIDY_EVERY = 86400.0  # seconds
 _CONFIG = "The config"  # stands where a path does: the daemon is not told where its config lies
@@ -73,6 +76,8 @@ class Daemon:
         lines: FaxLines,
         journal: Journal,
         make_upkeep: Callable[[Config], Upkeep],
+        following: Executor,
+        make_followers: Callable[[Config], Iterable[Follower]],
         make_watcher: Callable[[Inbox, Callable[[], None], Path], Watcher] = Watcher,
     ) -> None:
         self._config = config
@@ -112,6 +117,8 @@ class Daemon:
         self._books = Bookkeeping(
             journal, make_upkeep, config, clock=clock, steps=self._steps, pool=looks
         )
+        self._make_followers = make_followers
+        self._followers = Followers(journal, clock=clock, steps=self._steps, pool=following)
         self._pickup = self._make_pickup(parts)
         self._leaving: list[Pickup] = []  # of older configs, with claims under way
 
@@ -142,6 +149,7 @@ class Daemon:
             raise SpoolError(str(error)) from None
         except OSError:  # a full disk: then later
             pass
+        self._followers.follow(self._make_followers(self._config))
         self._recover()
         self._pickup.open()
         self._notifier.ready()
@@ -173,7 +181,8 @@ class Daemon:
         if self._is_there():
             self._news |= self._pickup.turn()
             self._dispatcher.turn()
-            self._books.turn(self._dispatcher.troubles)
+            self._books.turn(self._troubles())
+            self._followers.turn()
             if self._dispatcher.troubles:
                 self.while_held()
             self._tidy()
@@ -259,6 +268,7 @@ class Daemon:
             parts = self._make_parts(config)
             self._dispatcher.reload(parts)
             self._books.reload(config)
+            self._followers.follow(self._make_followers(config))
             self._renew_pickup(parts)
             if not self._is_away:
                 self._pickup.open()
@@ -324,6 +334,7 @@ class Daemon:
         status = self._standing()
         if status == self._said:
             return
+        self._followers.hear(status)
         self._notifier.status(self._summary())
         if not self._is_away:
             try:
@@ -337,7 +348,7 @@ class Daemon:
         """Return what ``faxdrop status`` cannot see for itself."""
         found = self._pickup.problems | self._health.refusals.problems
         problems = {shown(path): words for path, words in sorted(found.items())}
-        problems |= self._books.problems
+        problems |= self._books.problems | self._followers.problems
         if self._rejected:
             problems[_CONFIG] = (
                 "was rejected when it was to be reloaded, so the one before stays in force: "
@@ -398,7 +409,8 @@ class Daemon:
         now = self._clock.monotonic()
         dues = [now + PRESENCE]
         if not self._is_away:
-            dues += self._pickup.dues() + self._dispatcher.dues() + self._books.dues()
+            dues += self._pickup.dues() + self._dispatcher.dues()
+            dues += self._books.dues() + self._followers.dues()
         if self._notifier.watchdog_interval is not None:
             dues.append(self._feed_at)
         if self._news:
@@ -419,19 +431,33 @@ class Daemon:
         in time stays ``submitting`` on disk for the next start.
         """
         self._dispatcher.withhold()
+        self._followers.withhold()
         self._notifier.stopping()
         log.info("daemon.stopping", under_way=self._dispatcher.under_way)
         self._pickup.close()
-        until = self._clock.monotonic() + STOP_WITHIN
-        self._steps.collect()
-        while not self.is_idle and (left := until - self._clock.monotonic()) > 0:
-            self._sleep(left)
-            self._steps.collect()
+        self._wait(STOP_WITHIN, lambda: self.is_idle)
         log.info("daemon.stopped", under_way=self._dispatcher.under_way)
         if self.is_idle:
             self._books.close()
             self._sipgate.close()
-        return self.is_idle
+        self._end_followers()
+        return self.is_idle and not self._followers.under_way
+
+    def _end_followers(self) -> None:
+        self._wait(_FOLLOWERS_WITHIN, lambda: not self._followers.under_way)
+        self._followers.stop()
+        self._wait(_FOLLOWERS_WITHIN, lambda: not self._followers.under_way)
+        if not self._is_away:
+            self._followers.last()
+            self._wait(_FOLLOWERS_WITHIN, lambda: not self._followers.under_way)
+
+    def _wait(self, seconds: float, until: Callable[[], bool]) -> None:
+        """Take the ends of steps until something holds, but no longer than that."""
+        end = self._clock.monotonic() + seconds
+        self._steps.collect()
+        while not until() and (left := end - self._clock.monotonic()) > 0:
+            self._sleep(left)
+            self._steps.collect()
 
 
 def _utc(at: datetime) -> str:

@@ -69,7 +69,7 @@ class Journal:
     def __init__(self, folder: Path, now: Callable[[], datetime], disk: Disk | None = None) -> None:
         self.folder = folder
         self._now = now
-        self._disk = disk or Disk()
+        self.disk = disk or Disk()
         self._writing = threading.Lock()  # over all below but the last two
         self._head: Head | None = None  # None: to be read from disk
         self._seen = Head()  # where the chain ended when it was known last, whatever is gone since
@@ -121,14 +121,23 @@ class Journal:
             self._catch_up()
             return self._known()
 
+    def settled(self) -> Head:
+        """Return where the chain ends, once all of it is durable; raises as ``append``.
+
+        What is told to others must not be undone by a power cut.
+        """
+        head = self.head()
+        self._sync(head.seq)
+        return head
+
     # -- inside -----------------------------------------------------------------------------
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         if not self.folder.is_dir():
             with contextlib.suppress(FileExistsError):
-                self._disk.make_folder(self.folder, 0o700)
-            self._disk.sync_folder(self.folder.parent)
+                self.disk.make_folder(self.folder, 0o700)
+            self.disk.sync_folder(self.folder.parent)
         fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -186,14 +195,14 @@ class Journal:
         if not rest:
             return
         number = 1 + sum(1 for _ in self._set_aside_behind(self._known().seq))
-        fd = self._disk.open_new(self.folder / f"torn-{self._known().seq}-{number}.bin", 0o600)
+        fd = self.disk.open_new(self.folder / f"torn-{self._known().seq}-{number}.bin", 0o600)
         try:
-            self._disk.write(fd, rest)
-            self._disk.sync(fd)
+            self.disk.write(fd, rest)
+            self.disk.sync(fd)
         finally:
             os.close(fd)
-        self._disk.sync_folder(self.folder)
-        self._disk.cut(path, end)
+        self.disk.sync_folder(self.folder)
+        self.disk.cut(path, end)
 
     def _set_aside_behind(self, seq: int) -> Iterator[Kept]:
         """Yield what was set aside behind a line; no line tells of it yet if it is the last."""
@@ -214,17 +223,17 @@ class Journal:
         if is_new and self._month:
             self._sync_file(self._month)  # no later month is durable before an earlier one
         self._head = None  # until the line stands: what went wrong is looked at anew
-        fd = self._disk.open_append(path, 0o600)
+        fd = self.disk.open_append(path, 0o600)
         try:
-            self._disk.write(fd, line)
+            self.disk.write(fd, line)
         except OSError:
             with contextlib.suppress(OSError):  # else the next append sets it aside
-                self._disk.cut(path, 0 if is_new else self._end)
+                self.disk.cut(path, 0 if is_new else self._end)
             raise
         finally:
             os.close(fd)
         if is_new:
-            self._disk.sync_folder(self.folder)
+            self.disk.sync_folder(self.folder)
         self._end = len(line) + (0 if is_new else self._end)
         self._month = month
         self._head = self._seen = Head(seq=before.seq + 1, hash=hash_of(line))
@@ -250,12 +259,12 @@ class Journal:
         if not temporary.is_file():  # what else may lie there is not to be written to
             temporary.unlink(missing_ok=True)
         temporary.write_text(head.model_dump_json() + "\n")
-        self._disk.replace(temporary, self.folder / "head.json")
+        self.disk.replace(temporary, self.folder / "head.json")
 
     def _sync_file(self, month: str) -> None:
-        fd = self._disk.open_append(self._path(month), 0o600)
+        fd = self.disk.open_append(self._path(month), 0o600)
         try:
-            self._disk.sync(fd)
+            self.disk.sync(fd)
         finally:
             os.close(fd)
 

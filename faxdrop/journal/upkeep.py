@@ -1,10 +1,10 @@
-"""What the journal asks for now and then: the tables, what was filed before it, retention, witness.
+"""What the journal asks for once a day: what was filed before it, retention, witness.
 
 Nothing of it is needed to fax: each is done when there is time, and again where it failed.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,6 @@ from faxdrop.journal.files import read_file, walk
 from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import Ended, ended
 from faxdrop.journal.retention import Periods
-from faxdrop.journal.tables import Tables
 from faxdrop.journal.witness import WitnessError
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
@@ -28,14 +27,12 @@ from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
 log = structlog.stdlib.get_logger(__name__)
 
 _TAKEN_IN = "taken-in"  # marks a journal that knows what was filed before it
-_EDITED_FOR = timedelta(days=1)  # that people are told of a table that was edited
 _AT_ONCE = 200  # receipts that are taken in together
 
 
 class Wishes(NamedTuple):
     """What the config wants of all that."""
 
-    separator: str = ";"  # between the cells of a table
     periods: Periods = Periods()
     witness_url: str | None = None
 
@@ -57,21 +54,7 @@ class Upkeep:
         self._wishes = wishes
         self._now = now
         self._disk = disk
-        self._tables = Tables(root, journal.folder, wishes.separator, disk)
-        self._problems: dict[str, str] = {}
-        self._edited: dict[Path, datetime] = {}  # tables, and when that was seen
-
-    @property
-    def problems(self) -> dict[str, str]:
-        """What is not as it should be, and why."""
-        since = self._now() - _EDITED_FOR
-        words = "was changed by somebody, and made anew from the journal"
-        edited = {shown(str(path)): words for path, at in self._edited.items() if at > since}
-        return edited | self._problems
-
-    def refresh(self) -> None:
-        """Have the tables say what the journal says."""
-        self._do("tables", self._make_tables)
+        self.problems: dict[str, str] = {}  # what is not as it should be, and why
 
     def daily(self) -> None:
         """Take in what is older than the journal, remove what is over, ask the witness."""
@@ -87,17 +70,11 @@ class Upkeep:
             step()
         except (OSError, WitnessError) as error:
             words = f"failed, and is tried again: {shown(str(error))}"
-            if self._problems.get(of) != words:
+            if self.problems.get(of) != words:
                 log.warning("journal.upkeep_failed", what=what, why=str(error))
-            self._problems[of] = words
+            self.problems[of] = words
         else:
-            self._problems.pop(of, None)
-
-    def _make_tables(self) -> None:
-        self._tables.refresh()
-        self._edited |= dict.fromkeys(self._tables.edited, self._now())
-        if self._tables.problem:
-            raise OSError(self._tables.problem)
+            self.problems.pop(of, None)
 
     def _take_in(self) -> None:
         """Write down once what was filed before there was a journal."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from pydantic import SecretStr
 
 from faxdrop.clock import Clock
 from faxdrop.config.credentials import SIMULATED
 from faxdrop.config.settings import Config, InboxSettings, Secrets, SendingSettings, SipgateSettings
-from faxdrop.daemon.build import upkeep_of
+from faxdrop.daemon.build import followers_of, upkeep_of
 from faxdrop.daemon.loop import Daemon
 from faxdrop.daemon.systemd import Notifier
 from faxdrop.documents.checker import Checker
@@ -31,6 +31,9 @@ from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.root import Spool
+
+if TYPE_CHECKING:
+    from faxdrop.followers.follower import Follower
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,6 +123,7 @@ class World:
         self.time = time
         self.config = config_of(root, simulator.base_url, **sending)
         self.make_sipgate = make_sipgate or self._make_sipgate
+        self.make_followers: Callable[[Config], Iterable[Follower]] = followers_of
         self.daemon: Daemon | None = None
         self.spool: Spool | None = None
         self._sipgates: list[Sipgate] = []  # those of the daemon at work
@@ -156,6 +160,8 @@ class World:
             lines=Alone(),
             journal=self.journal,
             make_upkeep=partial(upkeep_of, self.journal, self.time.clock),
+            following=Here(),
+            make_followers=self.make_followers,
             make_watcher=Deaf,
         )
         self.daemon.start()

@@ -15,7 +15,8 @@ import requests
 from click.testing import CliRunner
 
 from faxdrop.cli.main import main
-from faxdrop.journal import evidence, retention, tables, witness
+from faxdrop.followers import tables
+from faxdrop.journal import evidence, retention, witness
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.history import Filter, ends, ends_of_receipts
 from faxdrop.journal.lines import Head, hash_of

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from faxdrop.cli.main import main
-from faxdrop.journal.tables import HEADINGS
+from faxdrop.followers.tables import HEADINGS
 from faxdrop.journal.verify import Kind
 from tests.kit.archive import FAXES, Archive
 from tests.kit.processes import FAXDROP

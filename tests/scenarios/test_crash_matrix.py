@@ -1,8 +1,9 @@
 """A fax's whole life, crashed at each of its steps in turn, until a run passes untouched.
 
 Steps are all that the disk is told, writes that are torn in their middle, and both sides of each
-request. After each crash a new daemon starts on what is left. Each step is also crashed with a
-second crash during the recovery, drawn from a seed in the quick runs, at all stages in the long.
+request; the steps of a follower of the journal, who is told of the end, are among them. After each
+crash a new daemon starts on what is left. Each step is also crashed with a second crash during the
+recovery, drawn from a seed in the quick runs, at all stages in the long.
 """
 
 import random
@@ -26,6 +27,7 @@ from tests.kit.breaking import (
     sipgate_that_crashes,
     stage,
 )
+from tests.kit.followers import Memory
 from tests.kit.seeds import tell
 
 SEED = 20260302
@@ -145,6 +147,8 @@ class Crashes:
             world = staged.world
             life.before(staged)
             world.spool = None
+            told: list[str] = []
+            world.make_followers = lambda _: [Memory(told)]
             if life.script:
                 staged.simulator.script(life.script)
             crashes = iter(crash_at)
@@ -164,6 +168,7 @@ class Crashes:
                     assert_kept(staged)
                     world.time.pass_by(1.0)
             self._check_end(staged, crashed=bool(crash_at))
+            assert 1 <= len(told) <= 1 + self.crashed
         shutil.rmtree(root)
         self.steps = steps.count
         return self.crashed == len(crash_at)

@@ -1,4 +1,4 @@
-"""The journal's upkeep: what is older than it, its tables, retention and witness."""
+"""The journal's upkeep: what is older than it, retention and witness."""
 
 import json
 from pathlib import Path
@@ -50,12 +50,10 @@ def test_taking_in_goes_on_where_it_stopped(archive: Archive) -> None:
     assert archive.verify().is_well
 
 
-def test_tables_and_retention_follow_the_wishes(archive: Archive) -> None:
+def test_retention_follows_the_wishes(archive: Archive) -> None:
     """What the config wants is done, and nothing else."""
     upkeep = upkeep_of(archive)
     upkeep.daily()
-    upkeep.refresh()
-    assert (archive.root / "journal" / "2026-11.csv").is_file()
     assert len(list((archive.root / "sent").rglob("*.pdf"))) > 0
     upkeep_of(archive, Wishes(periods=Periods(sent=0.001))).daily()
     assert list((archive.root / "sent").rglob("*.pdf")) == []
@@ -76,12 +74,10 @@ def test_the_witness_is_asked_once_for_each_end(
 
 
 def test_trouble_is_said_and_stops_nothing(archive: Archive) -> None:
-    """An authority that is away: a sentence for status, and the tables are made all the same."""
+    """An authority that is away: a sentence for status."""
     upkeep = upkeep_of(archive, Wishes(witness_url="http://127.0.0.1:9/"))
     upkeep.daily()
-    upkeep.refresh()
     assert list(upkeep.problems) == ["The journal's upkeep (witness)"]
-    assert (archive.root / "journal" / "2026-11.csv").is_file()
 
 
 def test_time_stamps_are_verified(archive: Archive, authority: tuple[str, Path]) -> None:

@@ -13,10 +13,11 @@ import errno
 import io
 import os
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from faxdrop.followers.follower import Follower, Turn
 from faxdrop.journal import history
 from faxdrop.journal.chain import months_of
 from faxdrop.journal.files import read_file
@@ -24,6 +25,7 @@ from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import path_text
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
+from faxdrop.words import N_, _
 
 HEADINGS = (
     "Finished", "Result", "Reason", "Document", "Pages", "Recipient", "Number", "Fax line",
@@ -32,6 +34,9 @@ HEADINGS = (
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _LONGEST_EXACT = 15  # digits of a number that spreadsheets keep
 _BOM = "\ufeff"
+_EVERY = 60.0  # seconds
+_SAID_FOR = timedelta(days=1)
+_EDITED = N_("was changed by somebody, and made anew from the journal")
 
 # Where people write a decimal point, spreadsheets take a comma between cells, elsewhere a semicolon
 # (the CLDR's decimal symbols; those of the larger countries).
@@ -97,8 +102,11 @@ def _local(at: Any) -> str:
         return ""
 
 
-class Tables:
-    """The CSV files of one root. ``refresh`` is called now and then, from one thread."""
+class Tables(Follower):
+    """The CSV files of one root."""
+
+    name = "tables"
+    gathers = 5.0  # many lines make one table
 
     def __init__(self, root: Path, journal: Path, separator: str, disk: Disk | None = None) -> None:
         self.folder = root / "journal"
@@ -106,8 +114,33 @@ class Tables:
         self._separator = separator
         self._disk = disk or Disk()
         self._made: dict[str, tuple[object, object]] = {}  # month -> (its lines, its table)
+        self._problems: dict[str, str] = {}
+        self._edited_at: dict[Path, datetime] = {}
         self.problem = ""  # why a table is not what it should be, for people
         self.edited: list[Path] = []  # what the last refresh found changed by another hand
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Tables that could not be written, and those that were edited within a day."""
+        return self._problems
+
+    def turn(self, now: Turn) -> float:
+        """Look at all tables, now and every minute: somebody may have edited one."""
+        self.refresh()
+        self._edited_at |= dict.fromkeys(self.edited, now.at)
+        found = {
+            shown(str(path)): _(_EDITED)
+            for path, at in self._edited_at.items()
+            if now.at - at < _SAID_FOR
+        }
+        if self.problem:
+            found[_("The tables of the journal")] = shown(self.problem)
+        self._problems = found
+        return _EVERY
+
+    def last(self, now: Turn) -> None:
+        """Have them show what was written last."""
+        self.turn(now)
 
     def refresh(self) -> bool:
         """Remake what is not what it should be; return whether anything was."""
@@ -124,7 +157,7 @@ class Tables:
                     self.edited.append(path)
             except OSError as error:
                 why = error.strerror or str(error)
-                self.problem = f"{path} could not be written ({why})"
+                self.problem = _("{path} could not be written ({why})").format(path=path, why=why)
             else:
                 self._made[month] = (lines, _stamp(path))
                 done = True
