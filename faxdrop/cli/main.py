@@ -197,7 +197,7 @@ def _taken(config_path: Path, simulator: Simulator | None) -> Config:
     if simulator is not None:
         config = service.with_simulator(config, simulator)
     else:  # the simulator's token is no secret
-        logs.configure(sys.stderr, secrets=[config.secrets.token.get_secret_value()])
+        logs.configure(sys.stderr, secrets=config.secrets.values())
     for warning in (*config.warnings, *config.faults):
         log.warning("config.unwise", words=warning)
     return config

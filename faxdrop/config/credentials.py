@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
 
@@ -22,7 +23,7 @@ from faxdrop.config.place import SERVICE_USER, secret_files
 from faxdrop.config.problems import CLOSED, MISSING, NOT_SHOWN, Problem
 from faxdrop.spool.ownership import group_name, name_of
 
-NAMES = ("TOKEN_ID", "TOKEN", "FAXLINE_ID", "BASE_URL")
+NAMES = ("TOKEN_ID", "TOKEN", "FAXLINE_ID", "BASE_URL", "HEARTBEAT_URL")
 
 SIMULATED = {"TOKEN_ID": "token-FAXSIM", "TOKEN": "5f0fa5ed-0000-4000-8000-000000000000"}
 """What the simulator takes: it opens nothing, and has the form that sipgate's libraries ask for."""
@@ -170,9 +171,22 @@ def _fault(name: str, value: str, where: str) -> Problem | None:
         return Problem(
             name, NOT_SHOWN, f"write it in {where} without blanks and special characters"
         )
+    if name == "HEARTBEAT_URL" and not _is_address(value):
+        return Problem(
+            name, NOT_SHOWN, f"write a whole http or https address in {where}, without a #"
+        )
     if name == "TOKEN_ID" and ":" in value:
         return Problem(name, NOT_SHOWN, f"write only the id in {where}, the token as TOKEN")
     return None
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises ValueError where it is none
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "#" not in url
 
 
 def _beside(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, Problem]]:

@@ -5,6 +5,7 @@ here is what concerns the file itself and more than one setting. No text that le
 has a secret in it, also where somebody wrote one in a wrong place.
 """
 
+import os
 import re
 import shlex
 import tomllib
@@ -45,6 +46,7 @@ from faxdrop.config.settings import (
 from faxdrop.fax.job import ReasonCode
 from faxdrop.fax.recipient import Entry, RecipientError, name_key, number, number_in
 from faxdrop.names.passed_over import is_passed_over
+from faxdrop.words import _
 
 __all__ = [
     "DEFAULT_PATH",
@@ -64,6 +66,7 @@ __all__ = [
     "parse_duration",
 ]
 
+_SECRETS = ("TOKEN", "TOKEN_ID", "HEARTBEAT_URL")
 _SOON = 300.0  # seconds in which a fax that was taken may still be missing from the history
 _LINE = re.compile(r"\(at line (\d+)")
 _LONGEST_NAME = 255  # bytes, on every usual file system
@@ -110,15 +113,20 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     if problems and all(problem.value == CLOSED for problem in problems):
         raise NoConfigError(tuple(problems))
     if problems or settings is None:
-        hidden = [] if simulate else [found.values.get(name, "") for name in ("TOKEN", "TOKEN_ID")]
+        hidden = [] if simulate else [found.values.get(name, "") for name in _SECRETS]
         raise ConfigError(tuple(presentable(problem, hidden) for problem in problems))
     warnings = list(_open(path, credentials.permitting(path, settings.root, secret=False)))
-    faults: list[str] = []
+    faults = list(_not_ready(settings))
     if not simulate:
         faults += _open(dotenv, credentials.permitting(dotenv, settings.root, secret=True))
         for file in files.values():
             faults += _open(file, f"chmod 600 {shlex.quote(str(file))}")
-    secrets = Secrets(token_id=found.values["TOKEN_ID"], token=SecretStr(found.values["TOKEN"]))
+    url = found.values.get("HEARTBEAT_URL")
+    secrets = Secrets(
+        token_id=found.values["TOKEN_ID"],
+        token=SecretStr(found.values["TOKEN"]),
+        heartbeat_url=None if url is None else SecretStr(url),
+    )
     return Config.model_validate(
         {
             **dict(settings),
@@ -132,6 +140,24 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
 def _open(file: Path, remedy: str) -> Iterator[str]:
     if credentials.open_to_others(file):
         yield f"{file} can be read by everybody on this machine: {remedy}"
+
+
+def _not_ready(settings: Settings) -> Iterator[str]:
+    """Say what the hook and the heartbeat lack. No fax waits for that, so it is no wrong config."""
+    if settings.hook.command:
+        program = Path(settings.hook.command[0])
+        if not program.is_file():
+            yield _(
+                "[hook] command: {program} is not there: put it there, or correct the path"
+            ).format(program=program)
+        elif not os.access(program, os.X_OK, effective_ids=True):
+            words = _("[hook] command: {program} cannot be executed: chmod 755 {quoted}")
+            yield words.format(program=program, quoted=shlex.quote(str(program)))
+    folder = Path(settings.heartbeat.metrics_file).parent
+    if not folder.is_dir():
+        yield _(
+            "[heartbeat] metrics_file: {folder} is not there: make it, or correct the path"
+        ).format(folder=folder)
 
 
 def load_what_is_right(path: Path | None) -> Mended:

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from faxdrop.config.settings import (
     DocumentSettings,
+    HeartbeatSettings,
+    HookSettings,
     InboxSettings,
     ReportSettings,
     RetentionSettings,
@@ -37,6 +39,8 @@ _TABLES: dict[str, type[BaseModel]] = {
     "sending": SendingSettings,
     "retention": RetentionSettings,
     "report": ReportSettings,
+    "hook": HookSettings,
+    "heartbeat": HeartbeatSettings,
     "witness": WitnessSettings,
 }
 

@@ -143,6 +143,20 @@ def _listed(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _command(value: tuple[str, ...]) -> tuple[str, ...]:
+    if value and not Path(value[0]).is_absolute():
+        raise ValueError("not an absolute path")
+    if any("\0" in each for each in value):
+        raise ValueError("not a command")
+    return value
+
+
+def _metrics_file(value: str) -> str:
+    if value and ("\0" in value or not Path(value).is_absolute() or not value.endswith(".prom")):
+        raise ValueError("not a file that is read")
+    return value
+
+
 DurationOrNone = Annotated[float, BeforeValidator(_duration)]
 """Seconds, 0 for none; in TOML a string with its unit."""
 
@@ -261,6 +275,27 @@ class ReportSettings(_Table):
     )
 
 
+class HookSettings(_Table):
+    """What is run at the end of each document; (): nothing."""
+
+    command: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_command)] = Field(
+        default=(),
+        description="a list that begins with the whole path of a program, such as "
+        '["/usr/local/bin/to-dms"]',
+    )
+    timeout: Duration = _lasting("60s")
+
+
+class HeartbeatSettings(_Table):
+    """Where figures for Prometheus are written; "": nowhere."""
+
+    metrics_file: Annotated[str, AfterValidator(_metrics_file)] = Field(
+        default="",
+        description="the whole path of a file whose name ends in .prom, such as "
+        '"/var/lib/prometheus/node-exporter/faxdrop.prom"',
+    )
+
+
 class Settings(_Table):
     """All that may stand in the file."""
 
@@ -284,14 +319,24 @@ class Settings(_Table):
         default=RetentionSettings(), description="a table [retention]"
     )
     report: ReportSettings = Field(default=ReportSettings(), description="a table [report]")
+    hook: HookSettings = Field(default=HookSettings(), description="a table [hook]")
+    heartbeat: HeartbeatSettings = Field(
+        default=HeartbeatSettings(), description="a table [heartbeat]"
+    )
     witness: WitnessSettings = Field(default=WitnessSettings(), description="a table [witness]")
 
 
 class Secrets(_Table):
-    """A personal access token of sipgate's."""
+    """A personal access token of sipgate's, and the address of the heartbeat."""
 
     token_id: str = Field(repr=False)
     token: SecretStr
+    heartbeat_url: SecretStr | None = None
+
+    def values(self) -> list[str]:
+        """Return all that must never be shown."""
+        known = (self.token, self.heartbeat_url)
+        return [each.get_secret_value() for each in known if each is not None]
 
 
 class Config(Settings):

@@ -22,6 +22,9 @@ from faxdrop.documents.assess import limits_of
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.sandbox import hide_from_others
 from faxdrop.followers.follower import Follower
+from faxdrop.followers.heartbeat import Heartbeat
+from faxdrop.followers.hook import Hook
+from faxdrop.followers.metrics import Metrics
 from faxdrop.followers.tables import Tables, separator_of
 from faxdrop.inbox import mounts
 from faxdrop.inbox.pickup import LOOKS
@@ -81,8 +84,17 @@ def upkeep_of(journal: Journal, clock: Clock, config: Config) -> Upkeep:
 
 def followers_of(config: Config) -> list[Follower]:
     """Return all who follow the journal by a config; of each name one."""
-    spool = config.root / ".faxdrop"
-    return [Tables(config.root, spool / "journal", separator_of(config.region))]
+    root, url = config.root, config.secrets.heartbeat_url
+    found: list[Follower] = [
+        Tables(root, root / ".faxdrop" / "journal", separator_of(config.region))
+    ]
+    if config.hook.command:
+        found.append(Hook(root, config.hook.command, config.hook.timeout))
+    if config.heartbeat.metrics_file:
+        found.append(Metrics(root, Path(config.heartbeat.metrics_file)))
+    if url is not None:
+        found.append(Heartbeat(url, time.monotonic))
+    return found
 
 
 @contextmanager

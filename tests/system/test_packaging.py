@@ -22,6 +22,7 @@ pytestmark = pytest.mark.long
 OLDEST = (3, 11)
 SHIPPED = {  # where a wheel's files go below the prefix it is installed to
     "config.example.toml": "share/faxdrop/config.example.toml",
+    "prometheus/faxdrop.rules.yml": "share/faxdrop/prometheus/faxdrop.rules.yml",
     "systemd/faxdrop.service": "lib/systemd/system/faxdrop.service",
     "systemd/faxdrop@.service": "lib/systemd/system/faxdrop@.service",
     "systemd/faxdrop.sysusers.conf": "lib/sysusers.d/faxdrop.conf",
@@ -73,6 +74,7 @@ def test_the_sdist_holds_what_it_should(built: Built) -> None:
     assert all(member.isfile() and member.name.startswith(f"{TOP}/") for member in members)
     assert names == (
         _files("faxdrop")
+        | _files("prometheus")
         | _files("systemd")
         | _files("tests")
         | {"CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "config.example.toml"}

@@ -32,7 +32,7 @@ from faxdrop.config.load import (
     parse_duration,
 )
 from faxdrop.config.problems import NoConfigError
-from faxdrop.config.settings import BYTES_LIMIT, Settings
+from faxdrop.config.settings import BYTES_LIMIT, HeartbeatSettings, HookSettings, Settings
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 TOKEN = "5a0b9f6e-8d3c-4b7e-9a51-0c6f2e7d1b34"  # noqa: S105 - nobody's
@@ -115,8 +115,14 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         reconcile_for = "20m"
         resend_if_absent = true
         allow_premium = true
+        [hook]
+        command = ["/bin/true", "--and", ""]
+        timeout = "5m"
+        [heartbeat]
+        metrics_file = "/srv/faxdrop.prom"
     """
-    assert load(write(tmp_path, text), ENVIRON) == Config(
+    environ = {**ENVIRON, "HEARTBEAT_URL": "https://hc.example.com/5ecret"}
+    assert load(write(tmp_path, text), environ) == Config(
         root=Path("/srv/fax"),
         region="AT",
         sipgate=SipgateSettings(base_url="http://127.0.0.1:8099/v2", faxline="f12", timeout=90.0),
@@ -135,7 +141,13 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
             resend_if_absent=True,
             allow_premium=True,
         ),
-        secrets=Secrets(token_id=TOKEN_ID, token=SecretStr(TOKEN)),
+        hook=HookSettings(command=("/bin/true", "--and", ""), timeout=300.0),
+        heartbeat=HeartbeatSettings(metrics_file="/srv/faxdrop.prom"),
+        secrets=Secrets(
+            token_id=TOKEN_ID,
+            token=SecretStr(TOKEN),
+            heartbeat_url=SecretStr("https://hc.example.com/5ecret"),
+        ),
     )
 
 
@@ -761,6 +773,7 @@ def _defaults(model: type[BaseModel]) -> dict[str, Any]:
         )
         if key == "delays":
             value = [format_duration(each) for each in field.get_default()]
+        value = list(value) if isinstance(value, tuple) else value
         written[key] = format_duration(value) if lasting else value
     return written
 
@@ -805,3 +818,55 @@ def test_each_setting_of_the_example_says_why() -> None:
         if re.match(r"(# )?[a-z_]+ = ", line):
             assert re.match(r"# [A-Z].*[.:)a-z]", above), line
             assert len(line) <= 100
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[hook]\ncommand = ["to-dms"]', "hook.command"),
+        ('[hook]\ncommand = ["./to-dms"]', "hook.command"),
+        ('[hook]\ncommand = "/usr/bin/env"', "hook.command"),
+        ('[hook]\ncommand = ["/bin/sh", "a\\u0000b"]', "hook.command"),
+        ('[hook]\ntimeout = "0s"', "hook.timeout"),
+        ('[heartbeat]\nmetrics_file = "faxdrop.prom"', "heartbeat.metrics_file"),
+        ('[heartbeat]\nmetrics_file = "/srv/faxdrop.txt"', "heartbeat.metrics_file"),
+    ],
+)
+def test_a_hook_or_heartbeat_that_never_works_is_a_problem(
+    tmp_path: Path, text: str, key: str
+) -> None:
+    """Said with what would be right."""
+    [problem] = wrong(tmp_path, f"{MINIMAL}\n{text}").values()
+    assert problem.key == key
+    assert "whole path" in problem.remedy or "duration" in problem.remedy
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://example.com", "example.com/ping", "https:///", "http://a/#b"]
+)
+def test_a_heartbeats_address_that_is_none_is_not_shown(tmp_path: Path, url: str) -> None:
+    """It may be a secret in a wrong form."""
+    environ = {**ENVIRON, "HEARTBEAT_URL": f"{url}5ecret"}
+    [problem] = wrong(tmp_path, MINIMAL, environ).values()
+    assert problem.key == "HEARTBEAT_URL"
+    assert "5ecret" not in repr(problem)
+
+
+def test_a_hook_that_is_not_ready_is_a_fault_and_stops_no_fax(tmp_path: Path) -> None:
+    """A program that is not there, one without its mode, and a folder that is missing."""
+    program = tmp_path / "to dms"
+    text = f"""{MINIMAL}
+        [hook]
+        command = ["{program}"]
+        [heartbeat]
+        metrics_file = "{tmp_path}/none/faxdrop.prom"
+    """
+    path = write(tmp_path, text)
+    gone, folder = load(path, ENVIRON).faults
+    assert f"{program} is not there" in gone
+    assert f"{tmp_path}/none is not there" in folder
+    program.touch(mode=0o644)
+    assert f"chmod 755 '{program}'" in load(path, ENVIRON).faults[0]
+    program.chmod(0o755)
+    (tmp_path / "none").mkdir()
+    assert load(path, ENVIRON).faults == ()

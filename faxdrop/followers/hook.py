@@ -1,0 +1,108 @@
+"""The hook: a program of the administrator's that is run at the end of every document.
+
+Its standard input is the receipt, as it was filed. Where that is gone or was changed (a person
+took it away, or had the document faxed again), it is the line of the journal; ``format`` tells
+which. The environment is a clean one, and says
+
+    FAXDROP_STATUS      sent or failed
+    FAXDROP_DOCUMENT    the document, where it was filed; "": it had been taken away by then
+    FAXDROP_RECEIPT     the receipt beside it
+    FAXDROP_REPORT      the transmission report beside it; "": there is none
+
+At least once for each document, in order, one at a time. How it ends is logged and changes nothing.
+Only one that cannot be started at all is tried again.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from pydantic_core import from_json
+
+from faxdrop.followers.cursor import Line
+from faxdrop.followers.follower import FollowerError, LineFollower
+from faxdrop.followers.program import Program, StoppedError
+from faxdrop.journal.files import read_file
+from faxdrop.journal.lines import hash_of, path_text
+from faxdrop.spool.filing import LONGEST_RECEIPT
+from faxdrop.spool.root import RECEIPT_SUFFIX
+from faxdrop.words import _
+
+log = structlog.stdlib.get_logger(__name__)
+
+_LEFT: Final = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR")
+"""What a hook sees of the daemon's environment, beside LC_*: everything else may be a secret."""
+
+
+class Hook(LineFollower):
+    """Runs the hook of a config."""
+
+    name = "hook"
+
+    def __init__(
+        self,
+        root: Path,
+        command: Sequence[str],
+        seconds: float,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._root = root
+        self._command = command
+        self._program = Program(command, seconds)
+        self._environ = {
+            name: value
+            for name, value in environ.items()
+            if name in _LEFT or name.startswith("LC_")
+        }
+
+    def take(self, line: Line) -> None:
+        """Run it for the end of one document."""
+        told, more = self._told(line.content)
+        begun = time.monotonic()
+        try:
+            ran = self._program.run(told, {**self._environ, **more})
+        except StoppedError:
+            raise FollowerError(_("It was ended, because faxdrop stops.")) from None
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            words = _("{program} cannot be started ({why}).")
+            raise FollowerError(words.format(program=self._command[0], why=why)) from None
+        facts = {
+            "job": line.content.get("job_id"),
+            "status": ran.status,
+            "seconds": round(time.monotonic() - begun, 1),
+            "output": ran.output.strip() or None,
+        }
+        if not ran.in_time:
+            log.warning("hook.took_too_long", **facts)
+        elif ran.status:
+            log.warning("hook.failed", **facts)
+        else:
+            log.info("hook.ran", **facts)
+
+    def stop(self) -> None:
+        """End what runs: it is run again after the next start."""
+        self._program.stop()
+
+    def _told(self, content: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+        """Return standard input and environment for the end that a line tells of."""
+        path, document, receipt, report = content.get("path"), "", "", ""
+        told = json.dumps(content, ensure_ascii=False).encode() + b"\n"
+        if path is not None:
+            document = str(self._root / path_text(path))
+            receipt = document + RECEIPT_SUFFIX
+            filed = read_file(Path(receipt), LONGEST_RECEIPT)
+            if filed is not None and hash_of(filed) == content.get("receipt_sha256"):
+                told = filed
+                name = from_json(filed).get("report")
+                report = str(Path(document).with_name(name)) if name else ""
+        return told, {
+            "FAXDROP_STATUS": str(content.get("event")),
+            "FAXDROP_DOCUMENT": document,
+            "FAXDROP_RECEIPT": receipt,
+            "FAXDROP_REPORT": report,
+        }

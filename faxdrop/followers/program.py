@@ -1,0 +1,141 @@
+"""Runs a program of the administrator's: in a process group of its own, which is ended as a whole.
+
+What it prints is read to its end, so that it does not wait for us, and only the last of it is kept.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+KEPT: Final = 1000  # bytes of output
+
+_PIECE: Final = 65536  # bytes
+_GRACE: Final = 2.0  # seconds between "please end" and the end
+
+
+class Ran(NamedTuple):
+    """How a program ended."""
+
+    status: int  # as a shell has it: 128 and more is the number of a signal
+    output: str  # the last of what it printed
+    in_time: bool
+
+
+class StoppedError(Exception):
+    """It was ended because the daemon stops."""
+
+
+class Program:
+    """One command, once at a time. ``stop`` may come from another thread."""
+
+    def __init__(self, command: Sequence[str], seconds: float) -> None:
+        self._command = command
+        self._seconds = seconds
+        self._lock = threading.Lock()  # while it is held, the process's id is nobody else's
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+
+    def run(self, content: bytes, environ: Mapping[str, str]) -> Ran:
+        """Run it with a standard input and an environment, and wait for it or for its time limit.
+
+        When the program itself has ended, what it left in its group is ended, too. Raises OSError
+        if it cannot be started, and StoppedError.
+        """
+        process = subprocess.Popen(  # noqa: S603 - the administrator's, without a shell
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environ,
+            cwd="/",
+            start_new_session=True,
+            bufsize=0,
+        )
+        with process:
+            with self._lock:
+                self._process = process
+                if self._stopped:
+                    _signal(process, signal.SIGKILL)
+            try:
+                output, in_time = self._follow(process, content)
+            finally:
+                with self._lock:
+                    _signal(process, signal.SIGKILL)
+                    self._process = None
+                status = process.wait()
+        if self._stopped:
+            raise StoppedError
+        return Ran(status if status >= 0 else 128 - status, output, in_time)
+
+    def stop(self) -> None:
+        """End it, and every later one at once; wait for nothing."""
+        self._stopped = True
+        with self._lock:
+            if self._process is not None:
+                _signal(self._process, signal.SIGKILL)
+
+    def _follow(self, process: subprocess.Popen[bytes], content: bytes) -> tuple[str, bool]:
+        """Feed and read it until it has ended; return its output, and whether that was in time."""
+        assert process.stdin is not None  # noqa: S101 - both were asked for
+        assert process.stdout is not None  # noqa: S101
+        kept = bytearray()
+        in_time = True
+        end = time.monotonic() + self._seconds
+        ended = os.pidfd_open(process.pid)
+        try:
+            with selectors.DefaultSelector() as waiting:
+                for file in (process.stdin, process.stdout):
+                    os.set_blocking(file.fileno(), False)
+                waiting.register(process.stdin, selectors.EVENT_WRITE)
+                waiting.register(process.stdout, selectors.EVENT_READ)
+                waiting.register(ended, selectors.EVENT_READ)
+                while True:
+                    ready = [key.fileobj for key, _ in waiting.select(end - time.monotonic())]
+                    if process.stdin in ready and not (content := _fed(process.stdin, content)):
+                        waiting.unregister(process.stdin)
+                        process.stdin.close()
+                    if process.stdout in ready and not _read(process.stdout.fileno(), kept):
+                        waiting.unregister(process.stdout)
+                    if ended in ready:
+                        break
+                    if time.monotonic() >= end:
+                        # Its own end is then seen above.
+                        _signal(process, signal.SIGTERM if in_time else signal.SIGKILL)
+                        in_time, end = False, time.monotonic() + _GRACE
+                _read(process.stdout.fileno(), kept)
+        finally:
+            os.close(ended)
+        return kept.decode("utf-8", "replace"), in_time
+
+
+def _fed(pipe: object, content: bytes) -> bytes:
+    """Write what fits; return what is left, nothing where nobody reads on."""
+    try:
+        return content[os.write(pipe.fileno(), content) :]  # type: ignore[attr-defined]
+    except BlockingIOError:
+        return content
+    except OSError:  # it closed its standard input
+        return b""
+
+
+def _read(fd: int, kept: bytearray) -> bool:
+    """Read what is there and keep the last of it; return False at the end of it."""
+    try:
+        piece = os.read(fd, _PIECE)
+    except BlockingIOError:
+        return True
+    kept += piece
+    del kept[:-KEPT]
+    return bool(piece)
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    # It is not waited for yet, so its id, and its group's, are nobody else's.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
