@@ -378,6 +378,37 @@ def test_a_root_that_the_unit_may_not_write_to(service: Service) -> None:
     machine.run("rm -r /etc/systemd/system/faxdrop.service.d/place.conf; systemctl daemon-reload")
 
 
+def test_a_hook_and_figures_with_the_drop_ins_of_the_readme(service: Service) -> None:
+    """What the unit forbids is said, faxes go out all the same, and the drop-ins allow it."""
+    machine = service.machine
+    readme = (PROJECT / "README.md").read_text()
+    [script] = re.findall(r"^```bash\n(#!.*?fax-to-dms.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    hook = machine.path("/usr/local/bin/fax-to-dms")
+    hook.write_text(script)
+    hook.chmod(0o755)
+    collector = "/var/lib/prometheus/node-exporter"
+    machine.run('mkdir -p /srv/dms/fax "$1"; chown faxdrop /srv/dms/fax "$1"', collector)
+    service.configure(
+        '[hook]\ncommand = ["/usr/local/bin/fax-to-dms"]\n'
+        f'[heartbeat]\nmetrics_file = "{collector}/faxdrop.prom"\n'
+    )
+    service.systemctl("restart", service.unit)
+    service.expect_sent(service.drop(FIRST))
+    until(lambda: '"hook.failed"' in service.journal("-b"), 20, "a hook that may not write")
+    until(lambda: '"follower.failed"' in service.journal("-b"), 20, "figures that may not be there")
+    assert "Read-only file system" in service.journal("-b")
+    service.drop_in(f"[Service]\nReadWritePaths=/srv/dms/fax {collector}\n")
+    service.systemctl("restart", service.unit)
+    names = service.drop(FIRST, 2)
+    service.expect_sent(names)
+    copied = machine.path("/srv/dms/fax")
+    wanted = {*names, *(f"{name}.json" for name in names)}
+    until(lambda: {path.name for path in copied.glob("*/*")} == wanted, 20, "the copies")
+    figures = machine.path(f"{collector}/faxdrop.prom")
+    until(figures.exists, 20, "figures")
+    assert 'faxdrop_up{root="/srv/fax"} 1' in figures.read_text()
+
+
 def test_root_does_not_run_it_by_hand(service: Service) -> None:
     """What root writes, the service cannot read: it is refused, and how to start is said."""
     service.systemctl("stop", service.unit)
