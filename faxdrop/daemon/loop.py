@@ -10,7 +10,6 @@ import os
 import queue
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from faxdrop import __version__
 from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
+from faxdrop.daemon import standing
 from faxdrop.daemon.bookkeeping import Bookkeeping
 from faxdrop.daemon.systemd import Notifier
 from faxdrop.documents.assess import Assessor, limits_of
@@ -364,28 +364,12 @@ class Daemon:
             "format": "faxdrop-status/1",
             "faxdrop": __version__,
             "pid": os.getpid(),
-            "started_at": _utc(self._started_at),
+            "started_at": standing.utc(self._started_at),
             "watching": self._pickup.is_watching,
             "inbox": self._pickup.waiting,
             "scanning": None if progress is None else progress._asdict(),
-            "holds": [
-                {
-                    "what": what,
-                    "words": trouble.words,
-                    "advice": trouble.advice,
-                    "since": _utc(trouble.since),
-                }
-                for what, trouble in self._troubles().items()
-            ],
-            "waiting": [
-                {
-                    "folder": None if key.folder is None else shown(key.folder),
-                    "name": shown(key.name),
-                    "words": words,
-                    "until": None if until is None else _utc(until),
-                }
-                for key, words, until in self._pickup.waits()
-            ],
+            "holds": standing.holds(self._troubles()),
+            "waiting": standing.waits(self._pickup.waits()),
             "problems": [{"path": path, "problem": words} for path, words in problems.items()],
             "states": self._dispatcher.states,
         }
@@ -458,7 +442,3 @@ class Daemon:
         while not until() and (left := end - self._clock.monotonic()) > 0:
             self._sleep(left)
             self._steps.collect()
-
-
-def _utc(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

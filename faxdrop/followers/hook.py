@@ -28,8 +28,7 @@ from faxdrop.followers.follower import FollowerError, LineFollower
 from faxdrop.followers.program import Program, StoppedError
 from faxdrop.journal.files import read_file
 from faxdrop.journal.lines import hash_of, path_text
-from faxdrop.spool.filing import LONGEST_RECEIPT
-from faxdrop.spool.root import RECEIPT_SUFFIX
+from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
 from faxdrop.words import _
 
 log = structlog.stdlib.get_logger(__name__)

@@ -34,6 +34,7 @@ ONLY = {
     "requests": {
         "faxdrop.sipgate": "the API",
         "faxdrop.journal.witness": "a time stamp authority is another server than sipgate",
+        "faxdrop.followers.heartbeat": "a monitor is another server than sipgate",
         "faxdrop.journal.upkeep": "opens the connection for the witness",
     },
     "urllib3": {"faxdrop.sipgate": "what requests stands on"},
