@@ -1,12 +1,20 @@
 """What holds for every test."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+import hatch_build
 from tests.kit.archive import Archive, authority
+
+# Sentences that were changed since the installation; and commands speak English, wherever we are.
+hatch_build.compile_beside()
+for _variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
+    os.environ.pop(_variable, None)
+os.environ["LANGUAGE"] = "en"
 
 # The same examples in every run: a test that fails does so again. The runs that look for more bring
 # seeds of their own, and print them.

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import structlog
 
-from faxdrop import __version__, logs
+from faxdrop import __version__, logs, words
 from faxdrop.cli import audit as cli_audit
 from faxdrop.cli import init as cli_init
 from faxdrop.cli import orders, screens
@@ -96,6 +96,7 @@ class _Commands(click.Group):
 
     def make_context(self, *what: Any, **extra: Any) -> click.Context:
         """Take the command line; an error that quotes it is fit to be printed."""
+        words.use(words.of_environment(os.environ))  # until a config says more
         try:
             return super().make_context(*what, **extra)
         except click.ClickException as error:

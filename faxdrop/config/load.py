@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr, ValidationError
 
+from faxdrop import words
 from faxdrop.config import credentials
 from faxdrop.config.place import DEFAULT_PATH, command, instances, secret_files
 from faxdrop.config.problems import (
@@ -91,10 +92,13 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     With ``simulate``, no secrets are looked for: those of the simulator hold, and its fax line
     ``f0`` unless the config names another, so that no real token ever reaches a rehearsal.
 
-    Raises ConfigError.
+    Sets the language, for what is said of the config is to be in its language already. Raises
+    ConfigError.
     """
     path = (path or DEFAULT_PATH).absolute()
     _there(path)
+    of_file: list[Problem] = []
+    table = _read(path, of_file)
     dotenv = path.parent / ".env"
     files = secret_files(path)
     found = (
@@ -106,7 +110,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     for name in ("TOKEN_ID", "TOKEN"):
         problems += found.missing(name, dotenv)
     settings: Settings | None = None
-    table = _read(path, problems)
+    problems += of_file
     if table is not None:
         origin = _add_found(table, found, simulate=simulate)
         settings = _settings(table, path.parent, origin, problems, set())
@@ -163,8 +167,8 @@ def _not_ready(settings: Settings) -> Iterator[str]:
 def load_what_is_right(path: Path | None) -> Mended:
     """Read the config for a command that looks at the folders: it needs the root, and no secrets.
 
-    The daemon may run well with what stood there before. Raises ConfigError only where the root is
-    not known.
+    The daemon may run well with what stood there before. Sets the language. Raises ConfigError only
+    where the root is not known.
     """
     path = (path or DEFAULT_PATH).absolute()
     _there(path)
@@ -172,6 +176,7 @@ def load_what_is_right(path: Path | None) -> Mended:
     table = _read(path, problems)
     if table is None:
         table = _beginning(path)
+        _speak(table)
     simulated = credentials.Found(credentials.SIMULATED, ())
     wrong: set[Loc] = set()
     origin = _add_found(table, simulated, simulate=True)
@@ -242,15 +247,25 @@ def _syntax(error: Exception) -> str:
 
 def _read(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        table = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         remedy = f"a readable file (--config names another): {error.strerror}"
     except UnicodeDecodeError:
         remedy = "text in UTF-8"
     except (ValueError, RecursionError) as error:
         remedy = _syntax(error)
+    else:
+        _speak(table)
+        return table
     problems.append(Problem(str(path), "(not readable as a config)", remedy))
     return None
+
+
+def _speak(table: dict[str, Any]) -> None:
+    """Set the language of a config; one that is wrong leaves it as it is."""
+    language = table.get("language", words.SOURCE)
+    if language in words.LANGUAGES:
+        words.use(language)
 
 
 def _add_found(

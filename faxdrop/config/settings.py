@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from faxdrop.fax.recipient import FAXLINE_REMEDY, REGIONS, Entry, Faxline
+from faxdrop.words import N_, Language
 
 MEGABYTE = 1_000_000  # bytes
 BASE64_LIMIT = 28_330_000  # characters in one POST, from sipgate's API description
@@ -306,6 +307,7 @@ class Settings(_Table):
     region: Annotated[str, AfterValidator(_region)] = Field(
         default="DE", description='a country in two capital letters (ISO 3166), such as "DE"'
     )
+    language: Language = Field(default="en", description=N_('"en" or "de"'))
     sipgate: SipgateSettings = Field(description="a table [sipgate]")
     recipients: dict[str, Annotated[Entry, BeforeValidator(_entry)]] = Field(
         default={}, description='a table [recipients] of lines such as "Name" = "+492111234567"'

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
+from faxdrop import words
 from faxdrop.clock import Clock
 from faxdrop.config.credentials import Watch
 from faxdrop.config.settings import FOREVER, Config
@@ -104,6 +105,7 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
     ``simulated``: the config's sipgate is a simulator. Raises SpoolError if the root is not there,
     not mounted, another daemon's, or holds documents that are to be sent the other way.
     """
+    words.use(config.language)
     missing = mounts.missing_mount(config.root)
     if missing is not None:
         raise SpoolError(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from faxdrop import __version__
+from faxdrop import __version__, words
 from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
@@ -254,6 +254,7 @@ class Daemon:
         try:
             config = load()
         except Exception as error:  # noqa: BLE001  (whatever is wrong with it, the old one stays)
+            words.use(self._config.language)
             lines = str(error).splitlines()
             log.warning("config.rejected", problems=lines)
             self._rejected = "; ".join(lines) or type(error).__name__
@@ -262,6 +263,7 @@ class Daemon:
             if config.root != self._spool.root:
                 log.warning("config.root_ignored", advice="restart faxdrop to change the root")
             self._config = config
+            words.use(config.language)
             self._checker.limits = limits_of(config)
             # Steps under way still use the old client: it is not closed, but let go.
             self._sipgate = self._make_sipgate(config)
@@ -347,7 +349,7 @@ class Daemon:
     def _standing(self) -> dict[str, object]:
         """Return what ``faxdrop status`` cannot see for itself."""
         found = self._pickup.problems | self._health.refusals.problems
-        problems = {shown(path): words for path, words in sorted(found.items())}
+        problems = {shown(path): why for path, why in sorted(found.items())}
         problems |= self._books.problems | self._followers.problems
         if self._rejected:
             problems[_CONFIG] = (
@@ -370,7 +372,7 @@ class Daemon:
             "scanning": None if progress is None else progress._asdict(),
             "holds": standing.holds(self._troubles()),
             "waiting": standing.waits(self._pickup.waits()),
-            "problems": [{"path": path, "problem": words} for path, words in problems.items()],
+            "problems": [{"path": path, "problem": why} for path, why in problems.items()],
             "states": self._dispatcher.states,
         }
 

@@ -114,5 +114,8 @@ def limits_of(config: Config) -> Limits:
     """Return what a document may cost."""
     documents = config.documents
     return Limits(
-        max_bytes=documents.max_bytes, max_pages=documents.max_pages, forms=documents.forms
+        max_bytes=documents.max_bytes,
+        max_pages=documents.max_pages,
+        forms=documents.forms,
+        language=config.language,
     )

@@ -30,6 +30,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from faxdrop import words
 from faxdrop.documents.sandbox import Sandbox
 from faxdrop.documents.verdict import Announce, Limits, Verdict
 
@@ -49,6 +50,7 @@ def serve(requests: socket.socket, ends: int, read: Read) -> None:
         Path("/proc/self/oom_score_adj").write_text(_EASY_PREY)
     os.set_blocking(ends, False)
     sandbox = Sandbox()
+    words.load_all()  # no child can
     # What is there now is shared with the children as it is, not copied by a collector's marks.
     gc.collect()
     gc.freeze()
@@ -110,6 +112,7 @@ def _die_with(server: int) -> None:
 def _answer(request: bytes, fds: list[int], read: Read, baseline: int) -> bool:
     """Read one document; return whether it was flawless, and nothing else was to be done."""
     limits = Limits(**json.loads(request))
+    words.use(limits.language)
     _confine(limits, baseline, max(fds))
     document, answer, *output = fds
 

@@ -4,10 +4,13 @@ The daemon imports this; the reader itself lives in a process of its own (see ``
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
 
 from faxdrop.fax.job import Facts, Reason, ReasonCode, Record
+from faxdrop.words import SOURCE, Language, language
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Limits:
     forms: Literal["flatten", "reject"] = "flatten"
     seconds: float = 30.0  # of wall-clock time for one look at one document
     memory: int = 1 << 30  # bytes of address space beyond what the empty reader has
+    language: Language = field(default_factory=language)  # of the words on it
 
 
 class Verdict(Record):
@@ -40,6 +44,17 @@ class Verdict(Record):
     copy_bytes: int | None = None  # its size
     unjudged: int = 0  # pages of the copy that could not be compared with the original
     provisional: bool = False  # holds if the reader breaks down while it judges the copy
+    language: Language = Field(default_factory=language)  # of the reason's words
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_json(cls, verdict: Any) -> Any:
+        """Tell a reason that comes as JSON in which language it is."""
+        reason = verdict.get("reason") if isinstance(verdict, dict) else None
+        if not isinstance(reason, dict):
+            return verdict
+        spoken = verdict.get("language", SOURCE)
+        return {**verdict, "reason": {**reason, "language": spoken}}
 
 
 DAMAGED_ADVICE = (

@@ -8,17 +8,20 @@ Records of version 1 are read and become records of version 2.
 import os
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
     ConfigDict,
+    Field,
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
     model_validator,
 )
+
+from faxdrop import words
 
 RECORD_FORMAT: Final = "faxdrop-job/2"
 READABLE_FORMATS: Final = ("faxdrop-job/1", RECORD_FORMAT)
@@ -106,6 +109,13 @@ class Reason(Record):
     code: ReasonCode
     message: str  # what happened
     advice: str  # what to do now
+    # Of the two above, while the fax lives; its record has it as the job's own.
+    language: words.Language = Field(default=words.SOURCE, exclude=True)
+
+    @classmethod
+    def said(cls, code: ReasonCode, message: str, advice: str) -> Self:
+        """Return a reason whose words are in the language that is set."""
+        return cls(code=code, message=message, advice=advice, language=words.language())
 
 
 Change = Literal["decrypted", "flattened", "repaired", "rasterized"]
@@ -172,6 +182,7 @@ class Job(Record):
     cancelled: bool = False  # a person wants no further attempt
     even_if_sent: bool = False  # a person wants it faxed, although it is the same again
     reason: Reason | None = None  # failed: why
+    language: words.Language = words.SOURCE  # of the reason's words; sent: that was set then
     finished_at: Instant | None = None
 
     @model_validator(mode="before")

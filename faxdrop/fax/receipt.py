@@ -82,7 +82,7 @@ class Receipt(Record):
         "shows; an instant that would lie before an earlier one stands as that one. Null if never"
     )
     report: str | None = Field(description="Name of the transmission report beside it, or null")
-    language: str = Field(description="Of the reason's words")
+    language: str = Field(description="Of the reason's words; sent: the one that was set")
     faxdrop: str = Field(description="Version that wrote it; (simulated) where no fax was sent")
 
     @model_validator(mode="before")
@@ -143,7 +143,7 @@ def make_receipt(job: Job, *, simulated: bool = False) -> Receipt:
         finished_at=finished_at,
         clock_set_back=times.set_back or None,
         report=None,
-        language="en",
+        language=job.language,
         faxdrop=f"{__version__} (simulated)" if simulated else __version__,
     )
 

@@ -5,6 +5,7 @@ They are asked only for the states that the table names.
 
 from datetime import datetime, timedelta
 
+from faxdrop import words
 from faxdrop.fax import reasons
 from faxdrop.fax.events import (
     FAILED,
@@ -111,7 +112,7 @@ def followed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
         return _inferred(job, event, now, policy)
     if event.status == SENT:
         job = _with_attempt(job, outcome=SENT)
-        return job.model_copy(update={"state": State.SENT, "finished_at": now})
+        return _sent(job, now)
     if event.status == FAILED:
         return _attempt_failed(job, now, policy)
     if attempt.waited >= policy.give_up_after:
@@ -132,7 +133,7 @@ def _inferred(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     is_alone = {mine} == {mine, *event.matches} and not event.doubtful and not event.is_shared
     if event.status == SENT and is_alone:
         job = _with_attempt(job, outcome=SENT)
-        return job.model_copy(update={"state": State.SENT, "finished_at": now})
+        return _sent(job, now)
     if _is_looked_for(job, event, policy):  # until then, the next one's fax could be taken for it
         return job
     job = _with_attempt(job, outcome="unknown")
@@ -213,13 +214,25 @@ def _queued(job: Job, delay: float, now: datetime) -> Job:
     return job.model_copy(update={"state": State.QUEUED, "due_at": due_at})
 
 
+def _sent(job: Job, now: datetime) -> Job:
+    return job.model_copy(
+        update={"state": State.SENT, "language": words.language(), "finished_at": now}
+    )
+
+
 def _failed(job: Job, reason: Reason, now: datetime) -> Job:
     # An attempt that was repeated although its answer was lost may have reached the recipient.
     is_lost = any(attempt.outcome == "unknown" for attempt in job.attempts)
     if reason.code is not ReasonCode.OUTCOME_UNKNOWN and is_lost:
         reason = reasons.after_a_lost_answer(reason)
     return job.model_copy(
-        update={"state": State.FAILED, "reason": reason, "finished_at": now, "due_at": None}
+        update={
+            "state": State.FAILED,
+            "reason": reason,
+            "language": reason.language,
+            "finished_at": now,
+            "due_at": None,
+        }
     )
 
 

@@ -4,36 +4,71 @@ Every sentence for people goes through ``_`` or ``ngettext``, where it is writte
 events and file formats are the same in every language. A sentence has named places, filled after it
 was translated: ``_("{name} is no PDF.").format(name=name)``. What stands in a constant is marked by
 ``N_`` and goes through ``_`` when it is shown.
+
+A catalogue is ``<language>/LC_MESSAGES/faxdrop.po``; ``hatch_build.py`` beside pyproject.toml
+brings it up to date with the source, and the build compiles it.
 """
 
 import gettext as _gettext
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Language = Literal["en", "de"]
 
+LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
+SOURCE: Final[Language] = "en"  # what the sentences in the source are written in
+
 _CATALOGUES: Final = Path(__file__).parent
 _DOMAIN: Final = "faxdrop"
+_REGIONS: Final = {"en": "en_GB"}  # whose way of writing dates; else the language's own
+_VARIABLES: Final = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")  # in the order of gettext(3)
 
 
 class _Words:
     """The language that is set, and its catalogue."""
 
-    language: Language = "en"
+    language: Language = SOURCE
     catalogue: _gettext.NullTranslations = _gettext.NullTranslations()
 
 
+@cache
+def _catalogue(language: Language) -> _gettext.NullTranslations:
+    if language == SOURCE:
+        return _gettext.NullTranslations()
+    return _gettext.translation(_DOMAIN, _CATALOGUES, languages=[language])
+
+
 def use(language: Language) -> None:
-    """Set the language for this process."""
-    _Words.catalogue = _gettext.translation(
-        _DOMAIN, _CATALOGUES, languages=[language], fallback=True
-    )
+    """Set the language for this process.
+
+    Raises OSError where its catalogue is not compiled, which installing faxdrop does.
+    """
+    _Words.catalogue = _catalogue(language)
     _Words.language = language
 
 
 def language() -> Language:
     """Return the language that is set."""
     return _Words.language
+
+
+def of_environment(environ: Mapping[str, str]) -> Language:
+    """Return the language that an environment asks for: the first that it names and we speak."""
+    named = next((environ[name] for name in _VARIABLES if environ.get(name)), "")
+    for each in named.split(":"):
+        for language in LANGUAGES:
+            if each.replace("_", ".").replace("@", ".").split(".")[0] == language:
+                return language
+    return SOURCE
+
+
+def load_all() -> None:
+    """Read all catalogues, for a process that will have no files in reach when it needs one."""
+    for each in LANGUAGES:
+        _catalogue(each)
 
 
 def _(message: str) -> str:
@@ -49,3 +84,24 @@ def ngettext(one: str, many: str, number: int) -> str:
 def N_(message: str) -> str:  # noqa: N802 -- gettext's own name for it
     """Mark a sentence that goes through ``_`` when it is shown."""
     return message
+
+
+def moment(at: datetime) -> str:
+    """Return an instant as a sentence or a report has it: this machine's time, with its zone."""
+    from babel.dates import format_datetime, get_timezone  # noqa: PLC0415 - few commands need it
+
+    region = _REGIONS.get(language(), language())
+    return format_datetime(at, "long", tzinfo=get_timezone(), locale=region)
+
+
+def short_moment(at: datetime) -> str:
+    """Return an instant as a table has it: this machine's time, to the minute."""
+    # Translators: strftime(3); digits only.
+    return at.astimezone().strftime(_("%Y-%m-%d %H:%M"))
+
+
+def number(value: float) -> str:
+    """Return a number with the points and commas of the language."""
+    from babel.numbers import format_decimal  # noqa: PLC0415 - few commands need it
+
+    return format_decimal(value, locale=_REGIONS.get(language(), language()))

@@ -22,14 +22,16 @@ pytestmark = pytest.mark.long
 OLDEST = (3, 11)
 SHIPPED = {  # where a wheel's files go below the prefix it is installed to
     "config.example.toml": "share/faxdrop/config.example.toml",
-    "prometheus/faxdrop.rules.yml": "share/faxdrop/prometheus/faxdrop.rules.yml",
+    "faxdrop/followers/faxdrop.rules.yml": "share/faxdrop/prometheus/faxdrop.rules.yml",
     "systemd/faxdrop.service": "lib/systemd/system/faxdrop.service",
     "systemd/faxdrop@.service": "lib/systemd/system/faxdrop@.service",
     "systemd/faxdrop.sysusers.conf": "lib/sysusers.d/faxdrop.conf",
     "systemd/faxdrop.tmpfiles.conf": "lib/tmpfiles.d/faxdrop.conf",
 }
 TOP = f"faxdrop-{faxdrop.__version__}"
-LEFTOVERS = re.compile(r"__pycache__|\.pyc$|\.so$|\.env$|\.egg-info|/\.(?!gitignore$)|~$|\.orig$")
+LEFTOVERS = re.compile(
+    r"__pycache__|\.pyc$|\.mo$|\.so$|\.env$|\.egg-info|/\.(?!gitignore$)|~$|\.orig$"
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,7 @@ def test_the_wheel_holds_what_it_should(built: Built) -> None:
     meta = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
     assert names == (
         _files("faxdrop")
+        | {name.replace(".po", ".mo") for name in _files("faxdrop/words") if name.endswith(".po")}
         | {f"{TOP}.dist-info/{name}" for name in meta}
         | {f"{TOP}.data/data/{place}" for place in SHIPPED.values()}
     )
@@ -74,11 +77,10 @@ def test_the_sdist_holds_what_it_should(built: Built) -> None:
     assert all(member.isfile() and member.name.startswith(f"{TOP}/") for member in members)
     assert names == (
         _files("faxdrop")
-        | _files("prometheus")
         | _files("systemd")
         | _files("tests")
         | {"CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "config.example.toml"}
-        | {".gitignore", "pyproject.toml"}
+        | {".gitignore", "hatch_build.py", "pyproject.toml"}
     )
     assert [name for name in names if LEFTOVERS.search(name)] == []
 

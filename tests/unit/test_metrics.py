@@ -28,7 +28,7 @@ from faxdrop.journal.lines import Ended, LineDocument, LineRecipient
 from faxdrop.spool.disk import Disk
 
 NOW = datetime(2026, 3, 2, 8, 15, tzinfo=UTC)
-RULES = Path(__file__).parents[2] / "prometheus" / "faxdrop.rules.yml"
+RULES = Path(__file__).parents[2] / "faxdrop" / "followers" / "faxdrop.rules.yml"
 
 
 class Office:
