@@ -14,8 +14,8 @@ from faxdrop.fax.receipt import make_receipt, to_bytes
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import ended
 from faxdrop.journal.verify import Verified, verify
+from tests.kit.jobs import failed, job, sent
 from tests.kit.renderers import needs
-from tests.unit.test_spool import failed, job, sent
 
 START = datetime(2026, 10, 30, 8, 0, tzinfo=UTC)
 FAXES = 8

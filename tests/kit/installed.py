@@ -19,7 +19,8 @@ from typing import Any
 
 from reportlab.pdfgen.canvas import Canvas
 
-from tests.kit.nspawn import PYTHONS, Machine, until
+from tests.kit.nspawn import PYTHONS, Machine
+from tests.kit.waiting import until
 from tests.kit.wheels import PROJECT, download
 
 README = (PROJECT / "README.md").read_text()

@@ -19,12 +19,13 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from tests.kit.kept import kept
+from tests.kit.waiting import until
 
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}  # each Debian's own
 PACKAGES = ("systemd-sysv", "dbus", "python3-venv")  # what a server has, as far as faxdrop uses it
@@ -51,15 +52,6 @@ find "/sys/fs/cgroup/$3" -depth -type d -exec rmdir {} +
 def missing_tools() -> list[str]:
     """Return which of the programs needed are not installed."""
     return [tool for tool in TOOLS if shutil.which(tool) is None]
-
-
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for something that other programs do; fail with what it was."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.05)
 
 
 def _mirror() -> str:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Self
 import requests
 
 from faxdrop.config.credentials import SIMULATED
-from tests.kit.nspawn import until
+from tests.kit.waiting import until
 
 PROJECT = Path(__file__).parents[2]
 FAXDROP = (sys.executable, "-m", "faxdrop")
@@ -38,6 +38,9 @@ class User(NamedTuple):
     uid: int
     gid: int
     groups: tuple[int, ...] = ()
+
+
+NOBODY = User(65534, 65534)  # Debian's nobody and nogroup
 
 
 class Simulated:

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
-from tests.kit.nspawn import until
 from tests.kit.processes import PATIENCE, User, kill
+from tests.kit.waiting import until
 
 DATA = Path(__file__).parents[1] / "data"
 

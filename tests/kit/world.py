@@ -74,6 +74,25 @@ class Here(Executor):
         return future
 
 
+class Later(Executor):
+    """Runs what is submitted when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Keep it."""
+        self.waiting.append(lambda: fn(*args, **kwargs))
+        return Future()
+
+    def go(self) -> bool:
+        """Run what waits; False, so that it can stand before what is waited for."""
+        waiting, self.waiting = self.waiting, []
+        for each in waiting:
+            each()
+        return False
+
+
 class Deaf(Watcher):
     """Hears nothing: the scan alone finds what is there."""
 

@@ -18,7 +18,7 @@ from faxdrop.journal.verify import verify
 from faxdrop.spool.places import SpoolError
 from tests.kit import pdfs
 from tests.kit.breaking import Stage, stage
-from tests.unit.test_spool import GOLDEN
+from tests.kit.jobs import GOLDEN
 
 NUMBER = "+493023125100"
 DAY = 86400.0

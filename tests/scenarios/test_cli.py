@@ -30,9 +30,8 @@ from faxdrop.simulator import MAGIC, Simulator
 from faxdrop.spool.root import Spool
 from faxdrop.status import overview
 from tests.kit import pdfs
+from tests.kit.jobs import attempt, failed_document, in_spool, job_in
 from tests.kit.processes import FAXDROP, PATIENCE, PROJECT, Office, Simulated
-from tests.unit.test_orders import failed
-from tests.unit.test_overview import attempt, in_spool, job_in
 
 COMMANDS = [
     "demo",
@@ -169,7 +168,7 @@ def test_a_config_that_is_wrong(config: Path, command: str) -> None:
 def test_a_config_that_is_wrong_hides_no_fax(config: Path, text: str, words: str) -> None:
     """What needs only the root works with the rest wrong, says so, and ends as it always does."""
     config.write_text(text)
-    path = failed(config.parent / "share")
+    path = failed_document(config.parent / "share")
     in_spool(config.parent / "share", job_in(State.QUEUED, job_id="j1"))
     results = [
         faxdrop(config, "status", "--json"),
@@ -186,7 +185,7 @@ def test_a_config_that_is_wrong_hides_no_fax(config: Path, text: str, words: str
 
 def test_a_link_is_not_retried(config: Path) -> None:
     """A symbolic link in failed/ is refused as what it is, wherever it points."""
-    path = failed(config.parent / "share")
+    path = failed_document(config.parent / "share")
     for name, target in (("a.pdf", path), ("b.pdf", config), ("c.pdf", config.parent / "gone")):
         link = path.with_name(name)
         link.symlink_to(target)
@@ -304,7 +303,7 @@ def test_check_without_a_token(config: Path) -> None:
 
 def test_retry(config: Path) -> None:
     """Documents and their receipts may be named together, and what happened is said of each."""
-    path = failed(config.parent / "share")
+    path = failed_document(config.parent / "share")
     receipt_path = path.with_name(f"{path.name}.json")
     result = faxdrop(config, "retry", str(path), str(receipt_path))
     back = config.parent / "share" / "inbox" / "Amt" / "letter.pdf"
@@ -317,8 +316,8 @@ def test_retry(config: Path) -> None:
 
 def test_retry_some(config: Path) -> None:
     """What cannot be put back is said, the others are put back, and the exit status is 1."""
-    path = failed(config.parent / "share")
-    perhaps = failed(config.parent / "share", "outcome_unknown", "perhaps.pdf")
+    path = failed_document(config.parent / "share")
+    perhaps = failed_document(config.parent / "share", "outcome_unknown", "perhaps.pdf")
     result = faxdrop(config, "retry", "gone.pdf", str(perhaps), str(path), code=1)
     assert "gone.pdf does not lie in" in result.stderr
     assert "To fax it again all the same: --even-if-sent" in result.stderr
@@ -387,7 +386,7 @@ NOBODY = 65534
 def test_root_leaves_everything_to_the_owner(config: Path) -> None:
     """What root does is done with the rights of the folders' owner, and belongs to them."""
     root = config.parent / "share"
-    path = failed(root)
+    path = failed_document(root)
     in_spool(
         root,
         job_in(State.QUEUED, job_id="j1"),
@@ -450,9 +449,9 @@ def test_a_member_of_the_group(config: Path) -> None:
     """Whoever shares the folders sees and retries what lies in them, and cancels with sudo only."""
     root = config.parent / "share"
     in_spool(root, job_in(State.QUEUED, job_id="j1"))
-    kept = failed(root, "transmission_failed", "old.pdf")
+    kept = failed_document(root, "transmission_failed", "old.pdf")
     for number in range(12):
-        failed(root, "outcome_unknown", f"{number}.pdf")
+        failed_document(root, "outcome_unknown", f"{number}.pdf")
     (root / "inbox" / "Amt").mkdir(exist_ok=True)
     (root / "inbox" / "Amt" / "new.pdf").touch()
     (root / "sent" / "new.pdf.json").write_text("{}")  # whose document was taken away

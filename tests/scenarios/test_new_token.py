@@ -12,8 +12,8 @@ import pytest
 
 from faxdrop.config.credentials import SIMULATED, Watch
 from tests.kit import pdfs
-from tests.kit.nspawn import until
 from tests.kit.processes import FAXDROP, PATIENCE, PROJECT, Simulated, kill
+from tests.kit.waiting import until
 
 OLD = "5f0fa5ed-0000-4000-8000-00000000dead"
 EX_TEMPFAIL = 75  # what the unit takes for a wish to be started again

@@ -11,7 +11,7 @@ from faxdrop.fax.recipient import Entry
 from faxdrop.simulator import Answer
 from tests.kit import pdfs
 from tests.kit.breaking import Stage, assert_all_answered, ends, stage
-from tests.scenarios.test_two_daemons import Later
+from tests.kit.world import Later
 
 PLAIN, OTHER, FAILS = "+493023125130", "+493023125131", "+493023125003"
 LOST_LATE = "+493023125113"  # taken, its answer lost, and late in the history

@@ -4,8 +4,6 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from faxdrop.spool.jobs import Jobs
 from faxdrop.spool.root import Spool
 from tests.kit import pdfs
 from tests.kit.breaking import Reader, Stage, assert_all_answered, ends, stage
-from tests.kit.world import START, P, T, World
+from tests.kit.world import START, Later, World
 
 PLAIN, BUSY = "+493023125130", "+493023125003"
 SENT = ("sent", None)
@@ -235,22 +233,3 @@ def test_a_claim_that_outlives_a_reload_keeps_the_daemon(tmp_path: Path) -> None
         world.until(lambda: later.go() or bool(world.sent), hours=1.0)
         assert ends(world) == [SENT]
         assert_all_answered(staged)
-
-
-class Later(Executor):
-    """Runs what is submitted when it is told to."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[], object]] = []
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Keep it."""
-        self.waiting.append(lambda: fn(*args, **kwargs))
-        return Future()
-
-    def go(self) -> bool:
-        """Run what waits; False, so that it can stand before what is waited for."""
-        waiting, self.waiting = self.waiting, []
-        for each in waiting:
-            each()
-        return False

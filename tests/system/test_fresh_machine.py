@@ -27,7 +27,8 @@ from tests.kit.installed import (
     shown,
     type_in,
 )
-from tests.kit.nspawn import Machine, debian, missing_tools, until
+from tests.kit.nspawn import Machine, debian, missing_tools
+from tests.kit.waiting import until
 
 pytestmark = [
     pytest.mark.long,

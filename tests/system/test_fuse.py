@@ -16,9 +16,9 @@ from faxdrop.daemon.loop import PRESENCE
 from faxdrop.inbox import mounts
 from faxdrop.inbox.pickup import DEAF_RESCAN
 from tests.kit import pdfs
-from tests.kit.nspawn import until
 from tests.kit.processes import PATIENCE, Office, Simulated, kill
 from tests.kit.servers import missing
+from tests.kit.waiting import until
 from tests.kit.ways import (
     SETTINGS,
     SETTLE,

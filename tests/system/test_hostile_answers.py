@@ -13,9 +13,9 @@ import pytest
 from faxdrop.config.credentials import SIMULATED
 from faxdrop.simulator import Answer, Simulator
 from tests.kit import letters, promises
+from tests.kit.kills import INBOX, SENDING, SUBMIT
 from tests.kit.processes import Office
 from tests.kit.seeds import random_of, seed_of, tell
-from tests.system.test_kill import INBOX, SENDING, SUBMIT
 
 POISON: tuple[str | Answer, ...] = (
     "huge",

@@ -16,12 +16,11 @@ from faxdrop.queue.lines import SEATS, Alone, FaxLines
 from faxdrop.simulator import Simulator
 from faxdrop.spool.marks import Marks
 from tests.kit.letters import letter
-from tests.kit.processes import PROJECT, Office, User
+from tests.kit.processes import NOBODY, PROJECT, Office, User
 
 URL, OTHER_URL = f"http://127.0.0.1:1/{os.getpid()}", f"http://127.0.0.1:2/{os.getpid()}"
 SUBMIT = "POST /sessions/fax"
 SENDING = {"poll_interval": "200ms", "reconcile_for": "2s", "delays": ["200ms"]}
-NOBODY = User(65534, 65534)  # Debian's nobody and nogroup
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 

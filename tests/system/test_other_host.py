@@ -8,8 +8,7 @@ import pytest
 
 from tests.kit import pdfs
 from tests.kit.breaking import assert_all_answered, ends, stage
-from tests.kit.processes import Office, Simulated, User
-from tests.system.test_watcher import NOBODY
+from tests.kit.processes import NOBODY, Office, Simulated, User
 
 NUMBERS = [f"+4930231251{number}" for number in range(30, 36)]
 SENT = ("sent", None)

@@ -18,9 +18,9 @@ import pytest
 
 from faxdrop.simulator import Simulator
 from tests.kit import letters, promises
+from tests.kit.kills import INBOX, SENDING, moment, simulator_of
 from tests.kit.processes import Office
 from tests.kit.seeds import random_of, seed_of, tell
-from tests.system.test_kill import INBOX, SENDING, moment, simulator_of
 
 CUTS, DOCUMENTS = 60, 240
 MEGABYTES = 64

@@ -29,7 +29,8 @@ from tests.kit.installed import (
     prepare,
     shown,
 )
-from tests.kit.nspawn import Machine, debian, missing_tools, until
+from tests.kit.nspawn import Machine, debian, missing_tools
+from tests.kit.waiting import until
 from tests.kit.wheels import PROJECT
 
 pytestmark = [

@@ -11,9 +11,9 @@ import pytest
 
 from faxdrop.simulator import Simulator
 from tests.kit import letters, promises
+from tests.kit.kills import INBOX, SENDING, moment
 from tests.kit.processes import Office
 from tests.kit.seeds import random_of, seed_of, tell
-from tests.system.test_kill import INBOX, SENDING, moment
 
 RESTARTS, BATCH = 24, 50
 WARM, LASTING = 3, 7  # rounds of faxes of the last daemon: before it is measured, and after

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.kit import letters, promises
+from tests.kit.kills import INBOX, SENDING, simulator_of
 from tests.kit.processes import Office
 from tests.kit.seeds import random_of, seed_of, tell
-from tests.system.test_kill import INBOX, SENDING, simulator_of
 
 CALLS = {"rename": "?rename,?renameat,?renameat2", "fsync": "fsync", "write": "write"}
 MOST = {"rename": 8, "fsync": 14, "write": 25}  # calls that one thread makes in a short life

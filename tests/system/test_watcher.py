@@ -24,11 +24,10 @@ from faxdrop.inbox.scan import Inbox
 from faxdrop.inbox.watcher import Watcher
 from faxdrop.simulator import Simulator
 from tests.kit import pdfs
-from tests.kit.nspawn import until
-from tests.kit.processes import PATIENCE, Office, Simulated, User
+from tests.kit.processes import NOBODY, PATIENCE, Office, Simulated, User
+from tests.kit.waiting import until
 from tests.kit.world import TOKEN, TOKEN_ID
 
-NOBODY = User(65534, 65534)  # Debian's nobody and nogroup
 RESCAN = 8.0  # seconds
 SLACK = 6.0  # seconds that a busy machine may take
 NUMBER = "+493023125030"

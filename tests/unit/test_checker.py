@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,39 +24,19 @@ import pytest
 
 from faxdrop.documents.checker import Checker, CheckerError, Limits
 from faxdrop.documents.reader import CHILDREN
-from faxdrop.documents.verdict import Verdict
 from faxdrop.fax.job import ReasonCode
 from tests.kit import pdfs
+from tests.kit.readers import HOSTILE, TIGHT, check, opened
+from tests.kit.waiting import until
 
 LIMITS = Limits(max_bytes=10_000_000, max_pages=30)
-TIGHT = Limits(max_bytes=10_000_000, max_pages=30, memory=256 << 20)
 SHORT = replace(TIGHT, seconds=1.0)
-HOSTILE = "tests.kit.hostile_reader"
-
-
-def opened(data: bytes, how: int = os.O_RDONLY) -> int:
-    """Return a file with this content, open for reading, its position somewhere in it."""
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        fd = os.open(file.name, how)
-    os.lseek(fd, len(data) // 2, os.SEEK_SET)
-    return fd
 
 
 def empty() -> int:
     """Return a new file, open for reading and writing."""
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
-
-
-def check(checker: Checker, data: bytes) -> Verdict:
-    """Have a document checked."""
-    fd = opened(data)
-    try:
-        return checker.check(fd)
-    finally:
-        os.close(fd)
 
 
 class Watched:
@@ -85,15 +65,6 @@ class Watched:
     def go(self) -> None:
         """Let a reader that lingers end."""
         os.pwrite(self.fd, b"\ngo", os.fstat(self.fd).st_size)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + 20
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
 
 
 @pytest.fixture(scope="module")

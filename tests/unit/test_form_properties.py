@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pikepdf import Array, Dictionary, Name, Object, Pdf, Stream, String
 
 from tests.kit import pdfs
+from tests.kit.forms import BARS, CROSS, EMPTY, OPEN, Sheet, flattened
 from tests.kit.pdfs import Rect
 from tests.kit.renderers import TWO, ink, lost, part
 from tests.kit.seeds import seed_of
-from tests.unit.test_flattening import BARS, CROSS, EMPTY, OPEN, Sheet, flattened
 
 CELLS: tuple[Rect, ...] = tuple(
     (x, y, x + 120, y + 40) for y in range(320, 700, 60) for x in (120, 300)

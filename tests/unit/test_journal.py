@@ -20,9 +20,9 @@ from faxdrop.journal.lines import NOTHING_BEFORE, Ended, Held, ended, hash_of
 from faxdrop.journal.verify import Finding, verify
 from faxdrop.spool.disk import Disk
 from tests.kit.breaking import Crash, CrashingDisk, FaultyDisk, Steps
+from tests.kit.jobs import failed, job, sent
 from tests.kit.processes import PATIENCE
 from tests.kit.strange import STRANGE_FILES
-from tests.unit.test_spool import failed, job, sent
 
 NOVEMBER = datetime(2026, 11, 26, 8, 0, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ from pikepdf import Array, Dictionary, Name, Stream, String
 from faxdrop.documents.pdf import forms
 from faxdrop.documents.pdf.areas import Flattened
 from tests.kit import pdfs, renderers
+from tests.kit.forms import LINE, PLACE, Sheet, flattened, shown_text
 from tests.kit.pdfs import Rect
 from tests.kit.renderers import ALL, TWO, ink, lost, part
-from tests.unit.test_flattening import LINE, PLACE, Sheet, flattened, shown_text
 
 AROUND: Rect = (195, 495, 405, 545)
 ROUND_THE_TEXT: Rect = (70, 754, 130, 776)

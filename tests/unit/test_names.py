@@ -19,7 +19,7 @@ from faxdrop.cli.main import main
 from faxdrop.fax.receipt import Receipt
 from faxdrop.names.printable import json_shown, shown, stored
 from faxdrop.spool.root import Spool
-from tests.unit.test_spool import failed, job
+from tests.kit.jobs import failed, job
 
 STEERING = (
     "\x00\x07\x08\n\r\t\x1b\x7f"  # controls

@@ -13,22 +13,10 @@ from faxdrop.config.settings import SendingSettings
 from faxdrop.fax.job import Job, ReasonCode, State
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
+from tests.kit.jobs import NOON, attempt, failed_document, in_spool, job_in
 from tests.kit.strange import STRANGE_FILES, descriptors
-from tests.unit.test_overview import NOW, attempt, in_spool, job_in
 
 SENDING = SendingSettings()
-
-
-def failed(root: Path, reason: str = "transmission_failed", name: str = "letter.pdf") -> Path:
-    """Return a document in failed/, with its receipt."""
-    in_spool(root)
-    folder = root / "failed" / "Amt"
-    folder.mkdir(exist_ok=True)
-    path = folder / name
-    path.write_bytes(b"%PDF-")
-    receipt = {"job_id": "j1", "reason": {"code": reason}}
-    path.with_name(f"{name}.json").write_text(json.dumps(receipt))
-    return path
 
 
 def never() -> bool:
@@ -38,7 +26,7 @@ def never() -> bool:
 
 def cancelled(spool: Spool, job_id: str, pause: Callable[[], bool] = never) -> Answered:
     """Cancel a fax now."""
-    return cancel(spool, job_id, SENDING, now=NOW, pause=pause)
+    return cancel(spool, job_id, SENDING, now=NOON, pause=pause)
 
 
 # -- retry -----------------------------------------------------------------------------------
@@ -47,7 +35,7 @@ def cancelled(spool: Spool, job_id: str, pause: Callable[[], bool] = never) -> A
 @pytest.mark.parametrize("suffix", ["", ".json"])
 def test_retry(tmp_path: Path, suffix: str) -> None:
     """A document goes back to the inbox it came from without its receipt, whichever is named."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     back = retry(Spool(tmp_path), path.with_name(path.name + suffix))
     assert back == tmp_path / "inbox" / "Amt" / "letter.pdf"
     assert back.read_bytes() == b"%PDF-"
@@ -57,7 +45,7 @@ def test_retry(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("reason", ["outcome_unknown", "no_final_status"])
 def test_retry_of_what_may_have_been_sent(tmp_path: Path, reason: str) -> None:
     """A document that may have arrived is only faxed again when somebody says so."""
-    path = failed(tmp_path, reason)
+    path = failed_document(tmp_path, reason)
     with pytest.raises(PerhapsSentError, match=f"may have been sent already .{reason}."):
         retry(Spool(tmp_path), path)
     assert path.is_file()
@@ -67,12 +55,12 @@ def test_retry_of_what_may_have_been_sent(tmp_path: Path, reason: str) -> None:
 @pytest.mark.parametrize("reason", sorted(set(ReasonCode) - {"outcome_unknown", "no_final_status"}))
 def test_retry_of_everything_else(tmp_path: Path, reason: str) -> None:
     """What is known not to have arrived is faxed again without a question."""
-    assert retry(Spool(tmp_path), failed(tmp_path, reason)).is_file()
+    assert retry(Spool(tmp_path), failed_document(tmp_path, reason)).is_file()
 
 
 def test_retry_of_what_an_earlier_attempt_may_have_sent(tmp_path: Path) -> None:
     """A lost answer counts, whatever became of the attempts after it."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     attempts = [{"outcome": "unknown"}, {"outcome": "rejected"}]
     receipt = {"job_id": "j1", "reason": {"code": "rejected"}, "attempts": attempts}
     path.with_name("letter.pdf.json").write_text(json.dumps(receipt))
@@ -84,7 +72,7 @@ def test_retry_of_what_an_earlier_attempt_may_have_sent(tmp_path: Path) -> None:
 @pytest.mark.parametrize("receipt", [None, b"", b"[]", b'{"reason": null}', b"\xff"])
 def test_retry_without_a_receipt_to_read(tmp_path: Path, receipt: bytes | None) -> None:
     """Where no receipt says that it was not sent, somebody must want it to be faxed again."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     path.with_name("letter.pdf.json").unlink()
     if receipt is not None:
         path.with_name("letter.pdf.json").write_bytes(receipt)
@@ -98,7 +86,7 @@ def test_retry_with_something_strange_in_the_receipts_place(
     tmp_path: Path, strange: Callable[[Path], object]
 ) -> None:
     """What is no receipt is neither waited for nor followed, says nothing, and stays."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     receipt = path.with_name("letter.pdf.json")
     receipt.unlink()
     strange(receipt)
@@ -113,7 +101,7 @@ def test_retry_with_something_strange_in_the_receipts_place(
 @pytest.mark.parametrize("strange", STRANGE_FILES.values(), ids=STRANGE_FILES)
 def test_retry_of_something_strange(tmp_path: Path, strange: Callable[[Path], object]) -> None:
     """What is no ordinary file is not put back, and is not waited for."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     path.unlink()
     strange(path)
     if path.is_file() and not path.is_symlink():
@@ -124,7 +112,7 @@ def test_retry_of_something_strange(tmp_path: Path, strange: Callable[[Path], ob
 
 def test_retry_of_what_lies_too_deep(tmp_path: Path) -> None:
     """What somebody sorted into a folder deeper than a recipient's is not guessed about."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     deeper = path.parent / "2026" / "letter.pdf"
     deeper.parent.mkdir()
     path.rename(deeper)
@@ -134,7 +122,7 @@ def test_retry_of_what_lies_too_deep(tmp_path: Path) -> None:
 
 def test_retry_leaves_what_is_no_receipt(tmp_path: Path) -> None:
     """A document that is named as a receipt would be stays where it was filed."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     other = path.with_name("letter.pdf.json")
     other.write_text('{"important": true}')
     retry(Spool(tmp_path), path, even_if_sent=True)
@@ -143,7 +131,7 @@ def test_retry_leaves_what_is_no_receipt(tmp_path: Path) -> None:
 
 def test_retry_never_overwrites(tmp_path: Path) -> None:
     """A name that is taken in the inbox is not overwritten, and both documents stay."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     taken = tmp_path / "inbox" / "Amt" / "letter.pdf"
     taken.parent.mkdir()
     taken.write_bytes(b"another")
@@ -155,7 +143,7 @@ def test_retry_never_overwrites(tmp_path: Path) -> None:
 
 def test_retry_of_what_is_not_in_failed(tmp_path: Path) -> None:
     """Only what lies in failed/ is put back: nothing from elsewhere, no link, nothing gone."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     elsewhere = tmp_path / "sent" / "letter.pdf"
     elsewhere.touch()
     link = path.with_name("link.pdf")
@@ -174,7 +162,7 @@ def test_retry_of_what_is_not_in_failed(tmp_path: Path) -> None:
 
 def test_retry_where_the_system_refuses(tmp_path: Path) -> None:
     """What the system refuses is said with the file's name."""
-    path = failed(tmp_path)
+    path = failed_document(tmp_path)
     (tmp_path / "inbox" / "Amt").touch()
     with pytest.raises(OrderError, match="inbox/Amt"):
         retry(Spool(tmp_path), path)
@@ -206,7 +194,7 @@ def test_cancel_what_sipgate_has(tmp_path: Path, state: State) -> None:
 
 def test_cancel_too_late(tmp_path: Path) -> None:
     """A fax that has come to its end stays what it is."""
-    job = job_in(State.SENT, attempts=(attempt("SENT"),), finished_at=NOW)
+    job = job_in(State.SENT, attempts=(attempt("SENT"),), finished_at=NOON)
     spool = in_spool(tmp_path, job)
     assert cancelled(spool, job.job_id).what is Cancellation.TOO_LATE
     assert list(spool.jobs.all()) == [job]
@@ -287,7 +275,7 @@ def ends(state: State, reason: ReasonCode | None = None) -> Callable[[Spool, Job
     def end(spool: Spool, job: Job) -> None:
         why = reason and {"code": reason, "message": "It ended.", "advice": "Nothing."}
         after = Job.model_validate(
-            job.model_dump() | {"state": state, "reason": why, "finished_at": NOW}
+            job.model_dump() | {"state": state, "reason": why, "finished_at": NOON}
         )
         spool.jobs.record(after)
         spool.filing.file_away(after)

@@ -14,61 +14,17 @@ from rich.console import Console
 
 from faxdrop.cli import screens
 from faxdrop.config.settings import InboxSettings
-from faxdrop.fax.job import FINAL, Attempt, Facts, Job, Reason, ReasonCode, State, StatusSeen
-from faxdrop.fax.receipt import to_bytes
+from faxdrop.fax.job import FINAL, Job, Reason, ReasonCode, State
 from faxdrop.names.printable import shown
 from faxdrop.spool.root import Spool
 from faxdrop.status import overview
 from faxdrop.status.overview import Overview, look, of_job
-
-NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-EARLIER = NOW - timedelta(minutes=10)
-FACTS = Facts(sha256="0" * 64, bytes=1000, pages=1)
-
-
-def job_in(state: State, **more: object) -> Job:
-    """Return a job in a state; ``more`` are further fields."""
-    fields: dict[str, object] = {
-        "job_id": "20260302-115000-00000001",
-        "state": state,
-        "name": "letter.pdf",
-        "folder": "Dr. Müller",
-        "claimed_at": EARLIER,
-        "number": "+493023125030",
-        "faxline": "f0",
-        "document": FACTS,
-    }
-    return Job.model_validate(fields | more)
-
-
-def attempt(*statuses: str, **more: object) -> Attempt:
-    """Return an attempt that sipgate took, with the statuses that it went through."""
-    seen = tuple(StatusSeen(status=status, at=NOW - timedelta(minutes=1)) for status in statuses)
-    fields: dict[str, object] = {
-        "number": 1,
-        "submitted_at": EARLIER + timedelta(minutes=1),
-        "session_id": "4711",
-        "statuses": seen,
-    }
-    return Attempt.model_validate(fields | more)
-
-
-def in_spool(root: Path, *jobs: Job) -> Spool:
-    """Return a spool that holds jobs, each with a document."""
-    spool = Spool(root)
-    spool.open()
-    spool.close()
-    for job in jobs:
-        folder = root / ".faxdrop" / "jobs" / job.job_id
-        folder.mkdir()
-        (folder / "document.pdf").write_bytes(b"%PDF-")
-        (folder / "job.json").write_bytes(to_bytes(job))
-    return spool
+from tests.kit.jobs import EARLIER, NOON, attempt, in_spool, job_in
 
 
 def looked(spool: Spool) -> Overview:
     """Look at a spool now."""
-    return look(spool, InboxSettings(), NOW)
+    return look(spool, InboxSettings(), NOON)
 
 
 @contextmanager
@@ -86,7 +42,7 @@ def text_of(seen: Overview, *, everything: bool = False, width: int = 100) -> st
     """Return the screen as plain text."""
     file = StringIO()
     console = Console(file=file, width=width, highlight=False, markup=False, emoji=False)
-    console.print(screens.status(seen, NOW, everything=everything), crop=False)
+    console.print(screens.status(seen, NOON, everything=everything), crop=False)
     return file.getvalue()
 
 
@@ -99,7 +55,7 @@ FAILED = Reason(code=ReasonCode.CANCELLED, message="It was cancelled.", advice="
         (job_in(State.QUEUED), True, "waiting for its turn"),
         (job_in(State.QUEUED), False, "waiting for faxdrop to run"),
         (
-            job_in(State.QUEUED, attempts=(attempt("FAILED"),), due_at=NOW + timedelta(minutes=5)),
+            job_in(State.QUEUED, attempts=(attempt("FAILED"),), due_at=NOON + timedelta(minutes=5)),
             True,
             "attempt 1 failed, waiting for the next",
         ),
@@ -127,12 +83,12 @@ FAILED = Reason(code=ReasonCode.CANCELLED, message="It was cancelled.", advice="
             "being sent by sipgate; cancelled: no further attempt",
         ),
         (
-            job_in(State.SENT, attempts=(attempt("SENT"),), finished_at=NOW),
+            job_in(State.SENT, attempts=(attempt("SENT"),), finished_at=NOON),
             True,
             "sent, to be filed in sent/",
         ),
         (
-            job_in(State.FAILED, reason=FAILED, finished_at=NOW),
+            job_in(State.FAILED, reason=FAILED, finished_at=NOON),
             True,
             "to be filed in failed/: It was cancelled.",
         ),
@@ -140,12 +96,12 @@ FAILED = Reason(code=ReasonCode.CANCELLED, message="It was cancelled.", advice="
 )
 def test_plain_words(job: Job, words: str, *, running: bool) -> None:
     """Each state has plain words, which take into account whether the daemon is there."""
-    assert of_job(job, NOW, running=running).words == words
+    assert of_job(job, NOON, running=running).words == words
 
 
 def test_held() -> None:
     """A document that waits while the queue is held says so."""
-    assert "held" in of_job(job_in(State.QUEUED), NOW, running=True, holds=["submitting"]).words
+    assert "held" in of_job(job_in(State.QUEUED), NOON, running=True, holds=["submitting"]).words
 
 
 @pytest.mark.parametrize(
@@ -153,19 +109,19 @@ def test_held() -> None:
     [
         (job_in(State.QUEUED), EARLIER),
         (job_in(State.SUBMITTING, attempts=(attempt(),)), EARLIER + timedelta(minutes=1)),
-        (job_in(State.UNKNOWN, attempts=(attempt(answered_at=NOW),)), NOW),
-        (job_in(State.ACCEPTED, attempts=(attempt("SENDING"),)), NOW - timedelta(minutes=1)),
-        (job_in(State.FAILED, reason=FAILED, finished_at=NOW), NOW),
+        (job_in(State.UNKNOWN, attempts=(attempt(answered_at=NOON),)), NOON),
+        (job_in(State.ACCEPTED, attempts=(attempt("SENDING"),)), NOON - timedelta(minutes=1)),
+        (job_in(State.FAILED, reason=FAILED, finished_at=NOON), NOON),
     ],
 )
 def test_since(job: Job, since: datetime) -> None:
     """A state has begun when the latest thing happened to the job."""
-    assert of_job(job, NOW, running=True).since == since
+    assert of_job(job, NOON, running=True).since == since
 
 
 def test_everything_about_a_document(tmp_path: Path) -> None:
     """A document on its way shows its recipient, state, attempts, next attempt, job and session."""
-    due_at = NOW + timedelta(minutes=5)
+    due_at = NOON + timedelta(minutes=5)
     job = job_in(State.QUEUED, attempts=(attempt("FAILED"),), due_at=due_at)
     seen = looked(in_spool(tmp_path, job))
     (one,) = seen.documents
@@ -186,7 +142,7 @@ def test_json_has_a_stable_shape(tmp_path: Path) -> None:
             job_id=f"j{at}",
             attempts=(attempt(),),
             reason=FAILED if state is State.FAILED else None,
-            finished_at=NOW if state in FINAL else None,
+            finished_at=NOON if state in FINAL else None,
         )
         for at, state in enumerate(State)
     ]
@@ -285,12 +241,12 @@ def test_what_a_file_waits_for(tmp_path: Path) -> None:
     odd = os.fsdecode(b"\xff.pdf")
     for name in (odd, "new.pdf"):
         (tmp_path / "inbox" / name).touch()
-    waits = {"folder": None, "name": shown(odd), "words": "it fails", "until": NOW.isoformat()}
+    waits = {"folder": None, "name": shown(odd), "words": "it fails", "until": NOON.isoformat()}
     spool.notes.write_status({"waiting": [waits]})
     with a_daemon_at(tmp_path):
         seen = looked(spool)
     assert {one.name: (one.words, one.fails_at) for one in seen.documents} == {
-        shown(odd): ("it fails", NOW),
+        shown(odd): ("it fails", NOON),
         "new.pdf": ("in the inbox, not taken yet", None),
     }
     assert "it fails" in text_of(seen)
@@ -404,7 +360,7 @@ def test_records_that_cannot_be_read(tmp_path: Path, *, running: bool) -> None:
 
 def test_an_ordinary_terminal(tmp_path: Path) -> None:
     """At 80 columns a document's lines follow each other, and an address is cut nowhere."""
-    due_at = NOW + timedelta(minutes=5)
+    due_at = NOON + timedelta(minutes=5)
     waiting = job_in(State.QUEUED, attempts=(attempt("FAILED"),), due_at=due_at)
     root = tmp_path / ("a-long-name" * 8)
     root.mkdir()
@@ -416,7 +372,7 @@ def test_an_ordinary_terminal(tmp_path: Path) -> None:
     at = lines.index("letter.pdf  to Dr. Müller +493023125030")
     assert lines[at + 1] == (
         f"  attempt 1 failed, waiting for the next at {due_at.astimezone():%H:%M:%S} "
-        f"(since {(NOW - timedelta(minutes=1)).astimezone():%H:%M:%S}, attempt 1)"
+        f"(since {(NOON - timedelta(minutes=1)).astimezone():%H:%M:%S}, attempt 1)"
     )
     assert lines[at + 2] == f"  job {waiting.job_id}, sipgate's id 4711"
     assert lines[at + 3] == lines[at]
@@ -476,8 +432,8 @@ def test_clock(zone: str, set_zone: Callable[[str], None]) -> None:
     """An instant is shown in the time of the place, with its day only if that is another one."""
     set_zone(zone)
     hour = {"UTC": "12", "Europe/Berlin": "13"}[zone]
-    assert screens.clock(NOW, NOW) == f"{hour}:00:00"
-    assert screens.clock(NOW, NOW + timedelta(days=1)) == f"2026-03-02 {hour}:00"
+    assert screens.clock(NOON, NOON) == f"{hour}:00:00"
+    assert screens.clock(NOON, NOON + timedelta(days=1)) == f"2026-03-02 {hour}:00"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from faxdrop.fax.job import Job, State, StatusSeen
 from faxdrop.fax.receipt import Receipt, make_receipt, schema, to_bytes
-from tests.unit.test_spool import GOLDEN, failed, golden_jobs, job, sent
+from tests.kit.jobs import GOLDEN, failed, golden_jobs, job, sent
 
 ENDS = {"sent": sent(job("Größe.pdf", "Dr. Müller")), "failed": failed(job())}
 

@@ -18,8 +18,9 @@ from faxdrop.daemon import build as service
 from faxdrop.documents import sandbox
 from faxdrop.documents.checker import Checker, Limits
 from tests.kit import pdfs
+from tests.kit.readers import HOSTILE, TIGHT, check, opened
+from tests.kit.waiting import until
 from tests.kit.world import config_of
-from tests.unit.test_checker import HOSTILE, TIGHT, check, opened, until
 
 HAS_LANDLOCK = sandbox.landlock_version() > 0
 NEEDS_LANDLOCK = pytest.mark.skipif(not HAS_LANDLOCK, reason="this kernel has no Landlock")
@@ -123,7 +124,7 @@ def test_the_ways_lead_out(tmp_path: Path) -> None:
     with listening() as addresses, subprocess.Popen(["sleep", "60"]) as daemon:
         code = (
             "import json, os, sys\n"
-            "from tests import escapes\n"
+            "from tests.kit import escapes\n"
             "asked = json.loads(sys.argv[1])\n"
             "document = os.open(asked['secret'], os.O_RDWR)\n"
             "print(json.dumps(escapes.tried(document, **asked)))\n"

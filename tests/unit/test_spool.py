@@ -7,14 +7,14 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from faxdrop import __version__
-from faxdrop.fax.job import Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.fax.job import Faxed, Job
 from faxdrop.fax.receipt import Receipt, to_bytes
 from faxdrop.names.printable import shown, stored
 from faxdrop.spool import filing
@@ -22,66 +22,10 @@ from faxdrop.spool.disk import Disk, Folder
 from faxdrop.spool.jobs import GoneError
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
+from tests.kit.jobs import FACTS, GOLDEN, NOW, failed, golden_jobs, job, sent
 from tests.kit.strange import STRANGE_FILES, descriptors
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden"
-NOW = datetime(2026, 3, 2, 8, 0, 0, 123456, tzinfo=UTC)
 CONTENT = b"%PDF-1.7 of a kind"
-FACTS = Facts(sha256="ab" * 32, bytes=48213, pages=2, changes=("decrypted", "flattened"))
-REASON = Reason(code=ReasonCode.NOT_A_PDF, message="It is none.", advice="Print it to a PDF.")
-
-
-def job(name: str = "letter.pdf", folder: str | None = "Labor", number: int = 1) -> Job:
-    """Return a job that was just claimed."""
-    return Job(
-        job_id=f"20260302-080000-{number:08x}",
-        state=State.QUEUED,
-        name=name,
-        folder=folder,
-        claimed_at=NOW,
-    )
-
-
-def failed(one: Job) -> Job:
-    """Return a job at its end."""
-    return one.model_copy(
-        update={"state": State.FAILED, "reason": REASON, "finished_at": NOW, "document": FACTS}
-    )
-
-
-def sent(one: Job) -> Job:
-    """Return a job at its other end, after two attempts."""
-    began = {1: NOW + timedelta(minutes=1), 2: NOW + timedelta(minutes=3)}
-    attempts = tuple(
-        Attempt(
-            number=number,
-            number_dialled="+493023125100",
-            faxline="f0",
-            faxed=Faxed(sha256="cd" * 32, bytes=47000, pages=2, changes=FACTS.changes),
-            submitted_at=began[number],
-            clock_offset=-0.5,
-            answered_at=began[number] + timedelta(seconds=2),
-            session_id=f"177243840{number}",
-            found=number == 2,
-            outcome=outcome,
-            statuses=(
-                StatusSeen(status="PENDING", at=began[number] + timedelta(seconds=5)),
-                StatusSeen(status=outcome, at=began[number] + timedelta(seconds=65)),
-            ),
-            waited=70.0,
-        )
-        for number, outcome in ((1, "FAILED"), (2, "SENT"))
-    )
-    return one.model_copy(
-        update={
-            "state": State.SENT,
-            "number": "+493023125100",
-            "faxline": "f0",
-            "document": FACTS,
-            "attempts": attempts,
-            "finished_at": NOW + timedelta(minutes=5),
-        }
-    )
 
 
 @pytest.fixture
@@ -681,15 +625,6 @@ def test_jobs_come_back_in_the_order_of_their_claims(spool: Spool) -> None:
 
 
 # -- the formats -------------------------------------------------------------------------------
-
-
-def golden_jobs() -> dict[str, Job]:
-    """Return the jobs whose records and receipts are kept as they were once written."""
-    return {
-        "claimed": job(os.fsdecode(b"B\xfcrgeramt.pdf"), None),
-        "sent": sent(job("Größe.pdf", "Dr. Müller")),
-        "failed": failed(job()),
-    }
 
 
 @pytest.mark.parametrize("name", golden_jobs())

@@ -1,0 +1,29 @@
+"""Readers of PDFs that tests set to work, hostile ones too."""
+
+import os
+import tempfile
+
+from faxdrop.documents.checker import Checker, Limits
+from faxdrop.documents.verdict import Verdict
+
+TIGHT = Limits(max_bytes=10_000_000, max_pages=30, memory=256 << 20)
+HOSTILE = "tests.kit.hostile_reader"
+
+
+def opened(data: bytes, how: int = os.O_RDONLY) -> int:
+    """Return a file with this content, open for reading, its position somewhere in it."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        fd = os.open(file.name, how)
+    os.lseek(fd, len(data) // 2, os.SEEK_SET)
+    return fd
+
+
+def check(checker: Checker, data: bytes) -> Verdict:
+    """Have a document checked."""
+    fd = opened(data)
+    try:
+        return checker.check(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,15 @@
+"""Waiting for what others do: as short as it takes, and never for ever."""
+
+import time
+from collections.abc import Callable
+
+
+def until(
+    condition: Callable[[], object], seconds: float = 20.0, what: str = "what another does"
+) -> None:
+    """Wait for something that other programs do; fail with what it was."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.01)
