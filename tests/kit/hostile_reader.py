@@ -72,19 +72,28 @@ _LATER: dict[str, Callable[[], NoReturn]] = {
 }
 
 
+def _note(file: BinaryIO) -> bool:
+    """Note in the document that it was looked at; tell whether that can be done."""
+    try:
+        os.pwrite(file.fileno(), b"\n%d" % os.getpid(), os.fstat(file.fileno()).st_size)
+    except OSError:
+        return False
+    return True
+
+
 def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Announce) -> Verdict:
     """Do what the document says."""
     file.seek(0)
     order, *looks = file.read().splitlines()
-    try:
-        os.pwrite(file.fileno(), b"\n%d" % os.getpid(), os.fstat(file.fileno()).st_size)
-    except OSError:
-        looks = [b"it is not to be written to"]
     way, _, more = order.decode().partition(" ")
     if way in _AT_ONCE:
+        _note(file)
         _AT_ONCE[way]()
     sha256 = hashlib.sha256(order).hexdigest()
     announce(crashed(sha256, len(order)))
+    # Behind that, so that who waits for this look knows what has been said.
+    if not _note(file):
+        looks = [b"it is not to be written to"]
     if output is not None:
         output.write(b"copy")
         output.flush()
