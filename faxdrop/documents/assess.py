@@ -22,6 +22,7 @@ from faxdrop.fax.events import Checked, Refused
 from faxdrop.fax.job import Facts, Job, Reason, ReasonCode
 from faxdrop.fax.recipient import AddressBook, Recipient, RecipientError
 from faxdrop.spool.root import Spool
+from faxdrop.words import _
 
 
 class NotYet(NamedTuple):
@@ -103,9 +104,11 @@ class Assessor:
         if job.folder is None:
             raise RecipientError(
                 ReasonCode.RECIPIENT_UNKNOWN,
-                "The file lay directly in the inbox, so nobody knows whom to fax it to.",
-                "Put it into a folder in the inbox that is named after an address book entry or a "
-                "fax number, for instance +49 211 1234567.",
+                _("The file lay directly in the inbox, so nobody knows whom to fax it to."),
+                _(
+                    "Put it into a folder in the inbox that is named after an address book entry "
+                    "or a fax number, for instance +49 211 1234567."
+                ),
             )
         return self._book.resolve(job.folder)
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from faxdrop.documents.verdict import Limits, Verdict, killed, too_slow
+from faxdrop.words import _
 
 __all__ = ["Checker", "CheckerError", "Limits", "Verdict"]
 
@@ -228,7 +229,7 @@ class Checker:
                 ending = self._exchange(server, fds)
             if not ending.closed:
                 self._discard(server)
-                raise TimeoutError("the document could not be read in time")
+                raise TimeoutError(_("the document could not be read in time"))
             verdict = _final(ending.lines)
             if verdict is not None and not verdict.provisional:
                 return verdict
@@ -306,7 +307,9 @@ def _started(reader: str) -> _Server:
     except OSError as error:
         ours.close()
         os.close(ends)
-        raise CheckerError(error.errno, f"the PDF reader cannot be started: {error}") from error
+        raise CheckerError(
+            error.errno, _("the PDF reader cannot be started: {error}").format(error=error)
+        ) from error
     finally:
         theirs.close()
         os.close(telling)
@@ -341,10 +344,10 @@ def _given_up(how: _Break, known: Verdict | None, seconds: float) -> Verdict:
     if known is not None and how is _Break.CRASHED:
         return known
     if how is _Break.SLOW:
-        raise TimeoutError("the document could not be read in time")
+        raise TimeoutError(_("the document could not be read in time"))
     if how is _Break.KILLED:
-        raise CheckerError(errno.ENOMEM, "the PDF reader is killed again and again")
-    raise CheckerError("the PDF reader does not answer")
+        raise CheckerError(errno.ENOMEM, _("the PDF reader is killed again and again"))
+    raise CheckerError(_("the PDF reader does not answer"))
 
 
 def _reader_in(line: bytes) -> int | None:

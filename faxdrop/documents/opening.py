@@ -19,13 +19,14 @@ from faxdrop.spool import refusals
 from faxdrop.spool.disk import closed_at_last
 from faxdrop.spool.jobs import GoneError
 from faxdrop.spool.refusals import RIGHTS, Refusal
+from faxdrop.words import N_, _
 
 _HEAD = _TAIL = 1024  # bytes in which readers look for a PDF's header and its end
 
 _UNREADABLE = {
-    errno.ELOOP: "This is a link to a file elsewhere, not a file.",
-    errno.ENXIO: "This is no ordinary file, but a socket or a device.",
-    errno.ENODEV: "This is no ordinary file, but a device.",
+    errno.ELOOP: N_("This is a link to a file elsewhere, not a file."),
+    errno.ENXIO: N_("This is no ordinary file, but a socket or a device."),
+    errno.ENODEV: N_("This is no ordinary file, but a device."),
 }
 
 
@@ -48,12 +49,12 @@ class UnsafeError(Exception):
     def __init__(self, message: str, refusal: Refusal | None = None) -> None:
         super().__init__(message)
         self.refusal = refusal  # where it may only not be read
-        advice = "Put the PDF itself, an ordinary file that faxdrop may read, into the inbox."
+        advice = _("Put the PDF itself, an ordinary file that faxdrop may read, into the inbox.")
         if refusal is not None:
-            advice = (
+            advice = _(
                 "Let faxdrop's group read the file (chmod g+r), then put it into the inbox again."
             )
-        self.reason = Reason(code=ReasonCode.UNSAFE_FILE, message=message, advice=advice)
+        self.reason = Reason.said(ReasonCode.UNSAFE_FILE, message, advice)
 
 
 def is_open_for_writing(fd: int) -> bool:
@@ -110,9 +111,9 @@ def opened(path: Path, folder: int) -> Iterator[int]:
     with closed_at_last(_open(path, folder)) as fd:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise UnsafeError("This is no ordinary file, but a pipe, a device or a folder.")
+            raise UnsafeError(_("This is no ordinary file, but a pipe, a device or a folder."))
         if status.st_nlink != 1:
-            raise UnsafeError("The file has a second name elsewhere (a hard link).")
+            raise UnsafeError(_("The file has a second name elsewhere (a hard link)."))
         yield fd
 
 
@@ -125,8 +126,10 @@ def _open(path: Path, folder: int) -> int:
         raise GoneError(path) from None
     except OSError as error:
         if error.errno in RIGHTS:
-            words = f"The file {refusals.unreadable(path)}"
+            words = _("The file {is_kept_from_us}").format(
+                is_kept_from_us=refusals.unreadable(path)
+            )
             raise UnsafeError(words, refusals.of_file(path)) from None
         if error.errno not in _UNREADABLE:
             raise
-        raise UnsafeError(_UNREADABLE[error.errno]) from None
+        raise UnsafeError(_(_UNREADABLE[error.errno])) from None

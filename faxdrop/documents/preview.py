@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.verdict import Limits, Verdict
 from faxdrop.fax.job import Record
+from faxdrop.words import _
 
 READER = "faxdrop.documents.pdf.facsimile"
 _SECONDS_A_PAGE = 10.0
@@ -98,17 +99,19 @@ def paper(width: float, height: float) -> Paper:
     scale = min(_A4[0] / width, _A4[1] / height, 1.0)
     percent = f"{scale:.0%}".replace("%", " %")
     if width <= _FITS[1] and height <= _FITS[0]:
-        return Paper(scale, f"landscape ({size}): shrunk to {percent}, or turned")
-    if width <= _FITS[0]:
-        return Paper(scale, f"longer than A4 ({size}): shrunk to {percent}, or cut in two")
-    return Paper(scale, f"larger than A4 ({size}): shrunk to {percent}")
+        words = _("landscape ({size}): shrunk to {percent}, or turned")
+    elif width <= _FITS[0]:
+        words = _("longer than A4 ({size}): shrunk to {percent}, or cut in two")
+    else:
+        words = _("larger than A4 ({size}): shrunk to {percent}")
+    return Paper(scale, words.format(size=size, percent=percent))
 
 
 def remarks(sheet: Sheet) -> str:
     """Return what a person should know of a page before it is faxed; "" if nothing."""
     words = [paper(sheet.width, sheet.height).words]
     if sheet.black == 0:
-        words.append("blank")
+        words.append(_("blank"))
     elif sheet.black > _MOSTLY_BLACK:
-        words.append("mostly black")
+        words.append(_("mostly black"))
     return "; ".join(filter(None, words))

@@ -24,6 +24,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from faxdrop.words import _
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # -- Landlock ----------------------------------------------------------------------------------
@@ -277,10 +279,10 @@ def missing() -> list[str]:
     lacks = []
     version = landlock_version()
     if not version:
-        lacks.append("open files that faxdrop may read (no Landlock in this kernel)")
+        lacks.append(_("open files that faxdrop may read (no Landlock in this kernel)"))
     has_seccomp = _prctl(_PR_GET_SECCOMP, 0) >= 0
     if not has_seccomp or make_filter() is None:
-        lacks.append("connect to others and signal them (no seccomp filter for this machine)")
+        lacks.append(_("connect to others and signal them (no seccomp filter for this machine)"))
     return lacks
 
 

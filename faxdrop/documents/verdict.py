@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from faxdrop.fax.job import Facts, Reason, ReasonCode, Record
-from faxdrop.words import SOURCE, Language, language
+from faxdrop.words import N_, SOURCE, Language, _, language, number
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Verdict(Record):
         return {**verdict, "reason": {**reason, "language": spoken}}
 
 
-DAMAGED_ADVICE = (
+DAMAGED_ADVICE = N_(
     "Open it in a PDF viewer; if it looks right there, print it to a new PDF and drop that."
 )
 
@@ -68,26 +68,34 @@ Announce = Callable[[Verdict], None]
 
 def crashed(sha256: str, size: int) -> Verdict:
     """Return the verdict on a document on which the reader itself breaks down."""
-    return _unreadable(sha256, size, "The PDF made the reader crash.")
+    return _unreadable(sha256, size, _("The PDF made the reader crash."))
 
 
 def too_slow(sha256: str, size: int, seconds: float) -> Verdict:
     """Return the verdict on a document that the reader does not finish in its time."""
-    return _unreadable(sha256, size, f"The PDF could not be read within {seconds:g} seconds.")
+    return _unreadable(
+        sha256,
+        size,
+        _("The PDF could not be read within {seconds} seconds.").format(seconds=number(seconds)),
+    )
 
 
 def killed(sha256: str, size: int, times: int) -> Verdict:
     """Return the verdict on a document whose reader is killed from outside each time."""
-    reason = Reason(
-        code=ReasonCode.TOO_LARGE,
-        message=f"The PDF could not be read: its reader was killed from outside {times} times, as "
-        "happens on a machine that runs out of memory.",
-        advice="Nothing is known to be wrong with it. Give the machine more memory (its log names "
-        "what was killed), or print the document to a smaller PDF; then try once more.",
+    reason = Reason.said(
+        ReasonCode.TOO_LARGE,
+        _(
+            "The PDF could not be read: its reader was killed from outside {times} times, as "
+            "happens on a machine that runs out of memory."
+        ).format(times=times),
+        _(
+            "Nothing is known to be wrong with it. Give the machine more memory (its log names "
+            "what was killed), or print the document to a smaller PDF; then try once more."
+        ),
     )
     return Verdict(sha256=sha256, bytes=size, reason=reason, killed=True)
 
 
 def _unreadable(sha256: str, size: int, message: str) -> Verdict:
-    reason = Reason(code=ReasonCode.DAMAGED_PDF, message=message, advice=DAMAGED_ADVICE)
+    reason = Reason.said(ReasonCode.DAMAGED_PDF, message, _(DAMAGED_ADVICE))
     return Verdict(sha256=sha256, bytes=size, reason=reason)

@@ -182,7 +182,10 @@ class Job(Record):
     cancelled: bool = False  # a person wants no further attempt
     even_if_sent: bool = False  # a person wants it faxed, although it is the same again
     reason: Reason | None = None  # failed: why
-    language: words.Language = words.SOURCE  # of the reason's words; sent: that was set then
+    # Of the reason's words; of a fax that was sent, that was set then. Records of old have none.
+    language: words.Language = Field(
+        default=words.SOURCE, exclude_if=lambda language: language == words.SOURCE
+    )
     finished_at: Instant | None = None
 
     @model_validator(mode="before")

@@ -22,6 +22,7 @@ from faxdrop.fax import emergency
 from faxdrop.fax.job import Reason, ReasonCode, Record
 from faxdrop.names.mac import as_the_mac_shows
 from faxdrop.names.printable import shown
+from faxdrop.words import N_, _
 
 REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
 """The region codes that national numbers can be read in."""
@@ -29,7 +30,9 @@ REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
 Faxline = Annotated[str, StringConstraints(strict=True, pattern="^f(0|[1-9][0-9]*)$")]
 """A fax line's id at sipgate."""
 
-FAXLINE_REMEDY = 'the id of a fax line, such as "f0" (it ends the address of its page at sipgate)'
+FAXLINE_REMEDY = N_(
+    'the id of a fax line, such as "f0" (it ends the address of its page at sipgate)'
+)
 
 # A number as people write it: digits, and between them what sets groups apart. No letters: neither
 # vanity numbers nor extensions can be faxed to.
@@ -42,7 +45,7 @@ _ANOTHER = re.compile(r"\+ ?\(?[0-9][0-9 ./()-]{5,}")
 
 _SHOWN = 120  # characters of a name that a message repeats
 
-_ADVICE = (
+_ADVICE = N_(
     "Name the folder after an address book entry or a fax number, for instance +49 211 1234567, "
     "then put the document there again."
 )
@@ -51,16 +54,18 @@ _ADVICE = (
 class Entry(Record):
     """One line of the address book: who is reached where, and by which of our fax lines."""
 
-    number: Annotated[str, Field(strict=True, description='a fax number, such as "+492111234567"')]
+    number: Annotated[
+        str, Field(strict=True, description=N_('a fax number, such as "+492111234567"'))
+    ]
     faxline: Annotated[Faxline | None, Field(description=FAXLINE_REMEDY)] = None
 
 
 class RecipientError(Exception):
     """No fax can go there; ``reason`` says why (recipient_unknown, number_invalid, ...blocked)."""
 
-    def __init__(self, code: ReasonCode, message: str, advice: str = _ADVICE) -> None:
+    def __init__(self, code: ReasonCode, message: str, advice: str = "") -> None:
         super().__init__(message)
-        self.reason = Reason(code=code, message=message, advice=advice)
+        self.reason = Reason.said(code, message, advice or _(_ADVICE))
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,10 @@ class AddressBook:
         if written is None:
             raise RecipientError(
                 ReasonCode.RECIPIENT_UNKNOWN,
-                f"The folder {_quoted(folder)} names no recipient: it is not in the address book, "
-                "is no fax number, and does not end in an international number."
+                _(
+                    "The folder {quoted} names no recipient: it is not in the address book, is no "
+                    "fax number, and does not end in an international number."
+                ).format(quoted=_quoted(folder))
                 + self._meant(folder),
             )
         return Recipient(self._number(written))
@@ -109,7 +116,11 @@ class AddressBook:
     def _meant(self, folder: str) -> str:
         """Return a question where an entry has nearly the same name; never a guess that is used."""
         near = difflib.get_close_matches(name_key(folder), self._spelt, n=1, cutoff=0.8)
-        return f" Did you mean {_quoted(self._spelt[near[0]])}?" if near else ""
+        return (
+            _(" Did you mean {quoted}?").format(quoted=_quoted(self._spelt[near[0]]))
+            if near
+            else ""
+        )
 
     def _number(self, written: str) -> str:
         return number(written, self._region, allow_premium=self._allow_premium)
@@ -138,7 +149,7 @@ def number_in(folder: str) -> str | None:
     if named is None or not _WRITTEN.fullmatch(named[2]):
         return None
     if _ANOTHER.search(named[1]):
-        raise _invalid(folder, "holds more than one number")
+        raise _invalid(folder, _("holds more than one number"))
     return named[2]
 
 
@@ -155,30 +166,32 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
     """
     plain = _plain(written)
     if not _WRITTEN.fullmatch(plain):
-        raise _invalid(written, "is no fax number")
+        raise _invalid(written, _("is no fax number"))
     try:
         parsed = phonenumbers.parse(plain, region, keep_raw_input=True)
     except phonenumbers.NumberParseException:
-        raise _invalid(written, "is no fax number") from None
+        raise _invalid(written, _("is no fax number")) from None
     _refuse_emergency(written, plain, parsed, region)
     if _COPY.search(plain):
         # Looked for before validity: with the last digit, the number may well be somebody's.
         raise _invalid(
             written,
-            "looks like the copy of a folder, so its last digits may not belong to the number",
-            "If they do belong to it, write the number without blanks and brackets before them.",
+            _("looks like the copy of a folder, so its last digits may not belong to the number"),
+            _("If they do belong to it, write the number without blanks and brackets before them."),
         )
     if phonenumbers.is_valid_short_number(parsed):
-        raise _blocked(written, "is a short number of a service, and never a fax machine")
+        raise _blocked(written, _("is a short number of a service, and never a fax machine"))
     if not phonenumbers.is_valid_number(parsed):
-        raise _invalid(written, "is no number that exists")
+        raise _invalid(written, _("is no number that exists"))
     _refuse_ambiguous(written, plain, parsed)
     if not allow_premium and _is_premium(parsed):
         raise _blocked(
             written,
-            "is a premium-rate or satellite number",
-            "Faxes there are expensive, and not allowed here (setting sending.allow_premium). Ask "
-            "the administrator.",
+            _("is a premium-rate or satellite number"),
+            _(
+                "Faxes there are expensive, and not allowed here (setting sending.allow_premium). "
+                "Ask the administrator."
+            ),
         )
     return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
 
@@ -206,7 +219,7 @@ def _refuse_emergency(written: str, plain: str, parsed: PhoneNumber, region: str
         or emergency.is_emergency(dialled, region)
         or emergency.is_emergency(dialled.lstrip("0"), region)
     ):
-        raise _blocked(written, "is an emergency number, and those are never faxed to")
+        raise _blocked(written, _("is an emergency number, and those are never faxed to"))
 
 
 def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
@@ -227,8 +240,10 @@ def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
             return
     raise _invalid(
         written,
-        "could mean more than one number",
-        f"If you mean {e164}, write it like that, then put the document there again.",
+        _("could mean more than one number"),
+        _("If you mean {e164}, write it like that, then put the document there again.").format(
+            e164=e164
+        ),
     )
 
 
@@ -274,9 +289,9 @@ def _quoted(name: str) -> str:
     return f'"{text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."}"'
 
 
-def _invalid(written: str, why: str, advice: str = _ADVICE) -> RecipientError:
+def _invalid(written: str, why: str, advice: str = "") -> RecipientError:
     return RecipientError(ReasonCode.NUMBER_INVALID, f"{_quoted(written)} {why}.", advice)
 
 
-def _blocked(written: str, why: str, advice: str = _ADVICE) -> RecipientError:
+def _blocked(written: str, why: str, advice: str = "") -> RecipientError:
     return RecipientError(ReasonCode.NUMBER_BLOCKED, f"{_quoted(written)} {why}.", advice)

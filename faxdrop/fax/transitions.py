@@ -117,7 +117,7 @@ def followed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
         return _attempt_failed(job, now, policy)
     if attempt.waited >= policy.give_up_after:
         if attempt.found:
-            return _failed(_with_attempt(job, outcome="unknown"), reasons.OUTCOME_OPEN, now)
+            return _failed(_with_attempt(job, outcome="unknown"), reasons.outcome_open(), now)
         job = _with_attempt(job, outcome="no_final_status")
         return _failed(job, reasons.no_final_status(policy.give_up_after), now)
     return job
@@ -138,8 +138,8 @@ def _inferred(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
         return job
     job = _with_attempt(job, outcome="unknown")
     if event.is_shared:
-        return _failed(job, reasons.OUTCOME_SHARED, now)
-    return _failed(job, reasons.OUTCOME_FAILED if is_alone else reasons.OUTCOME_AMBIGUOUS, now)
+        return _failed(job, reasons.outcome_shared(), now)
+    return _failed(job, reasons.outcome_failed() if is_alone else reasons.outcome_ambiguous(), now)
 
 
 def reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
@@ -157,17 +157,17 @@ def reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     job = _with_attempt(job, outcome="unknown")
     if job.attempts[-1].suspected:
         is_shared = event.is_shared and event.matches
-        reason = reasons.OUTCOME_SHARED if is_shared else reasons.OUTCOME_AMBIGUOUS
+        reason = reasons.outcome_shared() if is_shared else reasons.outcome_ambiguous()
         return _failed(job, reason, now)
     may_resend = policy.resend_if_absent and event.is_complete and not job.cancelled
     if may_resend and len(job.attempts) < policy.attempts:
         return _queued(job, 0.0, now)
-    return _failed(job, reasons.OUTCOME_UNKNOWN, now)
+    return _failed(job, reasons.outcome_unknown(), now)
 
 
 def cancel_queued(job: Job, _event: Cancelled, now: datetime, _policy: Policy) -> Job:
     """Fail a queued fax as cancelled."""
-    return _failed(job.model_copy(update={"cancelled": True}), reasons.CANCELLED, now)
+    return _failed(job.model_copy(update={"cancelled": True}), reasons.cancelled(), now)
 
 
 def cancel_rest(job: Job, _event: Cancelled, _now: datetime, _policy: Policy) -> Job:
@@ -209,7 +209,7 @@ def _is_looked_for(job: Job, event: Looked, policy: Policy) -> bool:
 
 def _queued(job: Job, delay: float, now: datetime) -> Job:
     if job.cancelled:
-        return _failed(job, reasons.CANCELLED, now)
+        return _failed(job, reasons.cancelled(), now)
     due_at = now + timedelta(seconds=delay)
     return job.model_copy(update={"state": State.QUEUED, "due_at": due_at})
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from faxdrop.documents.opening import Signature
+from faxdrop.words import _, number, short_moment
 
 _JITTER = timedelta(seconds=2)  # by less than that, two looks at the clocks say the same
 _CLOSING = 0.1  # seconds; the kernel tells of a close a moment before the file is closed
@@ -150,21 +151,20 @@ class Look:
         if self.refused:
             return self.refused, None
         if self.looked is Rest.OVERDUE:  # it changed while it was opened
-            return "still changing", None
+            return _("still changing"), None
         if self.in_use:
-            return "somebody still has it open", None
+            return _("somebody still has it open"), None
         if self.looked is Rest.SETTLED:
             until = self._fails_at(now, wall, patience)
-            at = until.astimezone()
-            day = "" if at.date() == wall.astimezone().date() else f"{at:%Y-%m-%d} "
-            words = (
-                f"cannot be read as a whole PDF yet, and fails at {day}{at:%H:%M} "
-                "if it does not change"
-            )
-            return words, until
+            is_today = until.astimezone().date() == wall.astimezone().date()
+            at = f"{until.astimezone():%H:%M}" if is_today else short_moment(until)
+            words = _("cannot be read as a whole PDF yet, and fails at {at} if it does not change")
+            return words.format(at=at), until
         if self.in_hands:
-            return "about to be taken", None
-        words = f"just arrived or still changing: it must be at rest for {settle:g} s"
+            return _("about to be taken"), None
+        words = _("just arrived or still changing: it must be at rest for {settle} s").format(
+            settle=number(settle)
+        )
         return words, None
 
     def _fails_at(self, now: float, wall: datetime, patience: float) -> datetime:

@@ -30,6 +30,7 @@ from faxdrop.spool.jobs import GoneError, UnrecordedError
 from faxdrop.spool.refusals import RefusedError
 from faxdrop.spool.root import Spool
 from faxdrop.spool.space import Room
+from faxdrop.words import _
 from faxdrop.workers import Ended, NoThreadError, Steps
 
 log = structlog.stdlib.get_logger(__name__)
@@ -120,9 +121,9 @@ class Pickup:
     def waits(self) -> list[Waiting]:
         """Return what the files wait for that are not claimed yet; of the first ones only."""
         files = self._inbox.waits(MOST_SAID, self._clock.monotonic(), self._clock.now())
-        words = "could not be taken, since the disk refused it: it is tried again"
+        words = _("could not be taken, since the disk refused it: it is tried again")
         if self._room.short:
-            words = f"not taken yet: {self._room.short}"
+            words = _("not taken yet: {short}").format(short=self._room.short)
             return [Waiting(file.key, words) for file in files]
         return [Waiting(file.key, words) if file.key in self._refused else file for file in files]
 
@@ -131,8 +132,10 @@ class Pickup:
         """What keeps the inbox as a whole from being taken."""
         if self._short_since is None:
             return None
-        words = f"Nothing is taken from the inbox, for there is {self._room.short}"
-        advice = "Make room: what is on its way already is faxed and filed meanwhile."
+        words = _("Nothing is taken from the inbox, for there is {short}").format(
+            short=self._room.short
+        )
+        advice = _("Make room: what is on its way already is faxed and filed meanwhile.")
         return Trouble(words, advice, self._short_since)
 
     @property

@@ -23,6 +23,7 @@ from faxdrop.inbox.looks import Candidate, Key, Look, Looks, Rest, Waiting
 from faxdrop.names.passed_over import is_job_ticket, is_passed_over
 from faxdrop.spool import refusals
 from faxdrop.spool.refusals import Refusal, Refusals
+from faxdrop.words import _, of_system
 
 _MOST_EVENTS = 20_000  # more than that at once: look at everything instead
 _QUANTUM = 500  # entries of a folder that are read before it is another's turn
@@ -201,7 +202,7 @@ class Inbox:
         self._to_rescan = len(self._lanes[_Lane.RESCAN])
 
     def _next(self) -> tuple[_Lane, _Reading] | None:
-        for _ in _TURNS:
+        for _again in _TURNS:
             lane = _TURNS[self._turn % len(_TURNS)]
             self._turn += 1
             for folder, reading in self._lanes[lane].items():
@@ -223,7 +224,7 @@ class Inbox:
             return 1
         entries = reading.entries or deque()
         read = min(len(entries), _QUANTUM)
-        for _ in range(read):
+        for _again in range(read):
             self._see(reading, entries.popleft(), now)
         if entries:
             self._lanes[lane][reading.folder] = reading
@@ -245,7 +246,9 @@ class Inbox:
                 raise
             self._forget_folder(folder)
             if not isinstance(error, FileNotFoundError | NotADirectoryError):
-                words = refusals.of_reading(error, path) or f"cannot be read: {error.strerror}"
+                words = refusals.of_reading(error, path) or _("cannot be read: {why}").format(
+                    why=of_system(error)
+                )
                 self._problems[folder] = {str(path): words}
             return False
         reading.known = self._looks.names(folder)
@@ -260,12 +263,14 @@ class Inbox:
         except FileNotFoundError:  # gone in between: the next scan tells
             return
         except OSError as error:  # keeps nobody from the others
-            reading.problems[entry.path] = f"cannot be looked at: {error.strerror}"
+            reading.problems[entry.path] = _("cannot be looked at: {why}").format(
+                why=of_system(error)
+            )
             reading.seen.add(entry.name)
             return
         if stat.S_ISDIR(status.st_mode):
             if reading.folder is not None:
-                reading.problems[entry.path] = (
+                reading.problems[entry.path] = _(
                     "is a folder inside a recipient folder: what lies in it is not faxed"
                 )
             return
@@ -288,10 +293,10 @@ class Inbox:
                 self._forget(Key(folder, name))
         if reading.tickets:
             path = self.root if folder is None else self.root / folder
-            reading.problems[str(path)] = (
-                f"holds job tickets of a scanner (.xml, .xst): {reading.tickets}. They are left "
-                "alone; delete them, or have the scanner write none"
-            )
+            reading.problems[str(path)] = _(
+                "holds job tickets of a scanner (.xml, .xst): {tickets}. They are left alone; "
+                "delete them, or have the scanner write none"
+            ).format(tickets=reading.tickets)
         self._problems[folder] = reading.problems
         if not reading.problems:
             del self._problems[folder]

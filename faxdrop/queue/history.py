@@ -19,20 +19,13 @@ from faxdrop.queue.schedule import SLOW, Schedule
 from faxdrop.queue.sessions import Sessions
 from faxdrop.sipgate import Answer, Outcome, Unreachable
 from faxdrop.spool.health import DiskHealth
+from faxdrop.words import _
 from faxdrop.workers import Ended, NoThreadError, Then
 
 log = structlog.stdlib.get_logger(__name__)
 
 _SLOW_LOOK = 60.0  # seconds between looks when all that is on its way has been so for long
 
-_OUR_MISTAKE = Answer(
-    Outcome.LATER,
-    None,
-    None,
-    "sipgate's history could not be understood",
-    None,
-    "See the log (step.failed), and report it, please: it is a mistake in faxdrop.",
-)
 
 Start = Callable[[Then, object, Callable[[], Any]], None]
 """Starts a step in a thread: what takes its end, what it is about, the step."""
@@ -135,7 +128,7 @@ class History:
             return
         if ended.error is not None:
             self._health.went_wrong(ended.error)
-            self._holds.not_told(_OUR_MISTAKE)
+            self._holds.not_told(_our_mistake())
             return
         self._health.machine_is_well()
         now = self._clock.monotonic()
@@ -173,3 +166,14 @@ class History:
 
 def _attempt_of(job: Job) -> tuple[str, int]:
     return job.job_id, len(job.attempts)
+
+
+def _our_mistake() -> Answer:
+    return Answer(
+        Outcome.LATER,
+        None,
+        None,
+        _("sipgate's history could not be understood"),
+        None,
+        _("See the log (step.failed), and report it, please: it is a mistake in faxdrop."),
+    )

@@ -25,6 +25,8 @@ from pydantic import (
     WrapValidator,
 )
 
+from faxdrop.words import N_, _
+
 _LONGEST_QUOTED = 200  # of a session id in an address, or in the name of a file
 LONGEST_WORDS = 200  # characters of sipgate's own words that people get to see
 
@@ -128,34 +130,37 @@ class Balance(_Shape):
     currency: Text = ""
 
 
-_CHECK_LOGIN: Final = (
+_CHECK_LOGIN: Final = N_(
     "Check TOKEN_ID and TOKEN. A new personal access token can be made in the sipgate account; it "
     "needs the scopes sessions:fax:write and history:read. It counts once it stands where the old "
     "one stood (in the environment of a running faxdrop: after a restart)."
 )
-_CHECK_RIGHTS: Final = (
+_CHECK_RIGHTS: Final = N_(
     "Check in the sipgate account that faxing is booked, that the fax line belongs to the token's "
     "user and may send, and that the token has the scopes sessions:fax:write and history:read; and "
     "log in to the web app once, in case the password must be reset."
 )
-_CHECK_URL: Final = "Check base_url in the config, and any proxy between here and sipgate."
+_CHECK_URL: Final = N_("Check base_url in the config, and any proxy between here and sipgate.")
 
 PHRASES: Final[dict[int, tuple[str, str]]] = {
     # status: what it is called, what to do about it
-    400: ("sipgate rejected the request", ""),
-    401: ("sipgate refused the token", _CHECK_LOGIN),
-    402: ("the balance of the sipgate account is insufficient", "Top up the sipgate account."),
-    403: ("sipgate does not allow this", _CHECK_RIGHTS),
-    404: ("sipgate does not know the address", _CHECK_URL),
-    405: ("sipgate does not take this request at the address", _CHECK_URL),
-    407: ("sipgate says that this is no valid fax number", "Check the recipient's number."),
-    413: ("the document is too large for sipgate", "Send it in several parts."),
-    415: ("sipgate did not see the request's content type", _CHECK_URL),
-    429: ("sipgate asks for fewer requests", ""),
+    400: (N_("sipgate rejected the request"), ""),
+    401: (N_("sipgate refused the token"), _CHECK_LOGIN),
+    402: (
+        N_("the balance of the sipgate account is insufficient"),
+        N_("Top up the sipgate account."),
+    ),
+    403: (N_("sipgate does not allow this"), _CHECK_RIGHTS),
+    404: (N_("sipgate does not know the address"), _CHECK_URL),
+    405: (N_("sipgate does not take this request at the address"), _CHECK_URL),
+    407: (N_("sipgate says that this is no valid fax number"), N_("Check the recipient's number.")),
+    413: (N_("the document is too large for sipgate"), N_("Send it in several parts.")),
+    415: (N_("sipgate did not see the request's content type"), _CHECK_URL),
+    429: (N_("sipgate asks for fewer requests"), ""),
 }
 PROXY_PHRASE: Final = (
-    "the proxy asks for a login",
-    "Check the proxy in the environment (HTTPS_PROXY, NO_PROXY) and its login.",
+    N_("the proxy asks for a login"),
+    N_("Check the proxy in the environment (HTTPS_PROXY, NO_PROXY) and its login."),
 )
 
 
@@ -166,12 +171,12 @@ def phrase(status: int, *, proxy: bool) -> tuple[str, str]:
     elif status in PHRASES:
         what, advice = PHRASES[status]
     elif status in range(300, 400):
-        what, advice = "the answer points to another address", _CHECK_URL
+        what, advice = N_("the answer points to another address"), _CHECK_URL
     elif status in range(500, 600):
-        what, advice = "sipgate has trouble of its own", ""
+        what, advice = N_("sipgate has trouble of its own"), ""
     else:
-        what, advice = "an answer that nobody expected", ""
-    return f"{what} ({status})", advice
+        what, advice = N_("an answer that nobody expected"), ""
+    return f"{_(what)} ({status})", _(advice)
 
 
 def own_words(body: bytes) -> str:

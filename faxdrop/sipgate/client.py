@@ -37,6 +37,7 @@ from faxdrop.sipgate.answers import (
 from faxdrop.sipgate.connection import Upload
 from faxdrop.sipgate.outcome import Came, Outcome, decide
 from faxdrop.sipgate.transport import NoAnswer, Reply, Transport
+from faxdrop.words import _
 
 SMALL = 1 << 20  # bytes of an answer that should be a few hundred
 LARGE = 16 << 20  # bytes of a list of 1000 entries, which are 1 to 2 kB each
@@ -207,7 +208,7 @@ class Sipgate:
         ids: set[str] = set()
         total: int | None = None
         offset = 0
-        for _ in range(MOST_PAGES):
+        for _again in range(MOST_PAGES):
             reply = self._ask("/history", [*params, ("offset", str(offset))], limit=LARGE)
             page = self._read(HistoryPage, reply)
             known = len(ids)
@@ -290,14 +291,14 @@ class Sipgate:
         return read
 
     def _unreadable(self, reply: Reply) -> Answer:
-        words = f"sipgate's answer cannot be read ({reply.status})"
+        words = _not_readable(reply.status)
         return Answer(Outcome.LATER, None, reply.status, words, self._retry_after(reply))
 
     def _answer(self, outcome: Outcome, reply: Reply, session_id: str | None = None) -> Answer:
         if outcome is Outcome.ACCEPTED:
             return Answer(outcome, session_id, reply.status, "accepted", None)
         if reply.status in range(200, 300):
-            words, advice = f"sipgate's answer cannot be read ({reply.status})", ""
+            words, advice = _not_readable(reply.status), ""
         else:
             words, advice = phrase(reply.status, proxy="Proxy-Authenticate" in reply.headers)
             if said := self._redacted(own_words(reply.body)):
@@ -326,6 +327,11 @@ class Sipgate:
         else:
             return None
         return min(max(seconds, 1.0), LONGEST_DELAY)
+
+
+def _not_readable(status: int) -> str:
+    words = _("sipgate's answer cannot be read")
+    return f"{words} ({status})"
 
 
 def _session_id(reply: Reply) -> str | None:

@@ -41,6 +41,7 @@ from urllib3.exceptions import (
 
 from faxdrop import __version__
 from faxdrop.sipgate.connection import ONCE, POOLS, DocumentChanged, Pools, Upload, Withheld
+from faxdrop.words import N_, _, number
 
 CHUNK = 16 * 1024  # bytes of an answer read at once
 CONNECT_SECONDS = 30.0  # for one address, and again for the TLS handshake
@@ -181,8 +182,9 @@ class Transport:
     def _no_answer(self, error: Exception, upload: Upload | None) -> NoAnswer:
         handed_over = upload is not None and upload.handed_over
         if upload is not None and upload.trouble is not None and not handed_over:
-            words = f"the connection to {self._host} broke while the document was handed over"
-            return NoAnswer(f"{words} ({_short(upload.trouble)})", handed_over=False)
+            words = _("the connection to {host} broke while the document was handed over ({why})")
+            words = words.format(host=self._host, why=_short(upload.trouble))
+            return NoAnswer(words, handed_over=False)
         words, advice, misconfigured = self._explain(error)
         return NoAnswer(
             words,
@@ -202,33 +204,47 @@ class Transport:
             else:
                 continue
             if refusals and kind is ProxyError:
-                words = f"the proxy refused the connection to {{host}} ({refusals[0]})"  # noqa: PLW2901
-                misconfigured = refusals[0] == "407"  # noqa: PLW2901
-            text = words.format(host=self._host, seconds=f"{self._timeout:g}", why=_short(cause))
-            return text, advice, misconfigured
-        return f"no answer from {self._host} ({_short(error)})", "", False
+                text = _("the proxy refused the connection to {host} ({why})")
+                text = text.format(host=self._host, why=refusals[0])
+                return text, _(advice), refusals[0] == "407"
+            text = _(words).format(
+                host=self._host, seconds=number(self._timeout), why=_short(cause)
+            )
+            return text, _(advice), misconfigured
+        text = _("no answer from {host} ({why})").format(host=self._host, why=_short(error))
+        return text, "", False
 
 
-_CHECK_PROXY = "Check the proxy in the environment (HTTPS_PROXY, NO_PROXY) and its login."
-_CHECK_TLS = "Check this machine's clock, its certificates, and whether a proxy opens TLS."
-_CHECK_URL = "Check base_url in the config and the proxy in the environment (HTTPS_PROXY)."
+_CHECK_PROXY = N_("Check the proxy in the environment (HTTPS_PROXY, NO_PROXY) and its login.")
+_CHECK_TLS = N_("Check this machine's clock, its certificates, and whether a proxy opens TLS.")
+_CHECK_URL = N_("Check base_url in the config and the proxy in the environment (HTTPS_PROXY).")
 
 _EXPLANATIONS: tuple[tuple[type[BaseException], str, str, bool], ...] = (
     # kind of error           words                                          advice, set-up is wrong
-    (ProxyError, "no connection to {host} through the proxy", _CHECK_PROXY, False),
-    (ssl.SSLError, "no trusted connection to {host} ({why})", _CHECK_TLS, False),
-    (NameResolutionError, "the name {host} cannot be looked up", "", False),
-    (NewConnectionError, "no connection to {host} ({why})", "", False),
-    (ConnectTimeoutError, "no connection to {host} in time", "", False),
-    (http.client.RemoteDisconnected, "{host} closed the connection without an answer", "", False),
-    (http.client.HTTPException, "what {host} answered is not HTTP", "", False),
-    (TimeoutError, "no whole answer from {host} within {seconds} s", "", False),
-    (requests.exceptions.InvalidURL, "this address cannot be used", _CHECK_URL, True),
-    (requests.exceptions.InvalidSchema, "this kind of address cannot be used", _CHECK_URL, True),
-    (requests.exceptions.MissingSchema, "this address cannot be used", _CHECK_URL, True),
-    (LocationValueError, "this address cannot be used", _CHECK_URL, True),
-    (UnicodeError, "this address cannot be used", _CHECK_URL, True),
-    (ConnectionError, "the connection to {host} was lost ({why})", "", False),
+    (ProxyError, N_("no connection to {host} through the proxy"), _CHECK_PROXY, False),
+    (ssl.SSLError, N_("no trusted connection to {host} ({why})"), _CHECK_TLS, False),
+    (NameResolutionError, N_("the name {host} cannot be looked up"), "", False),
+    (NewConnectionError, N_("no connection to {host} ({why})"), "", False),
+    (ConnectTimeoutError, N_("no connection to {host} in time"), "", False),
+    (
+        http.client.RemoteDisconnected,
+        N_("{host} closed the connection without an answer"),
+        "",
+        False,
+    ),
+    (http.client.HTTPException, N_("what {host} answered is not HTTP"), "", False),
+    (TimeoutError, N_("no whole answer from {host} within {seconds} s"), "", False),
+    (requests.exceptions.InvalidURL, N_("this address cannot be used"), _CHECK_URL, True),
+    (
+        requests.exceptions.InvalidSchema,
+        N_("this kind of address cannot be used"),
+        _CHECK_URL,
+        True,
+    ),
+    (requests.exceptions.MissingSchema, N_("this address cannot be used"), _CHECK_URL, True),
+    (LocationValueError, N_("this address cannot be used"), _CHECK_URL, True),
+    (UnicodeError, N_("this address cannot be used"), _CHECK_URL, True),
+    (ConnectionError, N_("the connection to {host} was lost ({why})"), "", False),
 )
 
 
@@ -253,9 +269,9 @@ def _short(error: BaseException) -> str:
             why = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
             return str(why or "TLS").replace("_", " ").lower()
         if isinstance(cause, TimeoutError):
-            return "no progress"
+            return _("no progress")
         if isinstance(cause, OSError) and (cause.errno or 0) in errno.errorcode:
-            return os.strerror(cause.errno or 0)
+            return _(os.strerror(cause.errno or 0))
     return type(error).__name__
 
 

@@ -15,6 +15,7 @@ from faxdrop.backoff import Trouble
 from faxdrop.names.printable import shown
 from faxdrop.spool import refusals
 from faxdrop.spool.refusals import Refusals
+from faxdrop.words import of_system
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -40,7 +41,7 @@ class DiskHealth:
             return
         if self.trouble is not None and self._error == error.errno:
             return  # whichever file it is about this time
-        words = f"{error.strerror or error} ({shown(str(error.filename or self._root))})"
+        words = f"{of_system(error)} ({shown(str(error.filename or self._root))})"
         since = self.trouble.since if self.trouble else self._now()
         log.error("disk.trouble", why=words, **about)
         self._error = error.errno

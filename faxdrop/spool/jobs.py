@@ -22,6 +22,7 @@ from faxdrop.fax.receipt import to_bytes
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk, folders_in, may_exist
 from faxdrop.spool.places import DRAFT, PLACE, SpoolError, nth_name
+from faxdrop.words import _
 
 DOCUMENT, RECORD, COPY = "document.pdf", "job.json", "fax.pdf"
 
@@ -231,8 +232,11 @@ def _readable(path: Path) -> Job | None:
         return _read_record(path)
     except PermissionError:
         raise SpoolError(
-            f"{path} cannot be read: it belongs to another user than the one that faxdrop runs as. "
-            "Give the whole folder .faxdrop to that user (chown -R); nothing was changed."
+            _(
+                "{path} cannot be read: it belongs to another user than the one that faxdrop "
+                "runs as. Give the whole folder .faxdrop to that user (chown -R); nothing was "
+                "changed."
+            ).format(path=path)
         ) from None
     except (OSError, ValidationError, ValueError):
         return None
@@ -257,6 +261,8 @@ def _refuse_foreign(path: Path) -> None:
         return
     if found.startswith("faxdrop-job/"):
         raise SpoolError(
-            f"{path} was written by another version of faxdrop (format {shown(found)}, this one "
-            f"reads {RECORD_FORMAT}). Install that version again; nothing was changed."
+            _(
+                "{path} was written by another version of faxdrop (format {found}, this one "
+                "reads {readable}). Install that version again; nothing was changed."
+            ).format(path=path, found=shown(found), readable=RECORD_FORMAT)
         )

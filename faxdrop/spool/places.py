@@ -22,6 +22,7 @@ from faxdrop.fax.job import Job
 from faxdrop.fax.receipt import make_receipt, to_bytes
 from faxdrop.spool.disk import Disk, Folder, opened_folder, read_file
 from faxdrop.spool.sharing import share
+from faxdrop.words import _
 
 RECEIPT_SUFFIX, REPORT_SUFFIX = ".json", ".report.pdf"
 DRAFT, PLACE = "receipt.json", "place"  # in the job's folder: the receipt, and where it will lie
@@ -138,7 +139,7 @@ class Places:
         # The note is not to be read, or was never written: then a receipt without a document
         # can be ours, should the disk have kept it and not the note.
         there = set(place.names())
-        for _, found in _numbered(job.name, place, there):
+        for _number, found in _numbered(job.name, place, there):
             if found not in there and job_id_in(read_receipt(place, found)) == job.job_id:
                 return found
         return None
@@ -149,7 +150,7 @@ class Places:
         The latest is the first that is looked at.
         """
         found = sorted(_numbered(job.name, place, set(place.names())), reverse=True)
-        for _, name in found:
+        for _number, name in found:
             if job_id_in(read_receipt(place, name)) == job.job_id:
                 return name
         return None
@@ -170,19 +171,25 @@ class Places:
             # Where the name itself lies, not what a link of that name points to.
             within = (filed.parent.resolve() / filed.name).relative_to(failed.resolve())
         except (ValueError, RuntimeError):
-            raise SpoolError(f"{filed} does not lie in {failed}.") from None
+            raise SpoolError(
+                _("{file} does not lie in {folder}.").format(file=filed, folder=failed)
+            ) from None
         folder, name = within.parts[:-1], within.name
         if filed.is_symlink():
             raise SpoolError(
-                f"{filed} is a symbolic link, and those are not faxed: put the document itself "
-                "into the inbox."
+                _(
+                    "{file} is a symbolic link, and those are not faxed: put the document itself "
+                    "into the inbox."
+                ).format(file=filed)
             )
         if not filed.is_file():
-            raise SpoolError(f"{filed} is not there, or is no ordinary file.")
+            raise SpoolError(_("{file} is not there, or is no ordinary file.").format(file=filed))
         if len(folder) > 1:
             raise SpoolError(
-                f"{filed} lies deeper than a recipient folder of {failed}: put it into the inbox "
-                "by hand."
+                _(
+                    "{file} lies deeper than a recipient folder of {folder}: put it into the "
+                    "inbox by hand."
+                ).format(file=filed, folder=failed)
             )
         return (folder[0] if folder else None), name
 
@@ -207,15 +214,18 @@ class Places:
             self._way_in(folder, inbox) as target,
         ):
             if source.kind(name) != stat.S_IFREG:
-                raise SpoolError(f"{source.path / name} is no longer an ordinary file.")
+                raise SpoolError(
+                    _("{file} is no longer an ordinary file.").format(file=source.path / name)
+                )
             try:
                 self._disk.move(
                     source.path / name, target.path / name, within=source.fd, into=target.fd
                 )
             except FileExistsError:
                 raise SpoolError(
-                    f"{target.path / name} is there already. Wait until it is faxed, or rename one "
-                    "of the two."
+                    _(
+                        "{file} is there already. Wait until it is faxed, or rename one of the two."
+                    ).format(file=target.path / name)
                 ) from None
             self._disk.sync_folder(target.path, within=target.fd)
             self._disk.sync_folder(source.path, within=source.fd)
@@ -234,7 +244,9 @@ class Places:
                 entered = stack.enter_context(self._entered(path, inbox))
             except NotADirectoryError:
                 raise SpoolError(
-                    f"{path} is no folder: take away what has its name, and try again."
+                    _("{path} is no folder: take away what has its name, and try again.").format(
+                        path=path
+                    )
                 ) from None
             yield entered
 

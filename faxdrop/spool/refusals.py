@@ -19,6 +19,7 @@ import structlog
 
 from faxdrop.names.printable import shown
 from faxdrop.spool.ownership import name_of
+from faxdrop.words import N_, _, of_system
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -28,7 +29,7 @@ _OF_A_PLACE = RIGHTS | {errno.EROFS, errno.EXDEV}
 OF_THE_MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 _GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS, ioctl_iflags(2)
-_ATTRIBUTES = ((0x10, "immutable", "i"), (0x20, "append-only", "a"))
+_ATTRIBUTES = ((0x10, N_("is immutable"), "i"), (0x20, N_("is append-only"), "a"))
 
 
 class Refusal(NamedTuple):
@@ -104,7 +105,7 @@ def of_file(path: Path) -> Refusal:
 
 def unreadable(path: Path) -> str:
     """Say that a file may not be read, and whose it is."""
-    return f"may not be read by {_us()}: {_whose(path)}."
+    return _("may not be read by {us}: {whose}.").format(us=_us(), whose=_whose(path))
 
 
 def of_writing(
@@ -145,22 +146,22 @@ def before_writing(folder: Path, home: Path) -> Refusal | None:
 def advice(error: OSError, home: Path) -> str:
     """Return what to do about an error that is no single place's."""
     if error.errno in OF_THE_MACHINE:
-        return (
+        return _(
             "The machine's limits are reached: see how many processes, threads and files are open, "
             "and the limits (TasksMax= and LimitNOFILE= of the service, ulimit -u and -n)."
         )
     if error.errno in RIGHTS:
         user = name_of(os.geteuid())
         own = _quoted(home)
-        return (
-            f"Give faxdrop's own folder to {user}: sudo chown -R {user} {own} && "
-            f"sudo chmod -R u+rwX {own}"
+        command = f"sudo chown -R {user} {own} && sudo chmod -R u+rwX {own}"
+        return _("Give faxdrop's own folder to {user}: {command}").format(
+            user=user, command=command
         )
     if error.errno == errno.EPROTONOSUPPORT:
-        return "Install the version of faxdrop that wrote it, and restart faxdrop."
+        return _("Install the version of faxdrop that wrote it, and restart faxdrop.")
     if error.errno in _SOMETHING_ELSE:
-        return "Something else lies in the place of what is faxdrop's own: move it away."
-    return "Make room, or see what is wrong with the disk."
+        return _("Something else lies in the place of what is faxdrop's own: move it away.")
+    return _("Make room, or see what is wrong with the disk.")
 
 
 # -- words --------------------------------------------------------------------------------------
@@ -168,49 +169,64 @@ def advice(error: OSError, home: Path) -> str:
 
 def _not_readable(path: Path) -> str:
     wanted = "g+rwxs" if path.is_dir() else "g+r"
-    return f"{unreadable(path)} Mend it: {_commands(path, wanted)}"
+    return _mended(unreadable(path), _commands(path, wanted))
 
 
 def _not_writable(folder: Path, file: Path | None, error: OSError) -> str:
     whose = _whose(folder)
     if error.errno == errno.EXDEV:
-        return (
+        return _(
             "is a mount of its own, and documents cannot be moved between mounts: unmount it, and "
             "make it a plain folder"
         )
     if error.errno == errno.EROFS:
-        return "is on a mount that is read-only: mount it with the right to write, or remove it"
+        return _("is on a mount that is read-only: mount it with the right to write, or remove it")
     for path in (folder, file):
         flags = _flags(path) if path is not None else 0
         for flag, name, letter in _ATTRIBUTES:
             if flags & flag and path is not None:
-                what = "is" if path is folder else f"holds {shown(path.name)}, which is"
-                return f"{what} {name}. Mend it: sudo chattr -{letter} {_quoted(path)}"
+                words = _(name)
+                if path is not folder:
+                    words = _("holds {name}: that {is_so}").format(
+                        name=shown(path.name), is_so=words
+                    )
+                return _mended(f"{words}.", f"sudo chattr -{letter} {_quoted(path)}")
     if _may_write(folder) and _mode(folder) & stat.S_ISVTX:
-        what = f"{shown(file.name)}, which is another's" if file else "what others put there"
-        return (
-            f"has the sticky bit, so {_us()} may not move {what}: {whose}. "
-            f"Mend it: sudo chmod -t {_quoted(folder)}"
-        )
+        if file:
+            words = _(
+                "has the sticky bit, so {us} may not move {name}, which is another's: {whose}."
+            )
+            words = words.format(us=_us(), name=shown(file.name), whose=whose)
+        else:
+            words = _("has the sticky bit, so {us} may not move what others put there: {whose}.")
+            words = words.format(us=_us(), whose=whose)
+        return _mended(words, f"sudo chmod -t {_quoted(folder)}")
     if _may_write(folder):
-        return (
-            f"refuses {_us()} ({error.strerror}): {whose}. See what else protects it "
-            f"(getfacl {_quoted(folder)}, AppArmor, SELinux)"
-        )
-    return f"may not be written to by {_us()}: {whose}. Mend it: {_commands(folder, 'g+rwxs')}"
+        return _(
+            "refuses {us} ({why}): {whose}. See what else protects it (getfacl {folder}, AppArmor, "
+            "SELinux)"
+        ).format(us=_us(), why=of_system(error), whose=whose, folder=_quoted(folder))
+    words = _("may not be written to by {us}: {whose}.").format(us=_us(), whose=whose)
+    return _mended(words, _commands(folder, "g+rwxs"))
+
+
+def _mended(words: str, command: str) -> str:
+    return f"{words} {_('Mend it: {command}').format(command=command)}"
 
 
 def _us() -> str:
-    return f"faxdrop (user {name_of(os.geteuid())})"
+    return _("faxdrop (user {user})").format(user=name_of(os.geteuid()))
 
 
 def _whose(path: Path) -> str:
     try:
         status = path.stat(follow_symlinks=False)
     except OSError as error:
-        return f"its owner cannot be told ({error.strerror})"
+        return _("its owner cannot be told ({why})").format(why=of_system(error))
     owner = f"{name_of(status.st_uid)}:{_group(status.st_gid)}"
-    return f"it belongs to {owner}, mode {stat.S_IMODE(status.st_mode):04o}"
+    return _("it belongs to {owner}, mode {mode:04o}").format(
+        owner=owner, mode=stat.S_IMODE(status.st_mode)
+    )
 
 
 def _commands(path: Path, wanted: str) -> str:

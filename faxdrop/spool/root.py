@@ -43,16 +43,17 @@ from faxdrop.spool.marks import Marks
 from faxdrop.spool.notes import Notes
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.sharing import share
+from faxdrop.words import N_, _
 
 _LOOKS_AT_LOCK, _LOOK_AT_LOCK = 5, 0.02  # times, seconds: a lock that is held so long is a daemon's
 
-_NO_REHEARSAL = (
-    "Documents that wait to be faxed for good: {}, in {}. The simulator would only say that they "
-    "were sent. Rehearse with another root (`root` in a config of its own)."
+_NO_REHEARSAL = N_(
+    "Documents that wait to be faxed for good: {count}, in {root}. The simulator would only say "
+    "that they were sent. Rehearse with another root (`root` in a config of its own)."
 )
-_REHEARSED = (
-    "Documents of a rehearsal (run --simulate) that wait: {}, in {}. They would be faxed for good "
-    "now. Let the rehearsal end first, or cancel them (faxdrop cancel)."
+_REHEARSED = N_(
+    "Documents of a rehearsal (run --simulate) that wait: {count}, in {root}. They would be faxed "
+    "for good now. Let the rehearsal end first, or cancel them (faxdrop cancel)."
 )
 
 
@@ -83,8 +84,10 @@ class Spool:
         """
         if not self.root.is_dir():
             raise SpoolError(
-                f"The folder {self.root} is not there. Make it, mount it, or correct `root` in the "
-                "config."
+                _(
+                    "The folder {root} is not there. Make it, mount it, or correct `root` in the "
+                    "config."
+                ).format(root=self.root)
             )
         self._ensure_folder(self.home, 0o700)
         for folder in (*self.jobs.folders, self.notes.cancel_folder, *self.marks.folders):
@@ -92,8 +95,10 @@ class Spool:
         for folder in (self.inbox, self.sent, self.failed):
             if folder.is_symlink():
                 raise SpoolError(
-                    f"{folder} is a symbolic link, and no document goes through one: put a folder "
-                    "in its place, or set `root` to where all three folders are."
+                    _(
+                        "{folder} is a symbolic link, and no document goes through one: put a "
+                        "folder in its place, or set `root` to where all three folders are."
+                    ).format(folder=folder)
                 )
             self._ensure_folder(folder)
         self._take_lock()
@@ -184,7 +189,7 @@ class Spool:
 
     def _take_lock(self) -> None:
         fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        for _ in range(_LOOKS_AT_LOCK):
+        for _again in range(_LOOKS_AT_LOCK):
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:  # perhaps by `status`, which only looks, for an instant
@@ -193,7 +198,11 @@ class Spool:
                 self._lock_fd = fd
                 return
         os.close(fd)
-        raise SpoolError(f"Another faxdrop is already at work on {self.root}. Stop that one first.")
+        raise SpoolError(
+            _("Another faxdrop is already at work on {root}. Stop that one first.").format(
+                root=self.root
+            )
+        )
 
     def _rehearse(self, simulated: bool | None) -> None:  # noqa: FBT001
         mark = self.home / "simulated"
@@ -202,7 +211,7 @@ class Spool:
             return
         if waiting := sum(1 for _ in self.jobs.all()):
             raise SpoolError(
-                (_NO_REHEARSAL if simulated else _REHEARSED).format(waiting, self.root)
+                _(_NO_REHEARSAL if simulated else _REHEARSED).format(count=waiting, root=self.root)
             )
         if simulated:
             mark.touch()

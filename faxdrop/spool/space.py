@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from faxdrop.words import _, number
+
 _SHARE = 64  # a 64th of the disk is kept free for filing,
 _LEAST, _MOST = 1 << 20, 32 << 20  # but no less and no more bytes than that
 _LEAST_INODES, _MOST_INODES = 32, 1024
@@ -39,8 +41,12 @@ class Room:
         inodes += jobs * _INODES_A_JOB
         short = ""
         if free < more * reserve + size:
-            short = f"too little room on the disk: {free / 1e6:.1f} MB are free"
+            short = _("too little room on the disk: {size} MB are free").format(
+                size=number(free / 1e6, digits=1)
+            )
         elif disk.f_files and disk.f_favail < more * inodes:  # some do not count them
-            short = f"too little room on the disk: {disk.f_favail} more files are possible (inodes)"
+            short = _(
+                "too little room on the disk: {count} more files are possible (inodes)"
+            ).format(count=disk.f_favail)
         self.short = short
         return not short

@@ -69,11 +69,12 @@ def load_all() -> None:
     """Read all catalogues, for a process that will have no files in reach when it needs one."""
     for each in LANGUAGES:
         _catalogue(each)
+        _decimal(0.5, "0.0", each)
 
 
 def _(message: str) -> str:
     """Return the sentence in the language that is set."""
-    return _Words.catalogue.gettext(message)
+    return _Words.catalogue.gettext(message) if message else ""  # of "", gettext has its header
 
 
 def ngettext(one: str, many: str, number: int) -> str:
@@ -90,8 +91,7 @@ def moment(at: datetime) -> str:
     """Return an instant as a sentence or a report has it: this machine's time, with its zone."""
     from babel.dates import format_datetime, get_timezone  # noqa: PLC0415 - few commands need it
 
-    region = _REGIONS.get(language(), language())
-    return format_datetime(at, "long", tzinfo=get_timezone(), locale=region)
+    return format_datetime(at, "long", tzinfo=get_timezone(), locale=_region(language()))
 
 
 def short_moment(at: datetime) -> str:
@@ -100,8 +100,54 @@ def short_moment(at: datetime) -> str:
     return at.astimezone().strftime(_("%Y-%m-%d %H:%M"))
 
 
-def number(value: float) -> str:
-    """Return a number with the points and commas of the language."""
+def number(value: float, digits: int | None = None) -> str:
+    """Return a number with the points and commas of the language.
+
+    ``digits`` stand behind the decimal point; None: as many as it needs, and three at most.
+    """
+    pattern = "#,##0.###" if digits is None else f"#,##0.{digits * '0'}".rstrip(".")
+    return _decimal(value, pattern, language())
+
+
+def of_system(error: OSError) -> str:
+    """Return what the system says of an error, without the file that it names."""
+    return _(error.strerror or "") or str(error)
+
+
+def _decimal(value: float, pattern: str, language: Language) -> str:
     from babel.numbers import format_decimal  # noqa: PLC0415 - few commands need it
 
-    return format_decimal(value, locale=_REGIONS.get(language(), language()))
+    return format_decimal(value, pattern, locale=_region(language))
+
+
+def _region(language: Language) -> str:
+    return _REGIONS.get(language, language)
+
+
+_OF_THE_SYSTEM = (  # what strerror(3) says of what people meet; the rest stays English
+    N_("Address already in use"),
+    N_("Cannot allocate memory"),
+    N_("Connection refused"),
+    N_("Connection reset by peer"),
+    N_("Directory not empty"),
+    N_("Disk quota exceeded"),
+    N_("File exists"),
+    N_("File name too long"),
+    N_("Host is down"),
+    N_("Input/output error"),
+    N_("Invalid cross-device link"),
+    N_("Is a directory"),
+    N_("Network is unreachable"),
+    N_("No route to host"),
+    N_("No space left on device"),
+    N_("No such file or directory"),
+    N_("Not a directory"),
+    N_("Operation not permitted"),
+    N_("Permission denied"),
+    N_("Read-only file system"),
+    N_("Resource temporarily unavailable"),
+    N_("Stale file handle"),
+    N_("Too many levels of symbolic links"),
+    N_("Too many open files"),
+    N_("Transport endpoint is not connected"),
+)

@@ -390,8 +390,14 @@ def test_an_impossible_event_says_what_and_where() -> None:
 
 def test_every_reason_tells_a_person_what_to_do() -> None:
     """Each way to fail has a message and an advice, in whole sentences."""
-    ways = [value for value in vars(reasons).values() if isinstance(value, Reason)]
-    assert len(ways) >= 5
+    ways = [
+        reasons.cancelled(),
+        reasons.outcome_unknown(),
+        reasons.outcome_ambiguous(),
+        reasons.outcome_failed(),
+        reasons.outcome_open(),
+        reasons.outcome_shared(),
+    ]
     ways += [reasons.transmission_failed(3), reasons.no_final_status(7200.0)]
     ways += [reasons.after_a_lost_answer(way) for way in ways]
     ways += [reasons.duplicate("a.pdf", "j1", state, 120.0) for state in (*State, *ReasonCode)]

@@ -26,6 +26,7 @@ from faxdrop.documents.pdf.preparing import Target
 from faxdrop.documents.pdf.soundness import Condition, DamageError, Source, inspect
 from faxdrop.documents.verdict import DAMAGED_ADVICE, Announce, Limits, Verdict, crashed
 from faxdrop.fax.job import Change, Facts, Reason, ReasonCode
+from faxdrop.words import N_, _, number
 
 __all__ = ["Limits", "Verdict", "examine", "prepare"]
 
@@ -33,7 +34,9 @@ CHANGES: tuple[Change, ...] = get_args(Change)
 _CHUNK = 1 << 20
 _COMPARING = 0.3  # part of the time after which two readings of a mended PDF are taken for alike
 _MEGABYTE = 1_000_000
-_PRINT_IT = "Open it in the program in which it was filled in, print it to a new PDF and drop that."
+_PRINT_IT = N_(
+    "Open it in the program in which it was filled in, print it to a new PDF and drop that."
+)
 
 
 class _RejectedError(Exception):
@@ -49,13 +52,13 @@ class _RejectedError(Exception):
         pages: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.reason = Reason(code=code, message=message, advice=advice)
+        self.reason = Reason.said(code, message, advice)
         self.whole = whole
         self.pages = pages
 
 
 def _damaged(message: str, *, whole: bool = False) -> _RejectedError:
-    return _RejectedError(ReasonCode.DAMAGED_PDF, message, DAMAGED_ADVICE, whole=whole)
+    return _RejectedError(ReasonCode.DAMAGED_PDF, message, _(DAMAGED_ADVICE), whole=whole)
 
 
 @dataclass(frozen=True)
@@ -180,9 +183,11 @@ def _prepared(
     """Write the copy, or pictures of all pages where there is none."""
     lossy = _RejectedError(
         ReasonCode.REJECTED,
-        "A page of the PDF shows something that would be missing from the fax, and it cannot be "
-        "made a picture.",
-        _PRINT_IT,
+        _(
+            "A page of the PDF shows something that would be missing from the fax, and it cannot "
+            "be made a picture."
+        ),
+        _(_PRINT_IT),
         pages=examined.pages,
     )
     try:
@@ -193,7 +198,7 @@ def _prepared(
         raise _too_large(error) from None
     except copying.LossError:
         if copy is None:
-            raise _damaged("The PDF cannot be repaired.", whole=True) from None
+            raise _damaged(_("The PDF cannot be repaired."), whole=True) from None
         raise lossy from None
 
 
@@ -203,25 +208,29 @@ def _promising(loaded: _Loaded, limits: Limits) -> bytes:
     if data is None:
         raise _RejectedError(
             ReasonCode.TOO_LARGE,
-            f"The file has {loaded.size / _MEGABYTE:.1f} MB; at most "
-            f"{limits.max_bytes / _MEGABYTE:.1f} MB can be faxed.",
-            "Make it smaller, for instance by scanning in black and white, or divide it.",
+            _("The file has {size} MB; at most {most} MB can be faxed.").format(
+                size=_megabytes(loaded.size), most=_megabytes(limits.max_bytes)
+            ),
+            _("Make it smaller, for instance by scanning in black and white, or divide it."),
             whole=loaded.ends,
         )
     if not data:
-        raise _not_a_pdf("The file is empty.", "Save or scan the document again.")
+        raise _not_a_pdf(_("The file is empty."), _("Save or scan the document again."))
     if wholeness.header_offset(data) is None:
         if not data.strip(b"\0"):
-            raise _not_a_pdf("The file holds nothing but zeros.")
-        raise _not_a_pdf("The file is not a PDF.")
+            raise _not_a_pdf(_("The file holds nothing but zeros."))
+        raise _not_a_pdf(_("The file is not a PDF."))
     if not loaded.ends:
-        raise _damaged("The PDF is not complete: its end is missing.")
+        raise _damaged(_("The PDF is not complete: its end is missing."))
     return data
 
 
-def _not_a_pdf(
-    message: str, advice: str = "Only PDFs can be faxed: print it to a PDF."
-) -> _RejectedError:
+def _megabytes(size: int) -> str:
+    return number(size / _MEGABYTE, digits=1)
+
+
+def _not_a_pdf(message: str, advice: str = "") -> _RejectedError:
+    advice = advice or _("Only PDFs can be faxed: print it to a PDF.")
     return _RejectedError(ReasonCode.NOT_A_PDF, message, advice, whole=False)
 
 
@@ -235,49 +244,56 @@ def _opened(data: bytes) -> Iterator[tuple[Pdf, bytes]]:
     except _RejectedError:
         raise
     except pikepdf.PasswordError:
-        raise _encrypted("The PDF can only be opened with a password.") from None
+        raise _encrypted(_("The PDF can only be opened with a password.")) from None
     except MemoryError:
-        raise _damaged("Reading the PDF takes more memory than is allowed.") from None
+        raise _damaged(_("Reading the PDF takes more memory than is allowed.")) from None
     except DamageError as error:
         raise _damaged(str(error), whole=error.whole) from None
     except copying.TooLargeError as error:
         raise _too_large(error) from None
     except forms.UndrawableError as error:
-        raise _RejectedError(ReasonCode.REJECTED, str(error), _PRINT_IT) from None
+        raise _RejectedError(ReasonCode.REJECTED, str(error), _(_PRINT_IT)) from None
     except Exception as error:  # noqa: BLE001 - a hostile PDF can make the reader raise anything
         if isinstance(error, pikepdf.PdfError) and re.search("encrypt|crypt filter", str(error)):
-            raise _encrypted("The PDF is encrypted in a way that cannot be undone here.") from None
-        raise _damaged(f"The PDF is damaged ({type(error).__name__}).") from None
+            raise _encrypted(
+                _("The PDF is encrypted in a way that cannot be undone here.")
+            ) from None
+        raise _damaged(
+            _("The PDF is damaged ({kind}).").format(kind=type(error).__name__)
+        ) from None
 
 
 def _too_large(error: copying.TooLargeError) -> _RejectedError:
     return _RejectedError(
         ReasonCode.TOO_LARGE,
-        f"Made ready for faxing, the PDF has {error.size / _MEGABYTE:.1f} MB; at most "
-        f"{error.allowed / _MEGABYTE:.1f} MB can be faxed.",
-        "Make it smaller, or divide it.",
+        _("Made ready for faxing, the PDF has {size} MB; at most {most} MB can be faxed.").format(
+            size=_megabytes(error.size), most=_megabytes(error.allowed)
+        ),
+        _("Make it smaller, or divide it."),
         pages=error.pages,
     )
 
 
 def _encrypted(message: str) -> _RejectedError:
     return _RejectedError(
-        ReasonCode.ENCRYPTED_PDF, message, "Save it without a password and drop that."
+        ReasonCode.ENCRYPTED_PDF, message, _("Save it without a password and drop that.")
     )
 
 
 def _pages(pdf: Pdf, limits: Limits) -> list[Dictionary]:
     found = page_list(pdf, limits.max_pages)
     if found.total > limits.max_pages:
+        words = _("The PDF has {total} pages; at most {most} can be faxed.")
+        if found.more:
+            words = _("The PDF has more than {total} pages; at most {most} can be faxed.")
         raise _RejectedError(
             ReasonCode.TOO_MANY_PAGES,
-            f"The PDF has {'more than ' if found.more else ''}{found.total} pages; at most "
-            f"{limits.max_pages} can be faxed.",
-            "Divide it into several PDFs.",
+            words.format(total=found.total, most=limits.max_pages),
+            _("Divide it into several PDFs."),
             pages=None if found.more else found.total,
         )
     if not found.pages:
-        raise _damaged("The PDF has no pages.", whole=not pdf.get_warnings())
+        raise _damaged(_("The PDF has no pages."), whole=not pdf.get_warnings())
     return found.pages
 
 
@@ -286,16 +302,18 @@ def _suitable(pdf: Pdf, data: bytes, limits: Limits) -> forms.FormKind:
     if is_placeholder(pdf, data):
         raise _RejectedError(
             ReasonCode.NOT_A_PDF,
-            "The PDF is a form or a portfolio that only Adobe's programs show; its pages hold "
-            "nothing but a note about that.",
-            _PRINT_IT,
+            _(
+                "The PDF is a form or a portfolio that only Adobe's programs show; its pages hold "
+                "nothing but a note about that."
+            ),
+            _(_PRINT_IT),
             pages=len(pdf.pages),
         )
     if kind.has_fields and limits.forms == "reject":
         raise _RejectedError(
             ReasonCode.REJECTED,
-            "The PDF is a form, and forms are not accepted here.",
-            "Print it to a new PDF and drop that.",
+            _("The PDF is a form, and forms are not accepted here."),
+            _("Print it to a new PDF and drop that."),
             pages=len(pdf.pages),
         )
     return kind

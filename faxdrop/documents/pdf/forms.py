@@ -16,6 +16,7 @@ from faxdrop.documents.pdf.drawing import Painter, text_on
 from faxdrop.documents.pdf.fields import Field, name_text
 from faxdrop.documents.pdf.lettering import UnwritableError
 from faxdrop.documents.pdf.placing import Box, Piece, corners_of
+from faxdrop.words import _
 
 # Bits of /F: ISO 32000-1, table 165.
 _INVISIBLE, _HIDDEN, _PRINT, _NO_ROTATE, _NO_VIEW = 1, 2, 4, 16, 32
@@ -210,8 +211,10 @@ class _Flattening:
                     return self._mark(annotation, rect), self.drawn
         except UnwritableError as error:
             raise UndrawableError(
-                "A form field or a note on a page holds characters other than Latin letters and "
-                "common signs, which the program that wrote it left to others to draw."
+                _(
+                    "A form field or a note on a page holds characters other than Latin letters "
+                    "and common signs, which the program that wrote it left to others to draw."
+                )
             ) from error
         if look is None:
             return None, None
@@ -273,7 +276,7 @@ class _Flattening:
         state = button.shown_state or button.state()
         if state is None:
             raise UndrawableError(
-                "The form does not say which of its radio buttons is the chosen one."
+                _("The form does not say which of its radio buttons is the chosen one.")
             )
         look = button.look_of(state)
         if look is not None:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from pikepdf import Array, Dictionary, Name, Object, ObjectSet, Pdf, Stream
 
+from faxdrop.words import _
+
 _MAX_NODES = 100_000  # of a page tree
 _MAX_DEPTH = 100  # of a page tree; that of a balanced one is its logarithm
 _MAX_COUNTED = 10_000  # pages
@@ -62,7 +64,7 @@ def page_list(pdf: Pdf, most: int) -> PageList:
         if nodes > _MAX_NODES or count > max(_MAX_COUNTED, most):
             return PageList(pages, count, more=True)
         if not isinstance(node, Dictionary):
-            raise DamageError("A page of the PDF is missing.")
+            raise DamageError(_("A page of the PDF is missing."))
         if Name.Kids in node:
             _enter(node, path)
             continue
@@ -77,14 +79,14 @@ _NO_MORE = Name("/NoMore")  # a missing page is None
 
 def _enter(node: Object | None, path: list[tuple[Object, Iterator[Object]]]) -> None:
     if not isinstance(node, Dictionary):
-        raise DamageError("The list of pages of the PDF is missing.")
+        raise DamageError(_("The list of pages of the PDF is missing."))
     kids = node.get_raw(Name.Kids)
     if not isinstance(kids, Array):
-        raise DamageError("The list of pages of the PDF is damaged.")
+        raise DamageError(_("The list of pages of the PDF is damaged."))
     if any(node.is_same_object_as(above) for above, _ in path):
-        raise DamageError("The list of pages of the PDF runs in a circle.")
+        raise DamageError(_("The list of pages of the PDF runs in a circle."))
     if len(path) >= _MAX_DEPTH:
-        raise DamageError("The list of pages of the PDF is nested too deeply.", whole=True)
+        raise DamageError(_("The list of pages of the PDF is nested too deeply."), whole=True)
     path.append((node, iter(kids)))
 
 
@@ -122,7 +124,7 @@ def drawn_by(pages: list[Dictionary]) -> Drawn:
             if isinstance(each, Stream):
                 drawn.contents.add(each)
             elif each is not None:
-                raise DamageError("What was on a page of the PDF is missing.")
+                raise DamageError(_("What was on a page of the PDF is missing."))
         waiting.append(page)
         waiting += _inherited(page)
     budget = _MAX_OBJECTS
@@ -161,7 +163,7 @@ def _children(node: Object) -> Iterator[Object]:
 
 def _inherited(page: Dictionary) -> Iterator[Object]:
     node: Object | None = page
-    for _ in range(50):
+    for _again in range(50):
         node = node.get_raw(Name.Parent) if isinstance(node, Dictionary) else None
         if not isinstance(node, Dictionary):
             return

@@ -15,6 +15,7 @@ from faxdrop.documents.pdf.fields import filters_of
 from faxdrop.documents.pdf.graph import DamageError
 from faxdrop.documents.pdf.jpegs import Jpeg
 from faxdrop.documents.pdf.wholeness import Fault, Run
+from faxdrop.words import _
 
 _MAX_OBJECTS = 200_000  # that are searched for NULs of their own
 _MAX_UNPACKED = 256 << 20  # bytes
@@ -87,13 +88,13 @@ def unsure(pdf: Pdf, data: bytes) -> bool:
         around = [span for span in spans if span.encloses(run)]
         outside = not around and not run.is_of_sectors and not pdf.is_encrypted
         if not outside and not (around and all(span.owns(run) for span in around)):
-            raise DamageError("The PDF is not complete: there are holes in it.")
+            raise DamageError(_("The PDF is not complete: there are holes in it."))
     return True
 
 
 def _spans(pdf: Pdf, data: bytes) -> list[_Span]:
     spans = []
-    for _, each in zip(range(_MAX_OBJECTS), pdf.objects, strict=False):
+    for _number, each in zip(range(_MAX_OBJECTS), pdf.objects, strict=False):
         if not isinstance(each, Stream) or _GAP not in (raw := each.read_raw_bytes()):
             continue
         known = _Data(each, raw)

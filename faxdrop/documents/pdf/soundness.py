@@ -17,6 +17,7 @@ from pikepdf import Dictionary, Name, Pdf
 from faxdrop.documents.pdf import holes, rebuilding, second_reader, streams, wholeness
 from faxdrop.documents.pdf.graph import DamageError, Drawn, ObjectId, drawn_by, page_list
 from faxdrop.documents.pdf.streams import Context, State
+from faxdrop.words import _
 
 __all__ = ["Condition", "DamageError", "Inspection", "Source", "inspect"]
 
@@ -59,9 +60,9 @@ def inspect(
     drawn = drawn_by(pages)
     claimed = pdf.Root.Pages.get_int(Name.Count, -1)
     if len(pdf.pages) != len(pages):
-        raise DamageError("Pages of the PDF are missing.")
+        raise DamageError(_("Pages of the PDF are missing."))
     if wholeness.has_rest_of_another(source.file):
-        raise DamageError("Two PDFs are mixed up in the file.")
+        raise DamageError(_("Two PDFs are mixed up in the file."))
     runs = holes.unsure(pdf, source.file)
     mended = bool(pdf.get_warnings())
     sane, unread = True, 0
@@ -70,7 +71,7 @@ def inspect(
     if (mended and drawn.is_hollow) or (
         (not sane or unread) and _lacks_objects(source.readable, len(pages))
     ):
-        raise DamageError("Something that the pages of the PDF need is missing.")
+        raise DamageError(_("Something that the pages of the PDF need is missing."))
     context = Context(mended=mended, sane=sane, encrypted=pdf.is_encrypted)
     packed_anew = _check_streams(drawn, context)
     if mended:
@@ -94,10 +95,13 @@ def _check_streams(drawn: Drawn, context: Context) -> bool:
         budget[operators] -= min(size, budget[operators])
         if state is State.LARGE and operators:
             raise DamageError(
-                f"A page of the PDF unpacks to more than {_MAX_DRAWING >> 20} MB.", whole=True
+                _("A page of the PDF unpacks to more than {most} MB.").format(
+                    most=_MAX_DRAWING >> 20
+                ),
+                whole=True,
             )
         if state is State.DAMAGED:
-            raise DamageError("What is on a page of the PDF is damaged.")
+            raise DamageError(_("What is on a page of the PDF is damaged."))
         mended = mended or state is State.MENDED
     return mended
 
@@ -165,11 +169,11 @@ def _shown(pdf: Pdf, file: bytes, pages: int, claimed: int, is_late: Callable[[]
         or (len(found) != pages and min(claimed, most) != len(found))
         or not second_reader.are_alike(found, known)
     ):
-        raise DamageError("The PDF is damaged: two readers do not find the same pages in it.")
+        raise DamageError(_("The PDF is damaged: two readers do not find the same pages in it."))
     try:
         return second_reader.fuller(file, copy, is_late)
     except second_reader.DisagreementError:
-        raise DamageError("The PDF is damaged: two readers do not show the same.") from None
+        raise DamageError(_("The PDF is damaged: two readers do not show the same.")) from None
 
 
 def _saved(pdf: Pdf) -> bytes:
