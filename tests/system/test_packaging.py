@@ -79,7 +79,15 @@ def test_the_sdist_holds_what_it_should(built: Built) -> None:
         _files("faxdrop")
         | _files("systemd")
         | _files("tests")
-        | {"CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "config.example.toml"}
+        | {
+            "CHANGELOG.md",
+            "CONTRIBUTING.md",
+            "SECURITY.md",
+            "LICENSE",
+            "PKG-INFO",
+            "README.md",
+            "config.example.toml",
+        }
         | {".gitignore", "hatch_build.py", "pyproject.toml"}
     )
     assert [name for name in names if LEFTOVERS.search(name)] == []

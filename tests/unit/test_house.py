@@ -153,6 +153,19 @@ def test_the_map_shows_the_house() -> None:
     }
 
 
+def test_the_way_through_the_house_exists() -> None:
+    """Each station that CONTRIBUTING.md names is a module, or a folder of them."""
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
+    named = set(re.findall(r"`([a-z]+/\w*/?)`", text)) - {"faxdrop/"}
+    stations = {name for name in named if not name.startswith("tests/")}
+    assert len(stations) > 20
+    assert [
+        name
+        for name in sorted(stations)
+        if not (PACKAGE / f"{name}.py").is_file() and not (PACKAGE / name).is_dir()
+    ] == []
+
+
 def test_no_file_is_too_long_and_few_are_in_no_room() -> None:
     """A file can be read at one go, and a newcomer finds the room of a change from the listing."""
     long = {
