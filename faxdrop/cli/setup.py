@@ -19,9 +19,9 @@ from faxdrop.cli import demo as demo_
 from faxdrop.cli import screens
 from faxdrop.cli.demo import Demo, Row
 from faxdrop.cli.terminal import make_console, name_of_file, show
-from faxdrop.config.credentials import SIMULATED
 from faxdrop.config.load import ConfigError, load
 from faxdrop.config.settings import Config
+from faxdrop.config.simulated import SIMULATED
 from faxdrop.daemon import build as service
 from faxdrop.daemon.build import make_sipgate
 from faxdrop.names.printable import json_shown

@@ -25,9 +25,6 @@ from faxdrop.spool.ownership import group_name, name_of
 
 NAMES = ("TOKEN_ID", "TOKEN", "FAXLINE_ID", "BASE_URL", "HEARTBEAT_URL")
 
-SIMULATED = {"TOKEN_ID": "token-FAXSIM", "TOKEN": "5f0fa5ed-0000-4000-8000-000000000000"}
-"""What the simulator takes: it opens nothing, and has the form that sipgate's libraries ask for."""
-
 
 class Found(NamedTuple):
     """What was found, and what is wrong with it. Its values are secret: never show one."""

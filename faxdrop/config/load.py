@@ -44,6 +44,7 @@ from faxdrop.config.settings import (
     format_duration,
     parse_duration,
 )
+from faxdrop.config.simulated import SIMULATED
 from faxdrop.fax.job import ReasonCode
 from faxdrop.fax.recipient import Entry, RecipientError, name_key, number, number_in
 from faxdrop.names.passed_over import is_passed_over
@@ -104,7 +105,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     found = (
         credentials.find(environ, dotenv, files)
         if not simulate
-        else credentials.Found(credentials.SIMULATED, ())
+        else credentials.Found(SIMULATED, ())
     )
     problems = list(found.problems)
     for name in ("TOKEN_ID", "TOKEN"):
@@ -177,7 +178,7 @@ def load_what_is_right(path: Path | None) -> Mended:
     if table is None:
         table = _beginning(path)
         _speak(table)
-    simulated = credentials.Found(credentials.SIMULATED, ())
+    simulated = credentials.Found(SIMULATED, ())
     wrong: set[Loc] = set()
     origin = _add_found(table, simulated, simulate=True)
     more: list[Problem] = []
@@ -186,7 +187,7 @@ def load_what_is_right(path: Path | None) -> Mended:
     found = tuple(presentable(problem, ()) for problem in problems)
     if "root" not in table or ("root",) in wrong:
         raise ConfigError(found)
-    known = credentials.SIMULATED
+    known = SIMULATED
     secrets = Secrets(token_id=known["TOKEN_ID"], token=SecretStr(known["TOKEN"]))
     return Mended(Config.model_validate({**dict(settings), "secrets": secrets}), found)
 

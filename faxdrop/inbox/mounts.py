@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 MOUNTINFO = Path("/proc/self/mountinfo")  # its fields: proc(5)
 FSTAB = Path("/etc/fstab")  # fstab(5)
+DEAF_RESCAN = 3.0  # seconds between scans where events do not tell everything
 
 _LOCAL = frozenset(
     {"bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfsplus", "jfs", "msdos"}

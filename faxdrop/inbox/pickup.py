@@ -20,6 +20,7 @@ from faxdrop.fax.job import Job
 from faxdrop.inbox import mounts
 from faxdrop.inbox.claim import Claimer
 from faxdrop.inbox.looks import Candidate, Key, Rest, Waiting
+from faxdrop.inbox.mounts import DEAF_RESCAN
 from faxdrop.inbox.scan import Inbox, Progress
 from faxdrop.inbox.turns import Claims
 from faxdrop.inbox.watcher import Watcher
@@ -35,7 +36,6 @@ from faxdrop.workers import Ended, NoThreadError, Steps
 
 log = structlog.stdlib.get_logger(__name__)
 
-DEAF_RESCAN = 3.0  # seconds between scans where events do not tell everything
 MOST_SAID = 200  # files of which it is said what they wait for
 LOOKS = 6  # threads that claim; they wait for the disk more than for the processor
 _DISK_PAUSE = 5.0  # seconds without a scan after the disk refused one, or a claim

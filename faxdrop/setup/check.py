@@ -27,7 +27,7 @@ from faxdrop.documents.checker import Checker
 from faxdrop.fax.job import Record
 from faxdrop.fax.recipient import AddressBook, RecipientError
 from faxdrop.inbox import mounts
-from faxdrop.inbox.pickup import DEAF_RESCAN
+from faxdrop.inbox.mounts import DEAF_RESCAN
 from faxdrop.names.passed_over import is_passed_over
 from faxdrop.names.printable import shown
 from faxdrop.setup import specimen

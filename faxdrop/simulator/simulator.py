@@ -52,7 +52,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from faxdrop.config.credentials import SIMULATED
+from faxdrop.config.simulated import SIMULATED
 from faxdrop.simulator.account import Account, Fax, Taken
 from faxdrop.simulator.answers import Temper, error, good
 from faxdrop.simulator.api import SUBMIT, Api, route

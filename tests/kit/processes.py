@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Self
 
 import requests
 
-from faxdrop.config.credentials import SIMULATED
+from faxdrop.config.simulated import SIMULATED
 from tests.kit.waiting import until
 
 PROJECT = Path(__file__).parents[2]

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from pydantic import SecretStr
 
 from faxdrop.clock import Clock
-from faxdrop.config.credentials import SIMULATED
 from faxdrop.config.settings import Config, InboxSettings, Secrets, SendingSettings, SipgateSettings
+from faxdrop.config.simulated import SIMULATED
 from faxdrop.daemon.build import followers_of, upkeep_of
 from faxdrop.daemon.loop import Daemon
 from faxdrop.daemon.systemd import Notifier

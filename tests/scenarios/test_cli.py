@@ -22,7 +22,7 @@ from faxdrop import __version__
 from faxdrop.cli import main as cli
 from faxdrop.cli.main import main
 from faxdrop.config import place
-from faxdrop.config.credentials import SIMULATED
+from faxdrop.config.simulated import SIMULATED
 from faxdrop.fax import receipt
 from faxdrop.fax.job import State
 from faxdrop.setup import check

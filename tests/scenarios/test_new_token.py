@@ -10,7 +10,8 @@ from typing import Self
 
 import pytest
 
-from faxdrop.config.credentials import SIMULATED, Watch
+from faxdrop.config.credentials import Watch
+from faxdrop.config.simulated import SIMULATED
 from tests.kit import pdfs
 from tests.kit.processes import FAXDROP, PATIENCE, PROJECT, Simulated, kill
 from tests.kit.waiting import until

@@ -14,7 +14,7 @@ import pytest
 
 from faxdrop.daemon.loop import PRESENCE
 from faxdrop.inbox import mounts
-from faxdrop.inbox.pickup import DEAF_RESCAN
+from faxdrop.inbox.mounts import DEAF_RESCAN
 from tests.kit import pdfs
 from tests.kit.processes import PATIENCE, Office, Simulated, kill
 from tests.kit.servers import missing

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from faxdrop.config.credentials import SIMULATED
+from faxdrop.config.simulated import SIMULATED
 from faxdrop.simulator import Answer, Simulator
 from tests.kit import letters, promises
 from tests.kit.kills import INBOX, SENDING, SUBMIT

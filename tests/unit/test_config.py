@@ -16,7 +16,6 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from faxdrop.config import credentials, place
 from faxdrop.config import load as config
-from faxdrop.config.credentials import SIMULATED
 from faxdrop.config.load import (
     Config,
     ConfigError,
@@ -33,6 +32,7 @@ from faxdrop.config.load import (
 )
 from faxdrop.config.problems import NoConfigError
 from faxdrop.config.settings import BYTES_LIMIT, HeartbeatSettings, HookSettings, Settings
+from faxdrop.config.simulated import SIMULATED
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 TOKEN = "5a0b9f6e-8d3c-4b7e-9a51-0c6f2e7d1b34"  # noqa: S105 - nobody's

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -164,6 +166,22 @@ def test_the_way_through_the_house_exists() -> None:
         for name in sorted(stations)
         if not (PACKAGE / f"{name}.py").is_file() and not (PACKAGE / name).is_dir()
     ] == []
+
+
+@pytest.mark.parametrize(
+    ("loaded", "without"),
+    [
+        ("faxdrop.config.load", {"watchdog", "pikepdf", "faxdrop.daemon"}),
+        ("faxdrop.simulator", {"phonenumbers", "pikepdf", "watchdog", "requests"}),
+        ("faxdrop.setup.check", {"watchdog", "pikepdf", "faxdrop.daemon"}),
+        ("faxdrop.daemon.build", {"pikepdf", "pypdfium2", "reportlab"}),
+    ],
+)
+def test_nothing_surprising_is_loaded(loaded: str, without: set[str]) -> None:
+    """Who loads one part gets no other that it has nothing to do with."""
+    code = f"import sys, {loaded}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & without == set()
 
 
 def test_no_file_is_too_long_and_few_are_in_no_room() -> None:

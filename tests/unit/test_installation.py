@@ -17,8 +17,8 @@ from click.testing import CliRunner, Result
 from faxdrop.cli import init as cli_init
 from faxdrop.cli.main import main
 from faxdrop.config import place
-from faxdrop.config.credentials import SIMULATED
 from faxdrop.config.load import load
+from faxdrop.config.simulated import SIMULATED
 from faxdrop.setup import init, installation, units
 from faxdrop.setup.installation import InstallationError, Machine
 from faxdrop.simulator import Simulator

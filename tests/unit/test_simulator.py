@@ -21,7 +21,7 @@ import pytest
 import requests
 from reportlab.pdfgen.canvas import Canvas
 
-from faxdrop.config.credentials import SIMULATED
+from faxdrop.config.simulated import SIMULATED
 from faxdrop.simulator import MAGIC, Answer, Magic, Simulator
 from faxdrop.simulator.behaviour import Hostility
 from faxdrop.simulator.upload import Upload, look_at
