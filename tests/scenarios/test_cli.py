@@ -32,6 +32,7 @@ from faxdrop.status import overview
 from tests.kit import pdfs
 from tests.kit.jobs import attempt, failed_document, in_spool, job_in
 from tests.kit.processes import FAXDROP, PATIENCE, PROJECT, Office, Simulated
+from tests.kit.users import let_in
 
 COMMANDS = [
     "demo",
@@ -392,8 +393,7 @@ def test_root_leaves_everything_to_the_owner(config: Path) -> None:
         job_in(State.QUEUED, job_id="j1"),
         job_in(State.ACCEPTED, job_id="j2", attempts=(attempt(),)),
     )
-    for folder in [config.parent, *config.parent.parents][:3]:
-        folder.chmod(0o755)
+    let_in(config.parent)
     for each in (root, *root.rglob("*")):
         os.chown(each, NOBODY, NOBODY)
     os.chown(config, 0, NOBODY)
@@ -418,8 +418,7 @@ def test_root_checks_whether_the_owner_can_read_the_config(config: Path) -> None
     root = config.parent / "share"
     dotenv = config.with_name(".env")
     dotenv.touch(0o600)
-    for folder in [config.parent, *config.parent.parents][:3]:
-        folder.chmod(0o755)
+    let_in(config.parent)
     os.chown(root, NOBODY, NOBODY)
 
     def wrong() -> list[tuple[str, str]]:
@@ -455,8 +454,7 @@ def test_a_member_of_the_group(config: Path) -> None:
     (root / "inbox" / "Amt").mkdir(exist_ok=True)
     (root / "inbox" / "Amt" / "new.pdf").touch()
     (root / "sent" / "new.pdf.json").write_text("{}")  # whose document was taken away
-    for folder in [config.parent, *config.parent.parents][:3]:
-        folder.chmod(0o755)
+    let_in(config.parent)
     config.chmod(0o644)
     for folder in (root / "inbox", root / "failed"):
         for each in (folder, *folder.rglob("*")):

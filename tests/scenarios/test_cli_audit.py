@@ -22,6 +22,7 @@ from faxdrop.followers.tables import HEADINGS
 from faxdrop.journal.verify import Kind
 from tests.kit.archive import FAXES, Archive
 from tests.kit.processes import FAXDROP
+from tests.kit.users import let_in
 
 SENT = FAXES - 3  # every third has failed: the first, the fourth, the seventh
 NUMBER = "+492111234567"
@@ -88,8 +89,7 @@ def as_nobody() -> Iterator[None]:
 
 def open_to_all(root: Path) -> None:
     """Let everybody in as far as a root, and read all in it, but for what is the spool's."""
-    for folder in (root, *list(root.parents)[:3]):
-        folder.chmod(0o755)
+    let_in(root)
     for top in ("sent", "failed"):
         for path in (root / top, *(root / top).rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)

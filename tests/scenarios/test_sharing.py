@@ -13,6 +13,7 @@ from faxdrop.spool.sharing import share
 from tests.kit import pdfs
 from tests.kit.breaking import stage
 from tests.kit.processes import PROJECT
+from tests.kit.users import let_in
 
 
 def access_lists(path: Path) -> bool:
@@ -91,9 +92,7 @@ def test_a_folder_that_cannot_be_its_groups_gets_no_access_list(place: Path) -> 
     folder = place / "folder"
     folder.mkdir()
     os.chown(folder, 65534, 54321)  # a group that nobody is not in: the kernel drops the bit
-    place.chmod(0o755)
-    for parent in place.parents[:2]:
-        parent.chmod(parent.stat().st_mode | 0o011)
+    let_in(place)
     os.seteuid(65534)
     try:
         assert not share(folder)

@@ -9,6 +9,7 @@ import pytest
 from tests.kit import pdfs
 from tests.kit.breaking import assert_all_answered, ends, stage
 from tests.kit.processes import NOBODY, Office, Simulated, User
+from tests.kit.users import let_in
 
 NUMBERS = [f"+4930231251{number}" for number in range(30, 36)]
 SENT = ("sent", None)
@@ -53,8 +54,7 @@ def test_another_clock(tmp_path: Path, ahead: float) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="to be another host needs root")
 def test_another_host(tmp_path: Path) -> None:
     """Another host name, machine id and user id: nothing is lost or doubled."""
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
+    let_in(tmp_path)
     with Simulated("--pace", "2") as simulated:
         recipients = {f"Amt {number}": number for number in NUMBERS}
         with Office(tmp_path, simulated.base_url, recipients=recipients, user=NOBODY) as office:

@@ -31,6 +31,7 @@ from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.root import Spool
+from tests.kit.users import let_in
 from tests.kit.world import config_of
 
 
@@ -234,8 +235,7 @@ def _as_nobody(tmp_path: Path) -> Iterator[Callable[[], None]]:
     """Let a test give up root's rights; it gets them back at its end."""
     if os.geteuid() != 0:
         pytest.skip("to be somebody else needs root")
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
+    let_in(tmp_path)
 
     yield lambda: os.seteuid(65534)
     os.seteuid(0)

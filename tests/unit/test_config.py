@@ -33,6 +33,7 @@ from faxdrop.config.load import (
 from faxdrop.config.problems import NoConfigError
 from faxdrop.config.settings import BYTES_LIMIT, HeartbeatSettings, HookSettings, Settings
 from faxdrop.config.simulated import SIMULATED
+from tests.kit.users import let_in
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 TOKEN = "5a0b9f6e-8d3c-4b7e-9a51-0c6f2e7d1b34"  # noqa: S105 - nobody's
@@ -572,8 +573,7 @@ def test_files_that_everybody_can_read_are_a_warning(tmp_path: Path) -> None:
     token = write(tmp_path, "x", name="token", mode=0o644)
     (tmp_path / "share").mkdir()
     user, group = (tmp_path / "share").owner(), (tmp_path / "share").group()
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
+    let_in(tmp_path)
     everybody = "can be read by everybody on this machine"
     loaded = load(path, ENVIRON)
     assert loaded.warnings == (f"{path} {everybody}: chgrp {group} {path} && chmod 640 {path}",)
@@ -632,8 +632,7 @@ def test_what_lies_there_is_not_missing(tmp_path: Path) -> None:
     path = write(tmp_path, MINIMAL, mode=0o644)
     tokens = [write(tmp_path, "x", name=name, mode=0o600) for name in ("token_id", "token")]
     load(path, {})  # Python reads of itself what nobody may not
-    for folder in [tmp_path, *tmp_path.parents][:3]:
-        folder.chmod(0o755)
+    let_in(tmp_path)
 
     def seen() -> str:
         os.seteuid(65534)
