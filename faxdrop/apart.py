@@ -1,0 +1,122 @@
+"""Asks modules that run in a process of their own: what they load and how long they take is theirs.
+
+A module that is asked ends its file with ``answer(...)``. Question and answers are JSON, over
+pipes: what is secret in them stands in no list of processes and in no environment. Each answer
+leaves as soon as it is known, so a time limit loses only what comes behind it.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+_SECRETS: Final = ("TOKEN", "NOTIFY_")  # what names of variables begin with that stay here
+_MOST_MEMORY: Final = 1 << 30  # bytes of address space; an import of apprise takes some 0.3 GB
+_MOST_ANSWERED: Final = 1 << 20  # bytes
+_PR_SET_DUMPABLE: Final = 4  # prctl(2)
+
+
+class ApartError(Exception):
+    """There was no end of the answers: no process, no time, or a module that failed."""
+
+    def __init__(self, so_far: tuple[Any, ...] = ()) -> None:
+        super().__init__()
+        self.so_far = so_far  # the answers until then
+
+
+class Apart:
+    """Asks one module, one question at a time. Thread-safe."""
+
+    def __init__(self, module: str, environ: Mapping[str, str] = os.environ) -> None:
+        self._module = module
+        self._environ = {
+            name: value for name, value in environ.items() if not name.startswith(_SECRETS)
+        }
+        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()  # over the next two
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    def ask(self, question: Any, seconds: float) -> tuple[Any, ...]:
+        """Return the answers; raise ApartError if they do not end in so many seconds."""
+        with self._one_at_a_time:
+            process = self._started()
+            try:
+                answered, _ = process.communicate(json.dumps(question).encode(), seconds)
+            except subprocess.TimeoutExpired as late:
+                raise ApartError(_answers(late.output or b"")) from None  # it shows the question
+            except OSError:
+                raise ApartError from None
+            finally:
+                self._end(process)
+        if process.returncode:
+            raise ApartError(_answers(answered))
+        return _answers(answered)
+
+    def close(self) -> None:
+        """End the process that is at work, and start no other. Waits for nothing."""
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                _kill(self._process)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._closed:
+                raise ApartError
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    [sys.executable, "-P", "-m", self._module],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env=self._environ,
+                    start_new_session=True,  # ended as a whole
+                )
+            except OSError:
+                raise ApartError from None
+            return self._process
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._process = None
+            _kill(process)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+
+def _answers(answered: bytes) -> tuple[Any, ...]:
+    """Return what stands on whole lines."""
+    try:
+        return tuple(map(json.loads, answered[:_MOST_ANSWERED].split(b"\n")[:-1]))
+    except ValueError:
+        return ()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    # The leader is not waited for yet, or was the whole group: its id is nobody else's.
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def answer(to: Callable[[Any], Iterable[Any]]) -> None:
+    """Answer one question, in the process apart. Nothing else that is printed leaves it."""
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # the question is a secret
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with os.fdopen(os.dup(1), "wb", buffering=0) as output:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        for each in to(json.load(sys.stdin.buffer)):
+            output.write(json.dumps(each).encode() + b"\n")

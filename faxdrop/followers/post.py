@@ -1,0 +1,68 @@
+"""Sends notices: by apprise, in a process that is ended when it takes too long (see ``sender``)."""
+
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+from pydantic import SecretStr
+
+from faxdrop.apart import Apart, ApartError
+from faxdrop.words import N_, _
+
+_SECONDS: Final = 60.0  # for one notice, to all its recipients
+
+_WHY: Final = {
+    "address": N_("the address is none that can be used"),
+    "certificate": N_("the server's certificate is not trusted"),
+    "encryption": N_("no encrypted connection could be made"),
+    "later": N_("the server asks to try again later"),
+    "password": N_("the server refuses the user name or the password"),
+    "recipient": N_("the server refuses a recipient"),
+    "refused": N_("the server did not take it"),
+    "silent": N_("the server did not answer in time"),
+    "unreachable": N_("the server cannot be reached"),
+}
+
+
+class Delivery(NamedTuple):
+    """What came of sending: who has the notice now (marks, not addresses), and why others not."""
+
+    taken: tuple[str, ...]
+    why: str  # in words for people; "": everybody has it
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nobody left."""
+        return not self.why
+
+
+class Post:
+    """Sends to any address. Thread-safe; one notice at a time."""
+
+    def __init__(self, seconds: float = _SECONDS) -> None:
+        self._seconds = seconds
+        self._sender = Apart("faxdrop.followers.sender")
+
+    def send(
+        self, address: SecretStr, subject: str, body: str, taken: Collection[str] = ()
+    ) -> Delivery:
+        """Send a notice to all who have not ``taken`` it yet. Never raises, never shows an address.
+
+        Who was being asked when the time was over counts as one who has not.
+        """
+        question = {
+            "url": address.get_secret_value(),
+            "subject": subject,
+            "body": body,
+            "taken": list(taken),
+        }
+        try:
+            answers, whys = self._sender.ask(question, self._seconds), []
+        except ApartError as broken:
+            answers, whys = broken.so_far, ["silent"]
+        more = tuple(each["taken"] for each in answers if "taken" in each)
+        whys = [each["why"] for each in answers if "why" in each] + whys
+        return Delivery((*taken, *more), _(_WHY.get(whys[0], _WHY["refused"])) if whys else "")
+
+    def close(self) -> None:
+        """End what is being sent, without waiting for it: it is sent again another time."""
+        self._sender.close()

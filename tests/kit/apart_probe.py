@@ -1,0 +1,31 @@
+"""Asked in a process of its own, it tells how that is, and is as loud and broken as it is told."""
+
+import ctypes
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from faxdrop.apart import answer
+
+_PR_GET_DUMPABLE = 3  # prctl(2)
+
+
+def told(question: Any) -> Iterator[Any]:
+    """Yield what this process is, then do what the question says."""
+    print("noise on standard output")  # noqa: T201 - the point
+    print("noise on standard error", file=sys.stderr)  # noqa: T201 - the point
+    yield {
+        "dumpable": ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0),
+        "memory": resource.getrlimit(resource.RLIMIT_AS)[0],
+    }
+    if question == "hang":
+        time.sleep(60)
+    if question == "eat":
+        bytearray(2 << 30)
+    yield question
+
+
+if __name__ == "__main__":
+    answer(told)

@@ -1,0 +1,36 @@
+"""A module is asked in a process of its own: bounded, closed to others, and never waited for."""
+
+import pytest
+
+from faxdrop.apart import Apart, ApartError
+
+PROBE = "tests.kit.apart_probe"
+
+
+def test_a_process_apart_is_closed_and_bounded(capfd: pytest.CaptureFixture[str]) -> None:
+    """Its memory is closed to others and has a limit, and of what it prints nothing comes out."""
+    process, question = Apart(PROBE).ask("ä", 30)
+    assert process == {"dumpable": 0, "memory": 1 << 30}
+    assert question == "ä"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("question", "seconds"), [("hang", 1.0), ("eat", 30.0)])
+def test_what_was_answered_before_the_end_is_kept(question: str, seconds: float) -> None:
+    """A module that takes too long, or too much, is ended; its answers until then count."""
+    with pytest.raises(ApartError) as broken:
+        Apart(PROBE).ask(question, seconds)
+    assert len(broken.value.so_far) == 1
+    assert broken.value.__cause__ is None
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_no_answer_is_an_error_without_the_question(*, closed: bool) -> None:
+    """After a close nothing is started, and a module that is not there answers nothing."""
+    apart = Apart(PROBE if closed else "faxdrop.nosuch")
+    if closed:
+        apart.close()
+    with pytest.raises(ApartError) as broken:
+        apart.ask("s3cret", 30)
+    assert broken.value.so_far == ()
+    assert "s3cret" not in f"{broken.value!r} {broken.value.__context__!r}"
