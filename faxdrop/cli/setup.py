@@ -24,9 +24,10 @@ from faxdrop.config.settings import Config
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.daemon import build as service
 from faxdrop.daemon.build import make_sipgate
+from faxdrop.followers.post import Post
 from faxdrop.names.printable import json_shown
 from faxdrop.setup import check as check_
-from faxdrop.setup import check_account, check_unit
+from faxdrop.setup import check_account, check_notify, check_unit
 from faxdrop.setup.check import Report
 from faxdrop.simulator import MAGIC, Simulator
 from faxdrop.spool.ownership import acting_as_owner
@@ -107,8 +108,9 @@ def _live(shows: Demo, console: Console) -> bool:
 @click.command(short_help="Would this machine fax now?")
 @click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")
+@click.option("--notify", is_flag=True, help="Send a test notice to everybody in [notify].")
 @click.pass_obj
-def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
+def check(config_path: Path, *, simulate: bool, as_json: bool, notify: bool) -> None:
     """Tell whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
 
     Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
@@ -126,7 +128,7 @@ def check(config_path: Path, *, simulate: bool, as_json: bool) -> None:
             if as_json:
                 click.echo(json_shown(check_.report_of_config(error).model_dump_json(indent=2)))
             raise
-        report = checked(config, config_path, simulate=simulate)
+        report = checked(config, config_path, simulate=simulate, notify=notify)
     tell(report, as_json=as_json)
 
 
@@ -140,7 +142,7 @@ def tell(report: Report, *, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def checked(config: Config, config_path: Path, *, simulate: bool) -> Report:
+def checked(config: Config, config_path: Path, *, simulate: bool, notify: bool = False) -> Report:
     """Check everything, with the rights of the daemon."""
     unit = list(check_unit.unit(config, config_path.absolute()))
     with acting_as_owner(config.root) as user:
@@ -148,6 +150,8 @@ def checked(config: Config, config_path: Path, *, simulate: bool) -> Report:
     findings += unit
     with make_sipgate(config) as sipgate:
         findings += check_account.account(config, sipgate)
+    if notify:
+        findings += check_notify.notices(config, Post(), simulate=simulate)
     return check_.report_of(config, findings, user=user, simulated=simulate)
 
 

@@ -12,7 +12,7 @@ import os
 import pwd
 import shlex
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -52,9 +52,12 @@ class Found(NamedTuple):
 
 
 def find(
-    environ: Mapping[str, str], dotenv: Path, files: Mapping[str, Path] | None = None
+    environ: Mapping[str, str],
+    dotenv: Path,
+    files: Mapping[str, Path] | None = None,
+    names: Collection[str] = NAMES,
 ) -> Found:
-    """Look for each of NAMES. ``environ`` is only read, and empty values count as none.
+    """Look for each of the names. ``environ`` is only read, and empty values count as none.
 
     ``files`` are those that hold one secret each. They are root's: not to be let near them matters
     only where a secret is nowhere else.
@@ -62,11 +65,11 @@ def find(
     values: dict[str, str] = {}
     problems: list[Problem] = []
     beside, hidden = _beside(files or {})
-    places = [(environ, "the environment"), _credentials(environ, problems)]
+    places = [(environ, "the environment"), _credentials(environ, problems, names)]
     places += [({name: text}, str((files or {})[name])) for name, text in beside.items()]
     places.append(_dotenv(dotenv, problems))
     is_closed = any(problem.value == CLOSED for problem in problems)
-    for name in NAMES:
+    for name in names:
         for place, where in places:
             if value := place.get(name, "").strip():
                 if problem := _fault(name, value, where):
@@ -163,6 +166,8 @@ def _fault(name: str, value: str, where: str) -> Problem | None:
             f"put your own in the place of the placeholder in {where} (tokens are made at "
             "https://app.sipgate.com, personal access tokens)",
         )
+    if name.startswith("NOTIFY_") and value.isprintable() and " " not in value:
+        return None
     # The token travels in an HTTP header, its id ends at the first colon there.
     if not value.isascii() or not value.isprintable() or " " in value:
         return Problem(
@@ -218,11 +223,13 @@ def unreadable(path: Path, error: OSError | ValueError) -> str:
     return f"{path} is there, but not for {user} to read: put sudo before the command"
 
 
-def _credentials(environ: Mapping[str, str], problems: list[Problem]) -> tuple[dict[str, str], str]:
+def _credentials(
+    environ: Mapping[str, str], problems: list[Problem], names: Collection[str]
+) -> tuple[dict[str, str], str]:
     """Read systemd's credentials, in capitals or small letters (systemd.exec(5), CREDENTIALS)."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     values: dict[str, str] = {}
-    for name in NAMES if folder else ():
+    for name in names if folder else ():
         for spelling in (name.lower(), name):
             try:
                 values[name] = Path(folder or "", spelling).read_text("utf-8")

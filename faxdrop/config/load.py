@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr, ValidationError
 
 from faxdrop import words
-from faxdrop.config import credentials
-from faxdrop.config.place import DEFAULT_PATH, command, instances, secret_files
+from faxdrop.config import credentials, notify
+from faxdrop.config.place import DEFAULT_PATH, command, instances, notify_files, secret_files
 from faxdrop.config.problems import (
     CLOSED,
     MISSING,
@@ -115,22 +115,27 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
     if table is not None:
         origin = _add_found(table, found, simulate=simulate)
         settings = _settings(table, path.parent, origin, problems, set())
+    addresses: dict[str, str] = {}
+    if settings is not None and not simulate:
+        addresses = notify.find(path, environ, settings, problems, is_closed=found.closed)
     if problems and all(problem.value == CLOSED for problem in problems):
         raise NoConfigError(tuple(problems))
     if problems or settings is None:
         hidden = [] if simulate else [found.values.get(name, "") for name in _SECRETS]
+        hidden += addresses.values()
         raise ConfigError(tuple(presentable(problem, hidden) for problem in problems))
     warnings = list(_open(path, credentials.permitting(path, settings.root, secret=False)))
     faults = list(_not_ready(settings))
     if not simulate:
         faults += _open(dotenv, credentials.permitting(dotenv, settings.root, secret=True))
-        for file in files.values():
+        for file in (*files.values(), *notify_files(path, settings.notify).values()):
             faults += _open(file, f"chmod 600 {shlex.quote(str(file))}")
     url = found.values.get("HEARTBEAT_URL")
     secrets = Secrets(
         token_id=found.values["TOKEN_ID"],
         token=SecretStr(found.values["TOKEN"]),
         heartbeat_url=None if url is None else SecretStr(url),
+        notify={name: SecretStr(address) for name, address in addresses.items()},
     )
     return Config.model_validate(
         {
@@ -309,6 +314,7 @@ def _settings(
         settings = Settings.model_validate(rest, context=context)
     problems += _address_book(settings, table, wrong)
     problems += _contradictions(settings)
+    problems += notify.wrong_names(settings)
     return settings
 
 

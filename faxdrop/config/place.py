@@ -7,6 +7,7 @@ to no unit.
 
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +73,14 @@ def secret_files(config: Path) -> dict[str, Path]:
     """Return the files beside a config from which its unit loads the token."""
     prefix = "" if config.stem == DEFAULT_PATH.stem else f"{config.stem}."
     return {name: config.parent / f"{prefix}{name.lower()}" for name in ("TOKEN_ID", "TOKEN")}
+
+
+def notify_files(config: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the files beside a config in which addresses of notices may lie, by their secrets."""
+    prefix = "" if config.stem == DEFAULT_PATH.stem else f"{config.stem}."
+    return {
+        f"NOTIFY_{name.upper()}": config.parent / f"{prefix}notify_{name.lower()}" for name in names
+    }
 
 
 def command(words: str, config: Path | None) -> str:

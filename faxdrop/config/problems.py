@@ -16,6 +16,7 @@ from faxdrop.config.settings import (
     HeartbeatSettings,
     HookSettings,
     InboxSettings,
+    NotifySettings,
     ReportSettings,
     RetentionSettings,
     SendingSettings,
@@ -39,6 +40,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "sending": SendingSettings,
     "retention": RetentionSettings,
     "report": ReportSettings,
+    "notify": NotifySettings,
     "hook": HookSettings,
     "heartbeat": HeartbeatSettings,
     "witness": WitnessSettings,
@@ -89,6 +91,8 @@ def of_pydantic(loc: Loc, kind: str, value: Any, origin: Mapping[Loc, str]) -> P
     key = origin.get(loc) or dotted(loc)
     if kind == "extra_forbidden":
         return _unknown(loc, key, value)
+    if loc[0] == "notify" and not _is_plain(value):
+        return Problem(key, NOT_SHOWN, _remedy(loc))  # an address may stand there
     return Problem(key, MISSING if kind == "missing" else toml(value), _remedy(loc))
 
 
@@ -97,7 +101,9 @@ def _remedy(loc: Loc) -> str:
     if loc[0] == "recipients" and len(loc) > 1:
         field = Entry.model_fields[str(loc[2])] if len(loc) > len(("recipients", "name")) else None
         return (field and field.description) or ENTRY_REMEDY
-    table = _TABLES.get(str(loc[0]), Settings) if len(loc) > 1 else Settings
+    if loc[0] == "notify" and len(loc) > len(("notify", "name")):
+        return str(NotifySettings.model_fields[str(loc[2])].description)
+    table = _TABLES.get(str(loc[0]), Settings) if len(loc) > 1 and loc[0] != "notify" else Settings
     return str(table.model_fields[str(loc[1] if table is not Settings else loc[0])].description)
 
 
@@ -110,7 +116,13 @@ def _unknown(loc: Loc, key: str, value: Any) -> Problem:
     if likely := difflib.get_close_matches(name, table.model_fields, n=1):
         remedy = f"no such setting; did you mean {likely[0]}?"
     elif homes:
-        remedy = f"it belongs into [{homes[0]}]" if homes[0] else "it belongs above all [tables]"
+        home = "notify.NAME" if homes[0] == "notify" else homes[0]
+        remedy = f"it belongs into [{home}]" if home else "it belongs above all [tables]"
+    elif table is NotifySettings:
+        remedy = (
+            f"no such setting; here may stand {', '.join(table.model_fields)} (the address is a "
+            f"secret: NOTIFY_{str(loc[1]).upper()}, beside TOKEN)"
+        )
     elif secret:
         remedy = (
             "secrets never stand here: give TOKEN_ID and TOKEN in the environment, as systemd "
@@ -120,10 +132,14 @@ def _unknown(loc: Loc, key: str, value: Any) -> Problem:
         remedy = f"no such setting; here may stand {', '.join(table.model_fields)}"
     if table is Entry and not secret:  # Dr.Mueller = "..." is a table Dr to TOML
         remedy += f" (a name with dots needs quotes: {toml('.'.join(map(str, loc[1:])))})"
-    plain = isinstance(value, int | float | dict) or (
+    return Problem(key, toml(value) if _is_plain(value) and not secret else NOT_SHOWN, remedy)
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value is too short, or of a kind, to be a secret."""
+    return isinstance(value, int | float | dict) or (
         isinstance(value, str) and len(value) <= _HARMLESS
     )
-    return Problem(key, toml(value) if plain and not secret else NOT_SHOWN, remedy)
 
 
 def dotted(loc: Loc) -> str:

@@ -34,6 +34,7 @@ _LONGEST = 366 * 24 * 3600.0  # seconds: what every clock and wait in Python tak
 FOREVER: Literal["forever"] = "forever"
 _DAYS = re.compile(r"([0-9]{1,5})d")
 _MOST_DAYS = 36_525  # a hundred years
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 
 
@@ -126,6 +127,12 @@ def _base_url(value: str) -> str:
 
 def _authority(value: str) -> str:
     return _base_url(value) if value else value
+
+
+def _time_of_day(value: str) -> str:
+    if value and not _TIME_OF_DAY.fullmatch(value):
+        raise ValueError("not a time of day")
+    return value
 
 
 def _is_loopback(host: str) -> bool:
@@ -276,6 +283,23 @@ class ReportSettings(_Table):
     )
 
 
+class NotifySettings(_Table):
+    """What one who is told wants to hear of. The address is a secret, NOTIFY_ and the name."""
+
+    on: Annotated[
+        tuple[Literal["failed", "held", "released", "stuck", "sent"], ...], BeforeValidator(_listed)
+    ] = Field(
+        default=("failed", "held", "stuck"),
+        description='a list of "failed", "held", "released", "stuck" and "sent"',
+    )
+    recipients: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)
+    ] = Field(default=(), description='a list of patterns of folders\' names, such as ["Dr. *"]')
+    digest: Annotated[str, AfterValidator(_time_of_day)] = Field(
+        default="", description='a time of day in quotes, such as "18:00"'
+    )
+
+
 class HookSettings(_Table):
     """What is run at the end of each document; (): nothing."""
 
@@ -321,6 +345,9 @@ class Settings(_Table):
         default=RetentionSettings(), description="a table [retention]"
     )
     report: ReportSettings = Field(default=ReportSettings(), description="a table [report]")
+    notify: dict[str, NotifySettings] = Field(
+        default={}, description="tables such as [notify.office]"
+    )
     hook: HookSettings = Field(default=HookSettings(), description="a table [hook]")
     heartbeat: HeartbeatSettings = Field(
         default=HeartbeatSettings(), description="a table [heartbeat]"
@@ -329,15 +356,16 @@ class Settings(_Table):
 
 
 class Secrets(_Table):
-    """A personal access token of sipgate's, and the address of the heartbeat."""
+    """A personal access token of sipgate's, and the addresses of those who are told and watch."""
 
     token_id: str = Field(repr=False)
     token: SecretStr
     heartbeat_url: SecretStr | None = None
+    notify: dict[str, SecretStr] = {}  # by the names in [notify]
 
     def values(self) -> list[str]:
         """Return all that must never be shown."""
-        known = (self.token, self.heartbeat_url)
+        known = (self.token, self.heartbeat_url, *self.notify.values())
         return [each.get_secret_value() for each in known if each is not None]
 
 
