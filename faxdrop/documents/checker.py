@@ -6,13 +6,20 @@ It never loads what reads PDFs, and takes nothing but JSON from there.
 How a reader broke down decides what that says of the document. One that crashes twice is damaged.
 One whose reader was killed from outside, for instance because the machine ran out of memory, is
 read again, alone; and if that happens each time, that is what is said.
+
+A document may have taken its reader over, and the reader may hide that, to be given the next one.
+So a reader that has read another document before is believed one thing only, that this document,
+whose SHA-256 is compared here, is flawless. Whatever else it says or does, a fresh one reads the
+document again. A copy, which is what will be faxed, is always written by a fresh one.
 """
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
+import queue
 import select
 import signal
 import socket
@@ -21,17 +28,19 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
+from faxdrop.documents.turns import Turns
 from faxdrop.documents.verdict import Limits, Verdict, killed, too_slow
 from faxdrop.words import _
 
 __all__ = ["Checker", "CheckerError", "Limits", "Verdict"]
 
+SEATS = 4  # documents that are read at once
+_FLAWLESS = 32  # documents that one reader reads at most
 _MAX_ANSWER = 1 << 20  # bytes
 _GRACE = 10.0  # seconds beyond the time limit, until the server is taken for dead
 _REAPED = 5.0  # seconds within which the server says how a child ended
@@ -46,13 +55,40 @@ class CheckerError(OSError):
     """The reader cannot be started, or dies before it looks at anything: no document's fault."""
 
 
+@dataclass
+class _Seat:
+    """Where a reader reads one document at a time."""
+
+    number: int
+    read: int = 0  # flawless documents that its reader has read; 0: the next one is to be fresh
+
+
 class _Ending(NamedTuple):
     """How a request ended."""
 
-    lines: list[bytes]
-    seconds: float  # it took
     closed: bool  # False: the other side is still there, but silent
-    reader: int | None = None  # which child read; None: none said so
+    reader: int | None = None  # which child read; None: none was found
+    fresh: bool = True  # it had read nothing before
+    first: bytes | None = None  # what it said first; None: it looked at nothing
+    final: Verdict | OSError | None = None  # what it said at last; the file's trouble, if it is one
+    seconds: float = 0.0  # it took
+
+    @property
+    def known(self) -> Verdict | None:
+        """What holds if it broke down."""
+        return _verdict_in(self.first) if self.first is not None else None
+
+    @property
+    def is_flawless(self) -> bool:
+        """It was read whole, and there is nothing to say of it."""
+        return self.is_whole and isinstance(self.final, Verdict) and self.final.is_flawless
+
+    @property
+    def is_whole(self) -> bool:
+        """The reader said all that it had to say."""
+        if isinstance(self.final, Verdict):
+            return not self.final.provisional
+        return self.final is not None
 
 
 class _Break(Enum):
@@ -68,7 +104,7 @@ _BELIEVED = {
     _Break.SILENT: 3,
     _Break.SLOW: 1,
     _Break.KILLED: 3,  # once beside others, then alone
-    _Break.CRASHED: 2,  # the child may have read others before
+    _Break.CRASHED: 2,
 }
 
 
@@ -124,46 +160,6 @@ class _Server:
             os.close(self._ends)
 
 
-class _Turns:
-    """Lets readers read beside each other, or one alone."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._reading = 0
-        self._alone = False
-        self.waiting = 0  # for the others to be done
-
-    @contextlib.contextmanager
-    def beside_others(self) -> Iterator[None]:
-        """Read beside others, but not beside one that is to be alone."""
-        with self._changed:
-            self._changed.wait_for(lambda: not (self._alone or self.waiting))
-            self._reading += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._reading -= 1
-                self._changed.notify_all()
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Read when all others are done; who comes meanwhile, waits."""
-        with self._changed:
-            self.waiting += 1
-            try:
-                self._changed.wait_for(lambda: not (self._alone or self._reading))
-                self._alone = True
-            finally:
-                self.waiting -= 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._alone = False
-                self._changed.notify_all()
-
-
 class Checker:
     """Checks documents, one or many at a time. Thread-safe; idle, it costs nothing.
 
@@ -175,7 +171,10 @@ class Checker:
         self._reader = reader  # the module that is the server
         self._lock = threading.Lock()  # over the next
         self._server: _Server | None = None
-        self._turns = _Turns()
+        self._turns = Turns()
+        self._seats: queue.SimpleQueue[_Seat] = queue.SimpleQueue()  # those that are free
+        for number in range(SEATS):
+            self._seats.put(_Seat(number))
 
     def __enter__(self) -> Self:
         self.start()
@@ -221,25 +220,40 @@ class Checker:
     # -- inside -----------------------------------------------------------------------------
 
     def _asked(self, *fds: int) -> Verdict:
+        seat = self._seats.get()
+        try:
+            return self._read_at(seat, fds)
+        finally:
+            self._seats.put(seat)
+
+    def _read_at(self, seat: _Seat, fds: tuple[int, ...]) -> Verdict:
         broken: Counter[_Break] = Counter()
+        makes_copy = len(fds) > 1
+        if makes_copy or seat.read == _FLAWLESS:
+            seat.read = 0
         while True:
             alone = broken[_Break.KILLED] > 0
             with self._turns.alone() if alone else self._turns.beside_others():
                 server = self._connected()
-                ending = self._exchange(server, fds)
+                ending = self._exchange(server, seat, fds)
+            if ending.is_flawless and (ending.fresh or _is_of(ending.final, fds[0])):
+                seat.read = 0 if makes_copy else seat.read + 1
+                return _told(ending.final)
+            seat.read = 0
+            if ending.fresh and ending.is_whole:
+                return _told(ending.final)
             if not ending.closed:
                 self._discard(server)
-                raise TimeoutError(_("the document could not be read in time"))
-            verdict = _final(ending.lines)
-            if verdict is not None and not verdict.provisional:
-                return verdict
-            known = Verdict.model_validate_json(ending.lines[0]) if ending.lines else None
-            how = self._how_it_broke(server, ending)
-            if known is None or server.end() is not None:
-                self._discard(server)
-            broken[how] += 1
-            if broken[how] == _BELIEVED[how]:
-                return verdict or _given_up(how, known, self.limits.seconds)
+                if ending.fresh:
+                    raise TimeoutError(_("the document could not be read in time"))
+            elif ending.fresh:
+                how = self._how_it_broke(server, ending)
+                if ending.first is None or server.end() is not None:
+                    self._discard(server)
+                broken[how] += 1
+                if broken[how] == _BELIEVED[how]:
+                    known = ending.final or _given_up(how, ending.known, self.limits.seconds)
+                    return _told(known)
             _rewound(fds)
 
     def _how_it_broke(self, server: _Server, ending: _Ending) -> _Break:
@@ -251,25 +265,33 @@ class Checker:
             return _Break.KILLED
         if ending.seconds >= self.limits.seconds or died_of in _OUR_LIMITS:
             return _Break.SLOW
-        return _Break.CRASHED if ending.lines and not server.is_stopped else _Break.SILENT
+        return _Break.CRASHED if ending.first and not server.is_stopped else _Break.SILENT
 
-    def _exchange(self, server: _Server, fds: tuple[int, ...]) -> _Ending:
+    def _exchange(self, server: _Server, seat: _Seat, fds: tuple[int, ...]) -> _Ending:
+        fresh = not seat.read
         reading, writing = os.pipe()
         started = time.monotonic()
         try:
             try:
-                request = json.dumps(asdict(self.limits)).encode()
+                about = {"seat": seat.number, "fresh": fresh, "limits": asdict(self.limits)}
+                request = json.dumps(about).encode()
                 socket.send_fds(server.socket, [request], [fds[0], writing, *fds[1:]])
             except OSError:
-                return _Ending([], 0.0, closed=True)
+                return _Ending(closed=True, fresh=fresh)
             finally:
                 os.close(writing)
             answer, closed = _received(reading, started + self.limits.seconds + _GRACE)
         finally:
             os.close(reading)
-        lines = [line for line in answer.split(b"\n")[:-1] if line]  # whole lines only
-        reader = _reader_in(lines[0]) if lines else None
-        return _Ending(lines[1:], time.monotonic() - started, closed, reader)
+        reader, *lines = answer.split(b"\n")[:-1] or [b""]  # whole lines only
+        return _Ending(
+            closed=closed,
+            reader=_reader_in(reader),
+            fresh=fresh,
+            first=lines[0] if lines else None,
+            final=_final_in(lines),
+            seconds=time.monotonic() - started,
+        )
 
     def _connected(self) -> _Server:
         with self._lock:
@@ -351,27 +373,43 @@ def _given_up(how: _Break, known: Verdict | None, seconds: float) -> Verdict:
 
 
 def _reader_in(line: bytes) -> int | None:
-    """Return which child a line says that it is, None if it says something else."""
+    """Return which child the server says that it is; None if it says nothing."""
+    return int(json.loads(line)["reader"]) if line else None
+
+
+def _verdict_in(line: bytes) -> Verdict | None:
+    """Return the verdict; None if a child wrote nonsense."""
     try:
-        number = json.loads(line)["reader"]
-    except (ValueError, TypeError, KeyError):
+        return Verdict.model_validate_json(line)
+    except ValueError:
         return None
-    return number if isinstance(number, int) else None
 
 
-def _final(lines: list[bytes]) -> Verdict | None:
-    """Return the last verdict; None if the child did not get so far, or wrote nonsense."""
+def _final_in(lines: list[bytes]) -> Verdict | OSError | None:
+    """Return the last word; None if the child did not get so far, or wrote nonsense."""
     if not lines:
         return None
     try:
-        answer: dict[str, Any] = json.loads(lines[-1])
-        number = answer.get("errno")
-        verdict = None if number is not None else Verdict.model_validate(answer)
-    except (ValueError, AttributeError):
-        return None
-    if isinstance(number, int):
-        raise OSError(number, os.strerror(number))
-    return verdict if len(lines) > 1 else None
+        number = json.loads(lines[-1])["errno"]
+        return OSError(number, os.strerror(number))
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return _verdict_in(lines[-1]) if len(lines) > 1 else None
+
+
+def _is_of(verdict: Verdict | OSError | None, fd: int) -> bool:
+    """Tell whether a verdict has this very document in mind."""
+    if not isinstance(verdict, Verdict):
+        return False
+    with os.fdopen(os.dup(fd), "rb") as document:
+        document.seek(0)
+        sha256 = hashlib.file_digest(document, "sha256").hexdigest()
+        return (verdict.sha256, verdict.bytes) == (sha256, document.tell())
+
+
+def _told(final: Verdict | OSError | None) -> Verdict:
+    if isinstance(final, Verdict):
+        return final
+    raise final or CheckerError(_("the PDF reader does not answer"))
 
 
 def _rewound(fds: tuple[int, ...]) -> None:

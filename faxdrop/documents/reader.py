@@ -2,17 +2,22 @@
 
 ``python -m faxdrop.documents.reader`` is a server that the daemon (see ``checker``) starts with a
 clean environment and talks to over a socket, its standard input. It has loaded what reads PDFs, and
-keeps a few children that read one document at a time, each with a limit of time, memory and
-everything else, and confined (see ``sandbox``): a document that takes one over has got nowhere. A
-child ends with the first document that is anything but flawless, and after some dozen flawless
-ones: forking one for each would cost more than all the rest of the check.
+forks children that read one document at a time, each with a limit of time, memory and everything
+else, and confined (see ``sandbox``): a document that takes one over has got nowhere.
 
-A request is one datagram, the limits as JSON, with two or three open files: the document, the pipe
-for the answer, and where a copy is wanted the file for it. The answer is some lines of JSON: which
-child it is; the verdict if it should never be heard of again, as soon as the document's SHA-256 is
-known; another such, where there is a copy that has yet to be judged; then the true one, or
-``{"errno": n}`` where a file could not be read or written. How each child ended, the server says on
-its standard output.
+The server alone reads requests, and hands each to one child, over a socket which those two share
+with nobody: no child can take a request, or reach an open file, that was not meant for it. A
+request is one datagram with two or three open files: the document, the pipe for the answer, and
+where a copy is wanted the file for it. The datagram is JSON: ``limits``; ``seat``, a small number,
+each of which has one document at a time; and ``fresh``, whether the child must have read no other
+document. Who sat there before is then ended. Without that, the child of that seat goes on, since
+forking one for each would cost ten times as much as all the rest of the check. Whom to believe what
+is up to the checker. A child ends by itself with the first document that is not flawless.
+
+The answer is some lines of JSON: from the server, which child it is; the verdict if that should
+never be heard of again, as soon as the document's SHA-256 is known; another such, where there is a
+copy that has yet to be judged; then the true one, or ``{"errno": n}`` where a file could not be
+read or written. How each child ended, if not well, the server says on its standard output.
 """
 
 import contextlib
@@ -22,26 +27,143 @@ import json
 import math
 import os
 import resource
+import select
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, NoReturn
 
 from faxdrop import words
 from faxdrop.documents.sandbox import Sandbox
 from faxdrop.documents.verdict import Announce, Limits, Verdict
 
-CHILDREN = 4  # documents that are read at once
-_FLAWLESS = 32  # documents that one child reads at most
+SPARES = 2  # children without a seat, forked while there is nothing else to do
+_QUIET, _HIGHEST = 3, 256  # descriptors: the first ones are /dev/null, none is above that
 _SPARE_FILES = 16
 _PR_SET_PDEATHSIG = 1
-_GONE, _DONE = 3, 4  # the exit status of a child that found the daemon gone; that was to end
+_GONE, _DONE = 3, 4  # the exit status of a child that found the server gone; that was to end
 _EASY_PREY = "800"  # oom_score_adj: who is short of memory shall take a reader, not the daemon
 
 Read = Callable[[BinaryIO, BinaryIO | None, Limits, Announce], Verdict]
+
+
+class _Child(NamedTuple):
+    """A process that reads documents, one at a time."""
+
+    number: int  # counted from the server's start: process ids come again
+    pid: int
+    end: int  # a descriptor that can be read once it has ended
+    socket: socket.socket  # to it
+
+    def close(self) -> None:
+        """Forget it."""
+        os.close(self.end)
+        self.socket.close()
+
+
+class _Server:
+    """Forks children, hands each document to one of them, says how they ended if not well."""
+
+    def __init__(self, requests: socket.socket, ends: int, read: Read) -> None:
+        self._requests = requests
+        self._ends = ends
+        self._read = read
+        self._sandbox = Sandbox()
+        self._pid = os.getpid()
+        self._baseline = int(Path("/proc/self/statm").read_text().split()[0])
+        self._baseline *= resource.getpagesize()
+        self._numbers = count(1)
+        self._spares: deque[_Child] = deque()
+        self._seats: dict[int, _Child] = {}  # who sits there, alive or not
+        self._alive: dict[int, _Child] = {}  # by the descriptor of its end
+        self._poll = select.poll()
+        self._poll.register(requests, select.POLLIN)
+
+    def serve(self) -> None:
+        """Answer requests until the other side is gone."""
+        while True:
+            has_enough = len(self._spares) == SPARES
+            ready = self._poll.poll(None if has_enough else 0)
+            for fd, _ in ready:
+                if fd in self._alive:
+                    self._reap(self._alive.pop(fd))
+            if any(fd == self._requests.fileno() for fd, _ in ready):
+                if not self._hand_over():
+                    return
+            elif not has_enough:
+                self._spares.append(self._forked())
+
+    def _hand_over(self) -> bool:
+        """Give the next request to a child; return False if there will be no more."""
+        try:
+            request, fds, _, _ = socket.recv_fds(self._requests, 4096, 3)
+        except ConnectionError:
+            return False
+        if not request:
+            return False
+        about = json.loads(request)
+        child = self._seated(about["seat"], fresh=about["fresh"])
+        # Where it does not come through, the daemon hears that there was no answer.
+        with contextlib.suppress(OSError):
+            _say(fds[1], json.dumps({"reader": child.number}))
+            socket.send_fds(child.socket, [request], fds)
+        for fd in fds:
+            os.close(fd)
+        return True
+
+    def _seated(self, seat: int, *, fresh: bool) -> _Child:
+        """Return who is to read there."""
+        before = self._seats.get(seat)
+        if before is not None and self._alive.get(before.end) is before:
+            if not fresh:
+                return before
+            os.kill(before.pid, signal.SIGKILL)
+        child = self._seats[seat] = self._spares.popleft() if self._spares else self._forked()
+        return child
+
+    def _forked(self) -> _Child:
+        number = next(self._numbers)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            self._be_child(theirs)
+        theirs.close()
+        child = _Child(number, pid, os.pidfd_open(pid), ours)
+        self._alive[child.end] = child
+        self._poll.register(child.end, select.POLLIN)
+        return child
+
+    def _reap(self, child: _Child) -> None:
+        _, status = os.waitpid(child.pid, 0)
+        self._poll.unregister(child.end)
+        child.close()
+        if child in self._spares:
+            self._spares.remove(child)
+        end = os.waitstatus_to_exitcode(status)
+        # Who was replaced was ended here, and nobody asks how.
+        if end != _DONE and child in self._seats.values():
+            with contextlib.suppress(OSError):  # nobody wants to know
+                os.write(self._ends, b"%d %d\n" % (child.number, end))
+
+    def _be_child(self, requests: socket.socket) -> NoReturn:
+        """Read documents until one is not flawless; end this process."""
+        status = 1
+        try:
+            _die_with(self._pid)
+            self._sandbox.enter()
+            # All else is the server's: the requests, and its sockets to the other children.
+            mine = requests.fileno()
+            os.closerange(_QUIET, mine)
+            os.closerange(mine + 1, _HIGHEST)
+            while _answer(*socket.recv_fds(requests, 4096, 3)[:2], self._read, self._baseline):
+                pass
+            status = _DONE
+        finally:
+            os._exit(status)
 
 
 def serve(requests: socket.socket, ends: int, read: Read) -> None:
@@ -49,54 +171,13 @@ def serve(requests: socket.socket, ends: int, read: Read) -> None:
     with contextlib.suppress(OSError):  # not everywhere may one say so
         Path("/proc/self/oom_score_adj").write_text(_EASY_PREY)
     os.set_blocking(ends, False)
-    sandbox = Sandbox()
     words.load_all()  # no child can
     # What is there now is shared with the children as it is, not copied by a collector's marks.
     gc.collect()
     gc.freeze()
     gc.disable()
-    baseline = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the terminal; the daemon ends us
-    server = os.getpid()
-    children: dict[int, int] = {}  # process id -> which child it is
-    numbers = count(1)
-    while True:
-        while len(children) < CHILDREN:
-            number = next(numbers)
-            child = os.fork()
-            if child == 0:
-                _die_with(server)
-                os.close(ends)
-                sandbox.enter()
-                _read_some(requests, read, baseline, number)
-            children[child] = number
-        child, status = os.wait()
-        number, end = children.pop(child), os.waitstatus_to_exitcode(status)
-        if end == _GONE:
-            return
-        if end != _DONE:
-            with contextlib.suppress(OSError):  # nobody wants to know
-                os.write(ends, b"%d %d\n" % (number, end))
-
-
-def _read_some(requests: socket.socket, read: Read, baseline: int, number: int) -> None:
-    """Read documents until one is not flawless, or they were enough; end this process."""
-    status = 1
-    try:
-        for _ in range(_FLAWLESS):
-            try:
-                request, fds, _, _ = socket.recv_fds(requests, 4096, 3)
-            except ConnectionError:
-                request = b""
-            if not request:
-                status = _GONE
-                return
-            _say(fds[1], json.dumps({"reader": number}))
-            if not _answer(request, fds, read, baseline):
-                break
-        status = _DONE
-    finally:
-        os._exit(status)
+    _Server(requests, ends, read).serve()
 
 
 def _die_with(server: int) -> None:
@@ -111,7 +192,9 @@ def _die_with(server: int) -> None:
 
 def _answer(request: bytes, fds: list[int], read: Read, baseline: int) -> bool:
     """Read one document; return whether it was flawless, and nothing else was to be done."""
-    limits = Limits(**json.loads(request))
+    if not request:  # the server is gone
+        return False
+    limits = Limits(**json.loads(request)["limits"])
     words.use(limits.language)
     _confine(limits, baseline, max(fds))
     document, answer, *output = fds
@@ -130,8 +213,8 @@ def _answer(request: bytes, fds: list[int], read: Read, baseline: int) -> bool:
         else:
             if target is not None:
                 target.flush()
-            _say(answer, verdict.model_dump_json())
-            flawless = verdict.clean and verdict.reason is None and not output
+            announce(verdict)
+            flawless = verdict.is_flawless and not output
     signal.setitimer(signal.ITIMER_REAL, 0)
     for fd in fds:
         os.close(fd)

@@ -102,6 +102,7 @@ _CALLS: dict[str, tuple[int | None, int | None]] = {
     "lseek": (8, 62),
     "ftruncate": (77, 46),
     "close": (3, 57),
+    "close_range": (436, 436),
     "dup": (32, 23),
     "fstat": (5, 80),
     "newfstatat": (262, 79),

@@ -56,6 +56,11 @@ class Verdict(Record):
         spoken = verdict.get("language", SOURCE)
         return {**verdict, "reason": {**reason, "language": spoken}}
 
+    @property
+    def is_flawless(self) -> bool:
+        """There is nothing to say of it: whoever read it may read another."""
+        return self.clean and self.reason is None
+
 
 DAMAGED_ADVICE = N_(
     "Open it in a PDF viewer; if it looks right there, print it to a new PDF and drop that."

@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import signal
+import socket
+import stat
 from collections.abc import Callable
 from typing import Any, BinaryIO, NoReturn
 
@@ -55,6 +57,44 @@ def _hoard(way: str, limits: Limits) -> int:
         return 1
 
 
+_taken_over = ""  # by a document that said nothing of it
+
+
+def _lie(way: str, output: BinaryIO | None) -> Verdict:
+    """Say of somebody else's document whatever does harm, and write its copy."""
+    if output is not None:
+        output.write(b"a forged copy")
+        output.flush()
+    if way == "take-over-and-praise":
+        return Verdict(sha256="0" * 64, bytes=1, whole=True, clean=True)
+    return crashed("0" * 64, 1).model_copy(update={"whole": True, "copy_sha256": "0" * 64})
+
+
+def _sockets() -> list[int]:
+    found = []
+    for fd in range(256):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                found.append(fd)
+        except OSError:
+            continue
+    return found
+
+
+def _overheard(document: int) -> int:
+    """Try to take requests that are not ours until told to go on; return how many came."""
+    kind = (socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)  # to ask for it is not allowed
+    sockets = [socket.socket(*kind, fileno=fd) for fd in _sockets()]
+    requests = 0
+    while b"go" not in os.pread(document, 1000, 0):
+        for one in sockets:
+            try:
+                requests += len(one.recvmsg(4096, socket.CMSG_LEN(64), socket.MSG_DONTWAIT)[0])
+            except OSError:
+                continue
+    return requests
+
+
 def _open_files() -> int:
     return len([os.open(os.__file__, os.O_RDONLY) for _ in range(100)])
 
@@ -83,9 +123,14 @@ def _note(file: BinaryIO) -> bool:
 
 def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Announce) -> Verdict:
     """Do what the document says."""
+    global _taken_over  # noqa: PLW0603 - a reader that was taken over stays it
     file.seek(0)
     order, *looks = file.read().splitlines()
     way, _, more = order.decode().partition(" ")
+    if _taken_over:
+        _note(file)
+        return _lie(_taken_over, output)
+    _taken_over = way if way.startswith("take-over") else ""
     if way in _AT_ONCE:
         _note(file)
         _AT_ONCE[way]()
@@ -113,18 +158,20 @@ def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Anno
 
 
 def _answers(way: str, more: str, document: int, limits: Limits) -> dict[str, Any]:
-    match way:
-        case "memory" | "feast":
-            return {"pages": _hoard(way, limits)}
-        case "files":
-            return {"pages": _open_files()}
-        case "limits":
-            return {"pages": limits.max_pages}
-        case "environment":
-            return {"copy_sha256": " ".join(sorted(os.environ))}
-        case "escape":
-            return {"copy_sha256": json.dumps(escapes.tried(document, **json.loads(more)))}
-    return {}
+    answers: dict[str, Callable[[], dict[str, Any]]] = {
+        "take-over": lambda: {"clean": True},
+        "take-over-and-praise": lambda: {"clean": True},
+        "plain": lambda: {"clean": True},
+        "sockets": lambda: {"pages": len(_sockets())},
+        "overhear": lambda: {"pages": _overheard(document)},
+        "memory": lambda: {"pages": _hoard(way, limits)},
+        "feast": lambda: {"pages": _hoard(way, limits)},
+        "files": lambda: {"pages": _open_files()},
+        "limits": lambda: {"pages": limits.max_pages},
+        "environment": lambda: {"copy_sha256": " ".join(sorted(os.environ))},
+        "escape": lambda: {"copy_sha256": json.dumps(escapes.tried(document, **json.loads(more)))},
+    }
+    return answers.get(way, dict)()
 
 
 if __name__ == "__main__":

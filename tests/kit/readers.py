@@ -3,7 +3,10 @@
 import os
 import tempfile
 
+import psutil
+
 from faxdrop.documents.checker import Checker, Limits
+from faxdrop.documents.reader import SPARES
 from faxdrop.documents.verdict import Verdict
 
 TIGHT = Limits(max_bytes=10_000_000, max_pages=30, memory=256 << 20)
@@ -27,3 +30,13 @@ def check(checker: Checker, data: bytes) -> Verdict:
         return checker.check(fd)
     finally:
         os.close(fd)
+
+
+def are_waiting(server: int | None) -> bool:
+    """Tell whether a server has spare children, and all its children wait for documents."""
+    try:
+        children = psutil.Process(server).children()
+        waiting = [child.status() == psutil.STATUS_SLEEPING for child in children]
+    except psutil.NoSuchProcess:  # one ended while it was looked at
+        return False
+    return len(waiting) >= SPARES and all(waiting)

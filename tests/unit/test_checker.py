@@ -22,11 +22,10 @@ from typing import Self
 import psutil
 import pytest
 
-from faxdrop.documents.checker import Checker, CheckerError, Limits
-from faxdrop.documents.reader import CHILDREN
+from faxdrop.documents.checker import SEATS, Checker, CheckerError, Limits
 from faxdrop.fax.job import ReasonCode
 from tests.kit import pdfs
-from tests.kit.readers import HOSTILE, TIGHT, check, opened
+from tests.kit.readers import HOSTILE, TIGHT, are_waiting, check, opened
 from tests.kit.waiting import until
 
 LIMITS = Limits(max_bytes=10_000_000, max_pages=30)
@@ -139,16 +138,6 @@ def test_refusals(checker: Checker, data: bytes, code: ReasonCode) -> None:
     assert verdict.bytes == len(data)
 
 
-def are_waiting(server: int | None) -> bool:
-    """Tell whether a server's children are all there, and all wait for documents."""
-    try:
-        children = psutil.Process(server).children()
-        waiting = [child.status() == psutil.STATUS_SLEEPING for child in children]
-    except psutil.NoSuchProcess:  # one ended while it was looked at
-        return False
-    return len(waiting) == CHILDREN and all(waiting)
-
-
 def has_ended(pid: int) -> bool:
     """Tell whether a process is no more, whether somebody asked for its end or not."""
     try:
@@ -191,15 +180,69 @@ def test_nothing_is_left_over(checker: Checker) -> None:
 def test_a_flawed_document_takes_its_reader_along() -> None:
     """Whoever has read anything but a flawless document reads no other one."""
     with Checker(Limits(max_bytes=10_000_000, max_pages=30)) as checker:
-        check(checker, pdfs.good())
+        for _ in range(SEATS):
+            check(checker, pdfs.good())
         until(lambda: are_waiting(checker.pid))
         server = psutil.Process(checker.pid)
         before = {child.pid for child in server.children()}
-        for _ in range(4):
+        for _ in range(SEATS):
             check(checker, pdfs.good())
         assert {child.pid for child in server.children()} == before
         check(checker, b"no PDF")
-        until(lambda: {child.pid for child in server.children()} != before)
+        # Who was there, and who read it again.
+        until(lambda: len(before - {child.pid for child in server.children()}) == 2)
+
+
+# -- readers that were taken over, and hide it -----------------------------------------------
+
+
+def taken_over_by(checker: Checker, order: bytes) -> list[int]:
+    """Have documents take over all readers; return their process ids."""
+    readers = []
+    for _ in range(SEATS):
+        with Watched(order) as document:
+            assert checker.check(document.fd).is_flawless
+            readers += document.looks
+    return readers
+
+
+@pytest.mark.parametrize("order", [b"take-over", b"take-over-and-praise"])
+def test_a_reader_speaks_for_no_other_document(hostile: Checker, order: bytes) -> None:
+    """Who was taken over can neither have the next document refused nor take it for another."""
+    taken_over = taken_over_by(hostile, order)
+    for _ in range(SEATS):
+        with Watched(b"plain") as document:
+            verdict = hostile.check(document.fd)
+            liar, honest = document.looks
+        assert (liar in taken_over, honest in taken_over) == (True, False)
+        assert verdict.is_flawless
+        assert verdict.sha256 == hashlib.sha256(b"plain").hexdigest()
+    until(lambda: all(has_ended(reader) for reader in taken_over))
+
+
+def test_a_reader_writes_no_other_copy(hostile: Checker) -> None:
+    """What will be faxed is written by a reader that has read nothing else."""
+    taken_over = taken_over_by(hostile, b"take-over")
+    for _ in range(SEATS):
+        with Watched(b"plain") as document:
+            output = empty()
+            assert hostile.prepare(document.fd, output).whole
+            assert os.pread(output, 100, 0) == b"copy"
+            assert not set(document.looks) & set(taken_over)
+            os.close(output)
+    until(lambda: all(has_ended(reader) for reader in taken_over))
+
+
+def test_a_reader_hears_of_no_other_document(hostile: Checker) -> None:
+    """A reader has one socket, of its own, and nothing comes there but what it is asked."""
+    assert check(hostile, b"sockets").pages == 1
+    with Watched(b"overhear") as document, ThreadPoolExecutor(5) as threads:
+        overhearing = threads.submit(hostile.check, document.fd)
+        until(lambda: len(document.looks) == 1)
+        for verdict in threads.map(lambda _: check(hostile, b"plain"), range(40)):
+            assert verdict.is_flawless
+        document.go()
+        assert overhearing.result().pages == 0
 
 
 def test_idle_costs_nothing(checker: Checker) -> None:
@@ -524,10 +567,12 @@ def test_no_files_of_the_daemon(hostile: Checker) -> None:
     secret = os.open(os.devnull, os.O_RDONLY)
     os.set_inheritable(secret, True)  # noqa: FBT003 - that is the function's way
     check(hostile, b"fine")
+    until(lambda: are_waiting(hostile.pid))
     links = [str(link.readlink()) for link in Path(f"/proc/{hostile.pid}/fd").iterdir()]
     kinds = Counter(re.sub(r":?\[.*", "", link) for link in links)
-    # To hear of documents, to say how children ended, and what confines the children.
-    assert (kinds.pop("socket"), kinds.pop("pipe")) == (1, 1)
+    # To hear of documents, to hand them to children, to say how these ended, what confines them.
+    assert kinds.pop("socket") == 1 + len(psutil.Process(hostile.pid).children())
+    assert kinds.pop("pipe") == 1
     assert kinds.keys() <= {"/dev/null", "anon_inode"}
     os.close(secret)
 

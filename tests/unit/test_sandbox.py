@@ -18,7 +18,7 @@ from faxdrop.daemon import build as service
 from faxdrop.documents import sandbox
 from faxdrop.documents.checker import Checker, Limits
 from tests.kit import pdfs
-from tests.kit.readers import HOSTILE, TIGHT, check, opened
+from tests.kit.readers import HOSTILE, TIGHT, are_waiting, check, opened
 from tests.kit.waiting import until
 from tests.kit.world import config_of
 
@@ -163,7 +163,7 @@ def test_the_children_are_confined() -> None:
     with Checker(LIMITS) as checker:
         assert check(checker, pdfs.good()).clean
         assert checker.pid is not None
-        until(lambda: len(psutil.Process(checker.pid).children()) == 4)
+        until(lambda: are_waiting(checker.pid))
         for child in psutil.Process(checker.pid).children():
             until(lambda child=child: _status(child.pid)["Seccomp"] == "2")  # type: ignore[misc]
             assert _status(child.pid)["NoNewPrivs"] == "1"

@@ -1,0 +1,45 @@
+"""Who reads beside whom: many documents at once, or one that needs all the memory there is."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+
+class Turns:
+    """Lets readers read beside each other, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._reading = 0
+        self._alone = False
+        self.waiting = 0  # for the others to be done
+
+    @contextlib.contextmanager
+    def beside_others(self) -> Iterator[None]:
+        """Read beside others, but not beside one that is to be alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._alone or self.waiting))
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._reading -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Read when all others are done; who comes meanwhile, waits."""
+        with self._changed:
+            self.waiting += 1
+            try:
+                self._changed.wait_for(lambda: not (self._alone or self._reading))
+                self._alone = True
+            finally:
+                self.waiting -= 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
