@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Ended:
+class StepEnd:
     """What became of a step: what it was about, and its result or its error."""
 
     of: Any
@@ -23,7 +23,7 @@ class NoThreadError(OSError):
     """No thread could be had for a step, and the step will not be done: a limit of the machine."""
 
 
-Then = Callable[[Ended], None]
+Then = Callable[[StepEnd], None]
 """What takes the end of a step, in the loop's thread."""
 
 
@@ -32,22 +32,22 @@ class Steps:
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._ended: queue.SimpleQueue[tuple[Then, Ended]] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[Then, StepEnd]] = queue.SimpleQueue()
 
     def start(self, pool: Executor, then: Then, of: object, step: Callable[[], Any]) -> None:
         """Have a step done by a thread of a pool; NoThreadError is its end if none can be had."""
         try:
             submit(pool, partial(self.do, then, of, step))
         except NoThreadError as error:
-            self._ended.put((then, Ended(of, error=error)))
+            self._ended.put((then, StepEnd(of, error=error)))
             self._wake()
 
     def do(self, then: Then, of: object, step: Callable[[], Any]) -> None:
         """Do a step in this thread, and leave its end for ``collect``."""
         try:
-            ended = Ended(of, result=step())
+            ended = StepEnd(of, result=step())
         except Exception as error:  # noqa: BLE001  (no file and no answer ends the daemon)
-            ended = Ended(of, error=error)
+            ended = StepEnd(of, error=error)
         self._ended.put((then, ended))
         self._wake()
 

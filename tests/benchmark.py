@@ -39,7 +39,7 @@ from faxdrop.documents.verdict import Limits
 from faxdrop.fax.job import Attempt, Facts, Job, State
 from faxdrop.fax.receipt import to_bytes
 from faxdrop.journal.chain import Journal
-from faxdrop.journal.lines import Ended, LineAttempt, LineDocument, LineRecipient
+from faxdrop.journal.lines import EndLine, LineAttempt, LineDocument, LineRecipient
 from faxdrop.spool.root import Spool
 from tests.kit.pdfs import form, good, of_size
 from tests.kit.world import TOKEN, TOKEN_ID
@@ -362,11 +362,11 @@ def _by_twelve(write: Callable[[int], object], count: int) -> float:
         return time.monotonic() - started
 
 
-def _line(number: int) -> Ended:
+def _line(number: int) -> EndLine:
     """Return the end of a fax; each tenth has failed."""
     at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=5 * number)
     is_sent = number % 10 > 0
-    return Ended(
+    return EndLine(
         event="sent" if is_sent else "failed",
         job_id=f"{at:%Y%m%d-%H%M%S}-{number:08x}",
         document=LineDocument(name="letter.pdf", sha256="ab" * 32, bytes=1000, pages=2),

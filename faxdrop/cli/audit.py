@@ -25,7 +25,7 @@ from faxdrop.journal.chain import months_of
 from faxdrop.journal.evidence import NoEvidenceError
 from faxdrop.journal.files import read_file
 from faxdrop.journal.history import Filter
-from faxdrop.journal.verify import Verified
+from faxdrop.journal.verify import Verification
 from faxdrop.journal.witness import WitnessError, roots_in
 from faxdrop.names.printable import shown
 from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX, SpoolError
@@ -263,7 +263,7 @@ def _totals(found: dict[str, dict[str, dict[str, int]]]) -> RenderableType:
     return Group(*parts[:-1])
 
 
-def _verified(verified: Verified) -> RenderableType:
+def _verified(verified: Verification) -> RenderableType:
     parts: list[RenderableType] = [
         Text.assemble((found.kind, "bold red"), f" {shown(found.where)} {shown(found.words)}")
         for found in verified.findings
@@ -293,7 +293,7 @@ def _verified(verified: Verified) -> RenderableType:
     return Group(*parts)
 
 
-def _as_json(verified: Verified) -> dict[str, Any]:
+def _as_json(verified: Verification) -> dict[str, Any]:
     return {
         "format": "faxdrop-verified/1",
         "at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),

@@ -81,7 +81,7 @@ TOLD_IN_FULL: Final = DROPS[2]
 
 
 @dataclass(frozen=True)
-class Row:
+class DemoRow:
     """How a document is at one moment."""
 
     drop: Drop
@@ -105,14 +105,14 @@ class Demo:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(one.content)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[DemoRow]:
         """Look how everything is."""
         now = datetime.now(UTC)
         on_their_way = {
             (job.folder, job.name): of_job(job, now, running=True) for job in self.spool.jobs.all()
         }
         return [
-            Row(one, on_their_way[one.folder, one.name].words, None, None)
+            DemoRow(one, on_their_way[one.folder, one.name].words, None, None)
             if (one.folder, one.name) in on_their_way
             else self._filed(one)
             for one in DROPS
@@ -126,14 +126,14 @@ class Demo:
                 return path
         return None
 
-    def _filed(self, one: Drop) -> Row:
+    def _filed(self, one: Drop) -> DemoRow:
         path = self.receipt(one)
         filed = path.with_name(one.name) if path else None
         if path is None or filed is None or not filed.exists():
-            return Row(one, "in the inbox", None, None)
+            return DemoRow(one, "in the inbox", None, None)
         receipt = Receipt.model_validate_json(path.read_bytes())
         words = _story(receipt)
-        return Row(one, words, filed, receipt.status)
+        return DemoRow(one, words, filed, receipt.status)
 
 
 def _story(receipt: Receipt) -> str:

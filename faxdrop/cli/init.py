@@ -24,7 +24,7 @@ from faxdrop.setup import check_unit, installation, units
 from faxdrop.setup import init as init_
 from faxdrop.setup.init import InitError
 from faxdrop.setup.installation import Machine, Step
-from faxdrop.sipgate import Faxline, Sipgate, Unreachable
+from faxdrop.sipgate import AccountFaxline, Sipgate, Unreachable
 from faxdrop.spool.ownership import name_of
 from faxdrop.spool.root import Spool
 from faxdrop.status.overview import last_words
@@ -288,7 +288,7 @@ class _Questions:
         self._config = config
         self._given = given
         self._service = service
-        self._lines: tuple[Faxline, ...] | None = None  # None: sipgate did not show them
+        self._lines: tuple[AccountFaxline, ...] | None = None  # None: sipgate did not show them
 
     def answers(self, found: Mapping[str, str]) -> init_.Answers:
         """Return all that a config and its secrets need; ``found`` are secrets that are stored."""

@@ -40,7 +40,7 @@ from faxdrop.config.settings import Config
 from faxdrop.daemon import build as service
 from faxdrop.fax import receipt
 from faxdrop.journal.chain import Journal, JournalError
-from faxdrop.journal.lines import Retried
+from faxdrop.journal.lines import RetryLine
 from faxdrop.names.printable import json_shown, shown
 from faxdrop.setup import check as check_
 from faxdrop.setup.init import InitError
@@ -277,7 +277,7 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
         raise SystemExit(1)
 
 
-def _note(journal: Journal, retried: Retried) -> None:
+def _note(journal: Journal, retried: RetryLine) -> None:
     """Have the journal told; a person who may not write there is told what follows from that."""
     try:
         journal.append(retried)

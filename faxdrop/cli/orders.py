@@ -14,7 +14,7 @@ from typing import Any
 from faxdrop.fax.events import Cancelled, Policy
 from faxdrop.fax.job import FINAL, Job, ReasonCode, State
 from faxdrop.fax.lifecycle import advance
-from faxdrop.journal.lines import Retried
+from faxdrop.journal.lines import RetryLine
 from faxdrop.names.printable import shown
 from faxdrop.spool.places import RECEIPT_SUFFIX, SpoolError
 from faxdrop.spool.root import Spool
@@ -58,7 +58,7 @@ def retry(
     *,
     even_if_sent: bool = False,
     user: str = "",
-    note: Callable[[Retried], None] = lambda _: None,
+    note: Callable[[RetryLine], None] = lambda _: None,
 ) -> Path:
     """Put a document from failed/ back into its inbox, and return its path there.
 
@@ -87,10 +87,10 @@ def retry(
     return target
 
 
-def _retried(spool: Spool, document: Path, receipt: dict[str, Any], user: str) -> Retried:
+def _retried(spool: Spool, document: Path, receipt: dict[str, Any], user: str) -> RetryLine:
     job_id, about = receipt.get("job_id"), receipt.get("document")
     sha256 = about.get("sha256") if isinstance(about, dict) else None
-    return Retried(
+    return RetryLine(
         job_id=job_id if isinstance(job_id, str) else None,
         path=str((document.parent.resolve() / document.name).relative_to(spool.root.resolve())),
         sha256=sha256 if isinstance(sha256, str) else None,

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from faxdrop.cli.demo import Row
+from faxdrop.cli.demo import DemoRow
 from faxdrop.names.printable import shown
-from faxdrop.setup.check import Finding, Level, Report
+from faxdrop.setup.check import CheckReport, Finding, Level
 from faxdrop.status.overview import INBOX, Document, Overview
 from faxdrop.status.shared import Shared
 
@@ -128,7 +128,7 @@ _MARKS = {
 }
 
 
-def check(report: Report) -> RenderableType:
+def check(report: CheckReport) -> RenderableType:
     """Return the screen of ``faxdrop check``."""
     lines: list[RenderableType] = []
     topic = ""
@@ -149,7 +149,7 @@ def _finding(finding: Finding) -> Text:
     return text
 
 
-def _verdict(report: Report) -> Text:
+def _verdict(report: CheckReport) -> Text:
     faults = sum(finding.level is Level.FAULT for finding in report.findings)
     if report.would_fax:
         whom = "the simulator" if report.simulated else "sipgate"
@@ -245,7 +245,7 @@ def _many(number: int, noun: str) -> str:
 _FILED_STYLES = {None: "", "sent": "green", "failed": "red"}
 
 
-def demo(rows: Iterable[Row], elapsed: float) -> RenderableType:
+def demo(rows: Iterable[DemoRow], elapsed: float) -> RenderableType:
     """Return the demo at one moment, ``elapsed`` seconds after its beginning."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("Recipient", overflow="fold")
@@ -257,7 +257,7 @@ def demo(rows: Iterable[Row], elapsed: float) -> RenderableType:
     return table
 
 
-def demo_change(row: Row, elapsed: float) -> Text:
+def demo_change(row: DemoRow, elapsed: float) -> Text:
     """Return a line that says what has changed, for where there is no terminal."""
     return Text(f"{elapsed:4.1f} s  {shown(f'{row.drop.folder}/{row.drop.name}: {row.words}')}")
 

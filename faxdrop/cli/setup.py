@@ -17,7 +17,7 @@ from rich.live import Live
 
 from faxdrop.cli import demo as demo_
 from faxdrop.cli import screens
-from faxdrop.cli.demo import Demo, Row
+from faxdrop.cli.demo import Demo, DemoRow
 from faxdrop.cli.terminal import make_console, name_of_file, show
 from faxdrop.config.load import ConfigError, load
 from faxdrop.config.settings import Config
@@ -28,7 +28,7 @@ from faxdrop.followers.post import Post
 from faxdrop.names.printable import json_shown
 from faxdrop.setup import check as check_
 from faxdrop.setup import check_account, check_notify, check_unit
-from faxdrop.setup.check import Report
+from faxdrop.setup.check import CheckReport
 from faxdrop.simulator import MAGIC, Simulator
 from faxdrop.spool.ownership import acting_as_owner
 from faxdrop.spool.root import Spool
@@ -87,7 +87,7 @@ def _live(shows: Demo, console: Console) -> bool:
     """Show a demo until everything is filed; return whether that came to be in time."""
     begun = time.monotonic()
     never = threading.Event()
-    before: list[Row] = []
+    before: list[DemoRow] = []
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     with live or contextlib.nullcontext():
         while (elapsed := time.monotonic() - begun) < _DEMO_WITHIN:
@@ -132,7 +132,7 @@ def check(config_path: Path, *, simulate: bool, as_json: bool, notify: bool) -> 
     tell(report, as_json=as_json)
 
 
-def tell(report: Report, *, as_json: bool) -> None:
+def tell(report: CheckReport, *, as_json: bool) -> None:
     """Print a report; exit status 1 if it says that nothing would be faxed."""
     if as_json:
         click.echo(json_shown(report.model_dump_json(indent=2)))
@@ -142,7 +142,9 @@ def tell(report: Report, *, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def checked(config: Config, config_path: Path, *, simulate: bool, notify: bool = False) -> Report:
+def checked(
+    config: Config, config_path: Path, *, simulate: bool, notify: bool = False
+) -> CheckReport:
     """Check everything, with the rights of the daemon."""
     unit = list(check_unit.unit(config, config_path.absolute()))
     with acting_as_owner(config.root) as user:

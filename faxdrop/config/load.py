@@ -46,16 +46,16 @@ from faxdrop.config.settings import (
 )
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.fax.job import ReasonCode
-from faxdrop.fax.recipient import Entry, RecipientError, name_key, number, number_in
+from faxdrop.fax.recipient import AddressEntry, RecipientError, name_key, number, number_in
 from faxdrop.names.passed_over import is_passed_over
 from faxdrop.words import _
 
 __all__ = [
     "DEFAULT_PATH",
+    "AddressEntry",
     "Config",
     "ConfigError",
     "DocumentSettings",
-    "Entry",
     "InboxSettings",
     "Problem",
     "Secrets",
@@ -80,7 +80,7 @@ _NUMBER_REMEDIES = {
 }
 
 
-class Mended(NamedTuple):
+class MendedConfig(NamedTuple):
     """A config in which defaults stand for what was wrong, and what that was."""
 
     config: Config
@@ -170,7 +170,7 @@ def _not_ready(settings: Settings) -> Iterator[str]:
         ).format(folder=folder)
 
 
-def load_what_is_right(path: Path | None) -> Mended:
+def load_what_is_right(path: Path | None) -> MendedConfig:
     """Read the config for a command that looks at the folders: it needs the root, and no secrets.
 
     The daemon may run well with what stood there before. Sets the language. Raises ConfigError only
@@ -194,7 +194,7 @@ def load_what_is_right(path: Path | None) -> Mended:
         raise ConfigError(found)
     known = SIMULATED
     secrets = Secrets(token_id=known["TOKEN_ID"], token=SecretStr(known["TOKEN"]))
-    return Mended(Config.model_validate({**dict(settings), "secrets": secrets}), found)
+    return MendedConfig(Config.model_validate({**dict(settings), "secrets": secrets}), found)
 
 
 def _beginning(path: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from faxdrop.config.settings import (
     SipgateSettings,
     WitnessSettings,
 )
-from faxdrop.fax.recipient import Entry
+from faxdrop.fax.recipient import AddressEntry
 
 MISSING = "(missing)"
 NOT_SHOWN = "(not shown)"
@@ -99,7 +99,11 @@ def of_pydantic(loc: Loc, kind: str, value: Any, origin: Mapping[Loc, str]) -> P
 def _remedy(loc: Loc) -> str:
     """Return what would be right at a place, from the description of its setting."""
     if loc[0] == "recipients" and len(loc) > 1:
-        field = Entry.model_fields[str(loc[2])] if len(loc) > len(("recipients", "name")) else None
+        field = (
+            AddressEntry.model_fields[str(loc[2])]
+            if len(loc) > len(("recipients", "name"))
+            else None
+        )
         return (field and field.description) or ENTRY_REMEDY
     if loc[0] == "notify" and len(loc) > len(("notify", "name")):
         return str(NotifySettings.model_fields[str(loc[2])].description)
@@ -111,7 +115,7 @@ def _unknown(loc: Loc, key: str, value: Any) -> Problem:
     """Say what an unknown key may have been meant to be, and repeat nothing that may be secret."""
     *way, name = (str(step) for step in loc)
     secret = _SECRET_KEY.search(name)
-    table = Entry if way[:1] == ["recipients"] else _TABLES[way[0] if way else ""]
+    table = AddressEntry if way[:1] == ["recipients"] else _TABLES[way[0] if way else ""]
     homes = [section for section, model in _TABLES.items() if name in model.model_fields]
     if likely := difflib.get_close_matches(name, table.model_fields, n=1):
         remedy = f"no such setting; did you mean {likely[0]}?"
@@ -130,7 +134,7 @@ def _unknown(loc: Loc, key: str, value: Any) -> Problem:
         )
     else:
         remedy = f"no such setting; here may stand {', '.join(table.model_fields)}"
-    if table is Entry and not secret:  # Dr.Mueller = "..." is a table Dr to TOML
+    if table is AddressEntry and not secret:  # Dr.Mueller = "..." is a table Dr to TOML
         remedy += f" (a name with dots needs quotes: {toml('.'.join(map(str, loc[1:])))})"
     return Problem(key, toml(value) if _is_plain(value) and not secret else NOT_SHOWN, remedy)
 

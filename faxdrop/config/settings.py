@@ -21,7 +21,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from faxdrop.fax.recipient import FAXLINE_REMEDY, REGIONS, Entry, Faxline
+from faxdrop.fax.recipient import FAXLINE_REMEDY, REGIONS, AddressEntry, Faxline
 from faxdrop.words import N_, Language
 
 MEGABYTE = 1_000_000  # bytes
@@ -333,7 +333,7 @@ class Settings(_Table):
     )
     language: Language = Field(default="en", description=N_('"en" or "de"'))
     sipgate: SipgateSettings = Field(description="a table [sipgate]")
-    recipients: dict[str, Annotated[Entry, BeforeValidator(_entry)]] = Field(
+    recipients: dict[str, Annotated[AddressEntry, BeforeValidator(_entry)]] = Field(
         default={}, description='a table [recipients] of lines such as "Name" = "+492111234567"'
     )
     inbox: InboxSettings = Field(default=InboxSettings(), description="a table [inbox]")

@@ -14,9 +14,9 @@ from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
 from faxdrop.journal.chain import Journal
-from faxdrop.journal.lines import Held, Released
+from faxdrop.journal.lines import HoldLine, ReleaseLine
 from faxdrop.journal.upkeep import Upkeep
-from faxdrop.workers import Ended, Steps, Then
+from faxdrop.workers import StepEnd, Steps, Then
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class Bookkeeping:
         self._steps = steps
         self._pool = pool
         self._told: dict[str, Trouble] = {}  # what holds, as far as the journal knows
-        self._untold: list[Held | Released] = []
+        self._untold: list[HoldLine | ReleaseLine] = []
         self._tell_at = self._daily_at = 0.0
         self.under_way = 0
 
@@ -98,16 +98,16 @@ class Bookkeeping:
         """Find out what has come to hold since the last turn, and what holds no longer."""
         for what in self._told.keys() - troubles.keys():
             trouble = self._told.pop(what)
-            self._untold.append(Released(what=what, words=trouble.words, since=trouble.since))
+            self._untold.append(ReleaseLine(what=what, words=trouble.words, since=trouble.since))
         for what in troubles.keys() - self._told.keys():
             self._told[what] = troubles[what]
-            self._untold.append(Held(what=what, words=troubles[what].words))
+            self._untold.append(HoldLine(what=what, words=troubles[what].words))
 
     def _start(self, then: Then, of: object, step: Callable[[], None]) -> None:
         self.under_way += 1
         self._steps.start(self._pool, then, of, step)
 
-    def _on_told(self, ended: Ended) -> None:
+    def _on_told(self, ended: StepEnd) -> None:
         self.under_way -= 1
         if ended.error is None:
             del self._untold[: len(ended.of)]
@@ -115,7 +115,7 @@ class Bookkeeping:
         self._tell_at = self._clock.monotonic() + _AGAIN
         log.warning("journal.not_written", why=str(ended.error))
 
-    def _on_kept(self, ended: Ended) -> None:
+    def _on_kept(self, ended: StepEnd) -> None:
         self.under_way -= 1
         if ended.error is not None:
             log.error("journal.upkeep_failed", exc_info=ended.error)

@@ -31,8 +31,8 @@ from faxdrop.inbox import mounts
 from faxdrop.inbox.pickup import LOOKS
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.retention import Periods
-from faxdrop.journal.upkeep import Upkeep, Wishes
-from faxdrop.queue.lines import FaxLines
+from faxdrop.journal.upkeep import Upkeep, UpkeepPlan
+from faxdrop.queue.faxlines import Seats
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
@@ -74,7 +74,7 @@ def journal_of(root: Path, clock: Clock) -> Journal:
 def upkeep_of(journal: Journal, clock: Clock, config: Config) -> Upkeep:
     """Return the upkeep of a journal that a config wants."""
     sent, failed = config.retention.sent, config.retention.failed
-    wishes = Wishes(
+    wishes = UpkeepPlan(
         periods=Periods(
             sent=None if sent == FOREVER else sent, failed=None if failed == FOREVER else failed
         ),
@@ -121,7 +121,7 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
     spool.open(simulated=simulated)
     try:
         # The seats are left before the lock is: who takes it next is not to meet us there.
-        with Checker(limits_of(config)) as checker, closing(FaxLines()) as lines:
+        with Checker(limits_of(config)) as checker, closing(Seats()) as lines:
             steps = ThreadPoolExecutor(STEPS, "step")
             looks = ThreadPoolExecutor(LOOKS, "look")
             following = ThreadPoolExecutor(_FOLLOWING, "follower")
@@ -147,14 +147,16 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
         spool.close()
 
 
-class Ended(NamedTuple):
+class DaemonEnd(NamedTuple):
     """How a daemon came to its end."""
 
     clean: bool  # everything that was under way has ended
     restart: bool  # it wants to be started again, for the sake of a new token
 
 
-def run(config: Config, load: Callable[[], Config], secrets: Watch, *, simulated: bool) -> Ended:
+def run(
+    config: Config, load: Callable[[], Config], secrets: Watch, *, simulated: bool
+) -> DaemonEnd:
     """Run the daemon until SIGTERM or SIGINT; SIGHUP takes the config that ``load`` returns.
 
     A new token counts at a reload, and by itself while something holds the queue. systemd hands a
@@ -196,4 +198,4 @@ def run(config: Config, load: Callable[[], Config], secrets: Watch, *, simulated
         daemon.while_held = renew
         daemon.start()
         clean = daemon.run()
-    return Ended(clean, restart)
+    return DaemonEnd(clean, restart)

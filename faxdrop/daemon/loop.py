@@ -37,7 +37,7 @@ from faxdrop.journal.upkeep import Upkeep
 from faxdrop.names.printable import shown
 from faxdrop.queue.delivery import Delivery
 from faxdrop.queue.dispatcher import Dispatcher, Parts
-from faxdrop.queue.lines import FaxLines
+from faxdrop.queue.faxlines import Seats
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.places import SpoolError
@@ -73,7 +73,7 @@ class Daemon:
         steps: Executor,
         looks: Executor,
         notifier: Notifier,
-        lines: FaxLines,
+        lines: Seats,
         journal: Journal,
         make_upkeep: Callable[[Config], Upkeep],
         following: Executor,

@@ -51,7 +51,7 @@ _ADVICE = N_(
 )
 
 
-class Entry(Record):
+class AddressEntry(Record):
     """One line of the address book: who is reached where, and by which of our fax lines."""
 
     number: Annotated[
@@ -83,7 +83,9 @@ class AddressBook:
     entries are checked at once: raises RecipientError for the first that cannot be faxed to.
     """
 
-    def __init__(self, entries: Mapping[str, Entry], region: str, *, allow_premium: bool) -> None:
+    def __init__(
+        self, entries: Mapping[str, AddressEntry], region: str, *, allow_premium: bool
+    ) -> None:
         self._region = region
         self._allow_premium = allow_premium
         self._spelt = {name_key(name): name for name in entries}

@@ -20,7 +20,7 @@ from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import Head
 from faxdrop.names.printable import shown
 from faxdrop.words import _
-from faxdrop.workers import Ended, Steps
+from faxdrop.workers import StepEnd, Steps
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -213,7 +213,7 @@ class Followers:
                 if path.stem not in self._seats:
                     self._journal.disk.remove(path)
 
-    def _on_turned(self, ended: Ended) -> None:
+    def _on_turned(self, ended: StepEnd) -> None:
         seat: _Seat = ended.of
         seat.is_at_work = False
         now = self._clock.monotonic()

@@ -88,10 +88,10 @@ class Standing(Record):
     notice: Notice | None = None
 
 
-Line = Mapping[str, Any]
+LineData = Mapping[str, Any]
 """The content of a line of the journal."""
 
-Why = Callable[[Line], tuple[str, str] | None]
+Why = Callable[[LineData], tuple[str, str] | None]
 """Finds message and advice of a document that failed, in its receipt; None if that is gone."""
 
 
@@ -103,7 +103,7 @@ def beginning(head: Head) -> Standing:
 def decide(
     standing: Standing,
     wishes: Wishes,
-    lines: Iterable[Line],
+    lines: Iterable[LineData],
     now: Now,
     why: Why,
 ) -> Standing:
@@ -145,7 +145,7 @@ def taken(standing: Standing, by: tuple[str, ...], *, done: bool) -> Standing:
 
 
 def due(
-    standing: Standing, wishes: Wishes, lines: Iterable[Line], now: datetime
+    standing: Standing, wishes: Wishes, lines: Iterable[LineData], now: datetime
 ) -> datetime | None:
     """Return when ``decide`` may have more to say, beside digests; None: not before there is news.
 
@@ -178,7 +178,7 @@ class _Told(NamedTuple):
 
 
 def _gathered(
-    standing: Standing, wishes: Wishes, lines: list[Line], now: Now, why: Why
+    standing: Standing, wishes: Wishes, lines: list[LineData], now: Now, why: Why
 ) -> tuple[Standing, list[_Told]]:
     """Return what is to be told now, and the standing behind it."""
     new = [line for line in lines if line["seq"] > standing.seq]
@@ -252,7 +252,7 @@ def _ended(hold: OpenHold) -> str:
     )
 
 
-def _wanted(line: Line, wishes: Wishes) -> bool:
+def _wanted(line: LineData, wishes: Wishes) -> bool:
     """Tell whether the end of a document is to be told."""
     event = line.get("event")
     if event not in ("sent", "failed") or event not in wishes.on or line.get("taken_in"):
@@ -266,7 +266,7 @@ def _is_for(folder: str | None, wishes: Wishes) -> bool:
     )
 
 
-def _end(line: Line, why: Why) -> _Told:
+def _end(line: LineData, why: Why) -> _Told:
     is_sent = line.get("event") == "sent"
     words: tuple[str, ...] = ()
     if not is_sent:
@@ -307,7 +307,7 @@ def _heading(told: _Told) -> str:
 
 def _digest(
     wishes: Wishes,
-    lines: list[Line],
+    lines: list[LineData],
     holds: Mapping[str, OpenHold],
     head: Head,
     day: date,
@@ -359,7 +359,7 @@ def _local(at: datetime) -> str:
     return f"{at.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
-def _at(line: Line) -> datetime:
+def _at(line: LineData) -> datetime:
     """Return when a line was written; what nobody can read was long ago."""
     try:
         at = datetime.fromisoformat(str(line.get("at")))
@@ -368,7 +368,7 @@ def _at(line: Line) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _part(line: Line, table: str, key: str) -> str | None:
+def _part(line: LineData, table: str, key: str) -> str | None:
     facts = line.get(table)
     value = facts.get(key) if isinstance(facts, dict) else None
     return None if value is None else str(value)

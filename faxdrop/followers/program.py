@@ -19,7 +19,7 @@ _PIECE: Final = 65536  # bytes
 _GRACE: Final = 2.0  # seconds between "please end" and the end
 
 
-class Ran(NamedTuple):
+class ProgramEnd(NamedTuple):
     """How a program ended."""
 
     status: int  # as a shell has it: 128 and more is the number of a signal
@@ -41,7 +41,7 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
-    def run(self, content: bytes, environ: Mapping[str, str]) -> Ran:
+    def run(self, content: bytes, environ: Mapping[str, str]) -> ProgramEnd:
         """Run it with a standard input and an environment, and wait for it or for its time limit.
 
         When the program itself has ended, what it left in its group is ended, too. Raises OSError
@@ -71,7 +71,7 @@ class Program:
                 status = process.wait()
         if self._stopped:
             raise StoppedError
-        return Ran(status if status >= 0 else 128 - status, output, in_time)
+        return ProgramEnd(status if status >= 0 else 128 - status, output, in_time)
 
     def stop(self) -> None:
         """End it, and every later one at once; wait for nothing."""

@@ -32,7 +32,7 @@ from faxdrop.spool.refusals import RefusedError
 from faxdrop.spool.root import Spool
 from faxdrop.spool.space import Room
 from faxdrop.words import _
-from faxdrop.workers import Ended, NoThreadError, Steps
+from faxdrop.workers import NoThreadError, StepEnd, Steps
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -287,10 +287,10 @@ class Pickup:
             self._short_since = None
         return True
 
-    def _on_no_more(self, _ended: Ended) -> None:
+    def _on_no_more(self, _ended: StepEnd) -> None:
         self._at_work -= 1
 
-    def _on_claimed(self, ended: Ended) -> None:
+    def _on_claimed(self, ended: StepEnd) -> None:
         candidate: Candidate = ended.of
         now = self._clock.monotonic()
         self._refused.discard(candidate.key)

@@ -36,7 +36,7 @@ class Progress(NamedTuple):
     of: int
 
 
-class _Lane(IntEnum):
+class _Cause(IntEnum):
     """Why a folder is read."""
 
     EVENT = 0
@@ -44,7 +44,7 @@ class _Lane(IntEnum):
     RESCAN = 2
 
 
-_TURNS = (_Lane.EVENT, _Lane.EVENT, _Lane.DUE, _Lane.RESCAN)  # so that no lane starves
+_TURNS = (_Cause.EVENT, _Cause.EVENT, _Cause.DUE, _Cause.RESCAN)  # so that no lane starves
 
 
 class _Reading:
@@ -76,7 +76,7 @@ class Inbox:
         self._looks = Looks()
         self._problems: dict[str | None, dict[str, str]] = {}  # of each folder
         self._noticed: deque[tuple[Key, bool]] = deque(maxlen=_MOST_EVENTS)
-        self._lanes: dict[_Lane, dict[str | None, _Reading]] = {lane: {} for lane in _Lane}
+        self._lanes: dict[_Cause, dict[str | None, _Reading]] = {lane: {} for lane in _Cause}
         self._turn = 0
         self._to_rescan = 0
 
@@ -96,7 +96,7 @@ class Inbox:
     @property
     def progress(self) -> Progress | None:
         """How far the look at everything is; None when it is done."""
-        left = len(self._lanes[_Lane.RESCAN])
+        left = len(self._lanes[_Cause.RESCAN])
         return Progress(self._to_rescan - left, self._to_rescan) if left else None
 
     def waiting_files(self, most: int) -> list[Key]:
@@ -132,8 +132,8 @@ class Inbox:
         """
         all_heard = self._hear()
         for folder in self._looks.take_due(now):
-            self._enter(_Lane.DUE, folder)
-        if not all_heard or (everything and not self._lanes[_Lane.RESCAN]):
+            self._enter(_Cause.DUE, folder)
+        if not all_heard or (everything and not self._lanes[_Cause.RESCAN]):
             self._begin_rescan()
         candidates: list[Candidate] = []
         left = most if most is not None else float("inf")
@@ -173,10 +173,10 @@ class Inbox:
         all_heard = len(self._noticed) < _MOST_EVENTS
         while self._noticed:
             key, closed = self._noticed.popleft()
-            self._enter(_Lane.EVENT, key.folder, {key.name} if closed else set())
+            self._enter(_Cause.EVENT, key.folder, {key.name} if closed else set())
         return all_heard
 
-    def _enter(self, lane: _Lane, folder: str | None, closed: set[str] | None = None) -> None:
+    def _enter(self, lane: _Cause, folder: str | None, closed: set[str] | None = None) -> None:
         """Have a folder read; one that is to be read already moves up, or is read again after."""
         closed = closed or set()
         for other, readings in self._lanes.items():
@@ -185,7 +185,7 @@ class Inbox:
                 continue
             if reading.entries is None:
                 reading.closed |= closed
-            elif lane is not _Lane.RESCAN:
+            elif lane is not _Cause.RESCAN:
                 reading.again = (reading.again or set()) | closed
             if lane < other:
                 del readings[folder]
@@ -198,10 +198,10 @@ class Inbox:
         for gone in (self._looks.folders | self._problems.keys()) - folders:
             self._forget_folder(gone)
         for folder in sorted(folders, key=lambda name: name or ""):
-            self._enter(_Lane.RESCAN, folder)
-        self._to_rescan = len(self._lanes[_Lane.RESCAN])
+            self._enter(_Cause.RESCAN, folder)
+        self._to_rescan = len(self._lanes[_Cause.RESCAN])
 
-    def _next(self) -> tuple[_Lane, _Reading] | None:
+    def _next(self) -> tuple[_Cause, _Reading] | None:
         for _again in _TURNS:
             lane = _TURNS[self._turn % len(_TURNS)]
             self._turn += 1
@@ -218,7 +218,9 @@ class Inbox:
                 if entry.is_dir(follow_symlinks=False) and not is_passed_over(entry.name):
                     yield entry.name
 
-    def _read(self, lane: _Lane, reading: _Reading, now: float, candidates: list[Candidate]) -> int:
+    def _read(
+        self, lane: _Cause, reading: _Reading, now: float, candidates: list[Candidate]
+    ) -> int:
         """Read some of a folder; return how many entries that were, at least one."""
         if reading.entries is None and not self._list(reading):
             return 1
@@ -301,7 +303,7 @@ class Inbox:
         if not reading.problems:
             del self._problems[folder]
         if reading.again is not None:
-            self._enter(_Lane.EVENT, folder, reading.again)
+            self._enter(_Cause.EVENT, folder, reading.again)
         reading.candidates.sort(key=lambda found: (found[0], found[1].key.name))
         return self._in_order(reading.candidates, min(reading.unsettled, default=None))
 

@@ -31,10 +31,10 @@ from pydantic_core import from_json
 from faxdrop.journal.lines import (
     FORMAT,
     LONGEST_LINE,
-    Event,
     Head,
     Kept,
-    Mended,
+    LineContent,
+    MendLine,
     ended,
     hash_of,
     line_of,
@@ -79,7 +79,7 @@ class Journal:
         self._synced = 0  # seq up to which all lines are durable
         self.written = 0  # how many lines this process has written
 
-    def append(self, event: Event) -> Head:
+    def append(self, event: LineContent) -> Head:
         """Write an event down; when this returns, it survives a power cut. Raises OSError.
 
         After an OSError, nothing of it counts, or all: ``has_ended`` tells. Raises JournalError
@@ -91,7 +91,7 @@ class Journal:
         self._sync(head.seq)
         return head
 
-    def append_once(self, event: Event, job_id: str) -> None:
+    def append_once(self, event: LineContent, job_id: str) -> None:
         """Write down how a job ended, unless an earlier try has done so; raises as ``append``."""
         with self._writing, self._locked():
             self._catch_up()
@@ -106,7 +106,7 @@ class Journal:
         else:
             self.append(event)
 
-    def append_all(self, events: Sequence[Event]) -> None:
+    def append_all(self, events: Sequence[LineContent]) -> None:
         """Write many events down, durable together; raises as ``append``."""
         with self._writing, self._locked():
             self._catch_up()
@@ -177,7 +177,7 @@ class Journal:
             words.append(f"What stood behind line {before.seq} could not be read.")
         self._seen = self._head
         if words:
-            self._write(Mended(words=" ".join(words), kept=kept))
+            self._write(MendLine(words=" ".join(words), kept=kept))
 
     def _is_as_known(self) -> bool:
         months = months_of(self.folder)
@@ -211,7 +211,7 @@ class Journal:
                 data = file.read()
             yield Kept(file=path.name, bytes=len(data), sha256=hash_of(data))
 
-    def _write(self, event: Event) -> Head:
+    def _write(self, event: LineContent) -> Head:
         """Append a line, not durable yet."""
         before = self._known()
         at = self._now().astimezone(UTC)

@@ -48,7 +48,7 @@ class LineAttempt(Record):
     outcome: str | None
 
 
-class Ended(Record):
+class EndLine(Record):
     """A document was filed: what an auditor asks for. ``path`` is below the root."""
 
     event: Literal["sent", "failed"]
@@ -66,7 +66,7 @@ class Ended(Record):
     taken_in: bool = False  # it was filed before there was a journal
 
 
-class Retried(Record):
+class RetryLine(Record):
     """Somebody put a document from failed/ back into the inbox; its receipt was removed."""
 
     event: Literal["retried"] = "retried"
@@ -76,7 +76,7 @@ class Retried(Record):
     user: str  # who did it, as the system knows them
 
 
-class Held(Record):
+class HoldLine(Record):
     """Something holds the queue: what it is, in words."""
 
     event: Literal["held"] = "held"
@@ -84,7 +84,7 @@ class Held(Record):
     words: str
 
 
-class Released(Record):
+class ReleaseLine(Record):
     """It holds no longer."""
 
     event: Literal["released"] = "released"
@@ -101,7 +101,7 @@ class Kept(Record):
     sha256: str
 
 
-class Mended(Record):
+class MendLine(Record):
     """The end of the journal was not as it was left: what is gone, and what was set aside."""
 
     event: Literal["mended"] = "mended"
@@ -109,7 +109,7 @@ class Mended(Record):
     kept: tuple[Kept, ...]
 
 
-class Removed(Record):
+class RemovalLine(Record):
     """A document and its receipt were removed when their retention was over."""
 
     event: Literal["removed"] = "removed"
@@ -119,7 +119,7 @@ class Removed(Record):
     receipt_sha256: str
 
 
-Event = Ended | Retried | Held | Released | Mended | Removed
+LineContent = EndLine | RetryLine | HoldLine | ReleaseLine | MendLine | RemovalLine
 
 
 class Head(Record):
@@ -129,7 +129,7 @@ class Head(Record):
     hash: str = Field(default=NOTHING_BEFORE, pattern=r"^[0-9a-f]{64}$")
 
 
-def line_of(event: Event, head: Head, at: str) -> bytes:
+def line_of(event: LineContent, head: Head, at: str) -> bytes:
     """Return the line that follows the head; ``at`` is an instant in UTC with ``Z``."""
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -146,9 +146,9 @@ def hash_of(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def ended(receipt: Receipt, data: bytes, path: str | None, *, taken_in: bool = False) -> Ended:
+def ended(receipt: Receipt, data: bytes, path: str | None, *, taken_in: bool = False) -> EndLine:
     """Return the event that a receipt, whose bytes are ``data``, tells of."""
-    return Ended(
+    return EndLine(
         event=receipt.status,
         job_id=receipt.job_id,
         document=LineDocument(

@@ -15,7 +15,7 @@ from faxdrop.journal import history
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, sha256_of
 from faxdrop.journal.history import ENDS
-from faxdrop.journal.lines import Removed, hash_of, path_text
+from faxdrop.journal.lines import RemovalLine, hash_of, path_text
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
 
@@ -63,7 +63,7 @@ def remove(one: Expired, root: Path, journal: Journal, disk: Disk) -> None:
     """Remove a document and its receipt. Raises OSError; can be repeated."""
     if not one.is_noted:
         journal.append(
-            Removed(
+            RemovalLine(
                 job_id=one.job_id,
                 path=str(one.document.relative_to(root)),
                 sha256=one.sha256,

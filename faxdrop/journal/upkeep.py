@@ -17,7 +17,7 @@ from faxdrop.journal import history, retention, witness
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, walk
 from faxdrop.journal.history import ENDS
-from faxdrop.journal.lines import Ended, ended
+from faxdrop.journal.lines import EndLine, ended
 from faxdrop.journal.retention import Periods
 from faxdrop.journal.witness import WitnessError
 from faxdrop.names.printable import shown
@@ -30,7 +30,7 @@ _TAKEN_IN = "taken-in"  # marks a journal that knows what was filed before it
 _AT_ONCE = 200  # receipts that are taken in together
 
 
-class Wishes(NamedTuple):
+class UpkeepPlan(NamedTuple):
     """What the config wants of all that."""
 
     periods: Periods = Periods()
@@ -44,7 +44,7 @@ class Upkeep:
         self,
         root: Path,
         journal: Journal,
-        wishes: Wishes,
+        wishes: UpkeepPlan,
         *,
         now: Callable[[], datetime],
         disk: Disk,
@@ -87,7 +87,7 @@ class Upkeep:
             for line in history.lines(self._journal.folder)
             if line.content is not None and line.content.get("event") in ENDS
         }
-        batch: list[Ended] = []
+        batch: list[EndLine] = []
         count = 0
         for one in self._filed_before():
             if one.job_id in known:
@@ -103,7 +103,7 @@ class Upkeep:
         if count:
             log.info("journal.taken_in", receipts=count)
 
-    def _filed_before(self) -> Iterator[Ended]:
+    def _filed_before(self) -> Iterator[EndLine]:
         for top in ("sent", "failed"):
             for folder, names in walk(self._root / top):
                 for name in sorted(names):

@@ -50,7 +50,7 @@ class Kind(StrEnum):
     STAMP_WRONG = "stamp_wrong"
 
 
-class Finding(NamedTuple):
+class Discrepancy(NamedTuple):
     """Something that is not as faxdrop left it."""
 
     kind: Kind
@@ -59,10 +59,10 @@ class Finding(NamedTuple):
 
 
 @dataclass
-class Verified:
+class Verification:
     """What a verification found."""
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Discrepancy] = field(default_factory=list)
     lines: int = 0
     documents: int = 0  # that are as they were faxed
     moved: int = 0  # of these, how many lie elsewhere than where they were filed
@@ -106,14 +106,14 @@ def verify(
     head: str | None = None,
     authorities: Sequence["Certificate"] = (),
     tick: Callable[[], None] = lambda: None,
-) -> Verified:
+) -> Verification:
     """Verify a root, its journal, and the archives to which people moved what was filed.
 
     ``head`` is the hash, or its beginning, that was noted when it was the journal's end;
     ``authorities`` are those whose time stamps are believed; ``tick`` is called once a line and
     once a file. Raises OSError where the journal cannot be read.
     """
-    verified = Verified()
+    verified = Verification()
     stamps = {stamp.seq: stamp for stamp in witness.stamped(journal)}
     chain = _Chain(verified, head, tick)
     ends = chain.check(journal, stamps.keys())
@@ -128,7 +128,7 @@ def verify(
 class _Chain:
     """The journal against itself."""
 
-    def __init__(self, verified: Verified, head: str | None, tick: Callable[[], None]) -> None:
+    def __init__(self, verified: Verification, head: str | None, tick: Callable[[], None]) -> None:
         self._verified = verified
         self._head = head.lower() if head else None
         self._tick = tick
@@ -205,11 +205,11 @@ class _Chain:
                 self._find(Kind.LINES_MISSING, where, words)
 
     def _find(self, kind: Kind, where: str, words: str) -> None:
-        self._verified.findings.append(Finding(kind, where, words))
+        self._verified.findings.append(Discrepancy(kind, where, words))
 
 
 def _check_stamps(
-    verified: Verified,
+    verified: Verification,
     stamps: Mapping[int, Stamped],
     hashes: Mapping[int, str],
     authorities: Sequence["Certificate"],
@@ -223,7 +223,7 @@ def _check_stamps(
             verified.stamped_at = witness.check(stamp.answer, hashes.get(seq, ""), authorities)
         except WitnessError as error:
             words = f"is a time stamp of line {seq}: {error}."
-            verified.findings.append(Finding(Kind.STAMP_WRONG, str(stamp.path), words))
+            verified.findings.append(Discrepancy(Kind.STAMP_WRONG, str(stamp.path), words))
         else:
             verified.stamps += 1
 
@@ -233,7 +233,7 @@ class _Files:
 
     def __init__(
         self,
-        verified: Verified,
+        verified: Verification,
         ends: dict[str, dict[str, Any]],
         root: Path,
         tick: Callable[[], None],
@@ -365,7 +365,7 @@ class _Files:
                 self._find(Kind.DOCUMENT_ALTERED, where, words)
 
     def _find(self, kind: Kind, where: str, words: str) -> None:
-        self._verified.findings.append(Finding(kind, shown(where), words))
+        self._verified.findings.append(Discrepancy(kind, shown(where), words))
 
 
 def _filed(receipt_path: Path, document: str) -> _Filed | None:

@@ -26,16 +26,16 @@ from faxdrop.fax.lifecycle import Action, action
 from faxdrop.fax.repeats import Repeats
 from faxdrop.names.printable import shown
 from faxdrop.queue.delivery import Delivery
-from faxdrop.queue.history import History
+from faxdrop.queue.faxlines import Seats, SharedLines
 from faxdrop.queue.holds import Holds
-from faxdrop.queue.lines import FaxLines, SharedLines
+from faxdrop.queue.polling import Poller
 from faxdrop.queue.schedule import Schedule
 from faxdrop.queue.sessions import Sessions
 from faxdrop.queue.submissions import Submissions
 from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.jobs import UnrecordedError
 from faxdrop.spool.root import Spool
-from faxdrop.workers import Ended, Steps, Then
+from faxdrop.workers import StepEnd, Steps, Then
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Dispatcher:
         clock: Clock,
         steps: Steps,
         pool: Executor,
-        lines: FaxLines,
+        lines: Seats,
         health: DiskHealth,
     ) -> None:
         self._spool = spool
@@ -79,7 +79,7 @@ class Dispatcher:
         self._as_configured: set[str] = set()  # ids of jobs checked by the config in force
         self._unrecorded: dict[str, float] = {}  # job id -> when to write it down again
         self._holds = Holds(clock)
-        self._history = History(
+        self._history = Poller(
             parts.delivery,
             self._schedule,
             self._sessions,
@@ -274,7 +274,7 @@ class Dispatcher:
 
     # -- what became of them ----------------------------------------------------------------
 
-    def _on_checked(self, parts: Parts, ended: Ended) -> None:
+    def _on_checked(self, parts: Parts, ended: StepEnd) -> None:
         if isinstance(ended.result, NotYet):
             pause = self._parts.config.inbox.settle
             now = self._clock.monotonic()
@@ -282,14 +282,14 @@ class Dispatcher:
         else:
             self._on_advanced(ended, checked_by=parts)
 
-    def _on_recorded(self, ended: Ended) -> None:
+    def _on_recorded(self, ended: StepEnd) -> None:
         """Take a job whose record was still to be written; until it is, nothing else happens."""
         if ended.error is not None and not isinstance(ended.error, UnrecordedError):
             self.keep(UnrecordedError(ended.of, ended.error))
         else:
             self._on_advanced(ended)
 
-    def _on_advanced(self, ended: Ended, checked_by: Parts | None = None) -> None:
+    def _on_advanced(self, ended: StepEnd, checked_by: Parts | None = None) -> None:
         """Take a job after a step, or after a step that went wrong."""
         if isinstance(ended.error, UnrecordedError):
             self.keep(ended.error)
@@ -304,14 +304,14 @@ class Dispatcher:
             self.health.took_step(ended.result.job_id)
             self.put(ended.result, checked_by=checked_by)
 
-    def _on_ended(self, ended: Ended) -> None:
+    def _on_ended(self, ended: StepEnd) -> None:
         """Take a job whose end sipgate told, after its record and its filing."""
         if isinstance(ended.error, UnrecordedError):
             self.keep(ended.error)
         else:
             self._on_filed(ended)
 
-    def _on_filed(self, ended: Ended) -> None:
+    def _on_filed(self, ended: StepEnd) -> None:
         job: Job = ended.of
         if ended.error is not None:
             self._on_advanced(ended)

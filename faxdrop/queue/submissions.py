@@ -9,13 +9,13 @@ from faxdrop.clock import Clock
 from faxdrop.fax.events import NotTaken
 from faxdrop.fax.job import Job, State
 from faxdrop.queue.delivery import Delivery, Submitted
-from faxdrop.queue.history import History, Start
 from faxdrop.queue.holds import Holds
 from faxdrop.queue.meaning import MEANINGS
+from faxdrop.queue.polling import Poller, Start
 from faxdrop.queue.schedule import Schedule
 from faxdrop.queue.sessions import Sessions
 from faxdrop.sipgate import Answer
-from faxdrop.workers import Ended
+from faxdrop.workers import StepEnd
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,11 +30,11 @@ class Submissions:
         schedule: Schedule,
         sessions: Sessions,
         holds: Holds,
-        history: History,
+        history: Poller,
         *,
         clock: Clock,
         start: Start,
-        advanced: Callable[[Ended], None],
+        advanced: Callable[[StepEnd], None],
     ) -> None:
         self._schedule = schedule
         self._sessions = sessions
@@ -76,7 +76,7 @@ class Submissions:
             return False
         return self._history.knows_sipgate and self._holds.may_submit(now, self._under_way)
 
-    def _on_submitted(self, delivery: Delivery, ended: Ended) -> None:
+    def _on_submitted(self, delivery: Delivery, ended: StepEnd) -> None:
         self._under_way -= 1
         if ended.error is not None:
             self._advanced(ended)
@@ -91,7 +91,7 @@ class Submissions:
                 step = partial(delivery.apply, job, NotTaken(pause))
                 self._start(self._advanced, job, step)
                 return
-        self._advanced(Ended(ended.of, result=job))
+        self._advanced(StepEnd(ended.of, result=job))
 
     def _answered(self, job: Job, answer: Answer) -> None:
         """Take what an answer says of sipgate and the account."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from faxdrop.fax.recipient import Entry, name_key, normalise
+from faxdrop.fax.recipient import AddressEntry, name_key, normalise
 
 
-def number_of(folder: str | None, entries: Mapping[str, Entry], region: str) -> str | None:
+def number_of(folder: str | None, entries: Mapping[str, AddressEntry], region: str) -> str | None:
     """Return the number (E.164) that the address book has for a folder, None if it has none."""
     if folder is None:
         return None

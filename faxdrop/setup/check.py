@@ -59,7 +59,7 @@ class Finding(Record):
     advice: str = ""  # what to do now
 
 
-class Report(Record):
+class CheckReport(Record):
     """What was found."""
 
     format: Literal["faxdrop-check/1"] = CHECK_FORMAT
@@ -72,10 +72,10 @@ class Report(Record):
 
 def report_of(
     config: Config, findings: Iterable[Finding], *, user: str, simulated: bool = False
-) -> Report:
+) -> CheckReport:
     """Return the report that findings make."""
     found = tuple(findings)
-    return Report(
+    return CheckReport(
         would_fax=all(each.level is not Level.WRONG for each in found),
         simulated=simulated,
         root=shown(str(config.root)),
@@ -84,13 +84,13 @@ def report_of(
     )
 
 
-def report_of_config(error: ConfigError) -> Report:
+def report_of_config(error: ConfigError) -> CheckReport:
     """Return the report where there is no config to go by."""
     findings = tuple(
         Finding(topic="config", level=Level.WRONG, words=f"{key} = {value}", advice=remedy)
         for key, value, remedy in error.problems
     )
-    return Report(would_fax=False, simulated=False, root=None, user=None, findings=findings)
+    return CheckReport(would_fax=False, simulated=False, root=None, user=None, findings=findings)
 
 
 def kept_out(root: Path, *, shared: bool = False) -> tuple[str, str] | None:
@@ -395,4 +395,4 @@ def _wrong(topic: str, words: str, advice: str = "") -> Finding:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of ``faxdrop check --json``."""
-    return Report.model_json_schema(mode="serialization")
+    return CheckReport.model_json_schema(mode="serialization")

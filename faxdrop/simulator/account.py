@@ -22,7 +22,7 @@ _CITIES = ("30", "40", "69", "89", "221")  # area codes for numbers as people wr
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenFax:
     """A fax that was really taken: what sipgate would send and charge."""
 
     session_id: str
@@ -37,7 +37,7 @@ class Taken:
 
 
 @dataclass(slots=True)
-class Faxline:
+class SimulatedFaxline:
     """One fax line of the account."""
 
     id: str
@@ -49,7 +49,7 @@ class Faxline:
 class Fax:
     """One entry of the history."""
 
-    taken: Taken
+    taken: TakenFax
     fate: Fate
     visible_at: float  # the history shows it from then on
     fresh: int = 0  # GET /history/{id} answers this status up to `fresh_until`
@@ -77,7 +77,7 @@ class Fax:
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class HistoryFilter:
     """What GET /history is asked for; an empty tuple or None asks for all."""
 
     types: Sequence[str] = ()
@@ -108,7 +108,7 @@ class Account:
     """The state. All methods may be called from any thread."""
 
     def __init__(self, faxlines: Sequence[str], *, pace: float, ledger: Path | None = None) -> None:
-        self.faxlines = [Faxline(faxline) for faxline in faxlines]
+        self.faxlines = [SimulatedFaxline(faxline) for faxline in faxlines]
         self.balance = 186378  # in 1/10000 EUR; nothing is taken where it is not above 0
         self.admin = True  # False: the balance is not shown
         self.pace = pace
@@ -124,7 +124,7 @@ class Account:
             self._read(ledger)
 
     @property
-    def taken(self) -> list[Taken]:
+    def taken(self) -> list[TakenFax]:
         """Every fax that was taken, the oldest first."""
         with self._lock:
             return [fax.taken for fax in self._faxes.values()]
@@ -138,7 +138,7 @@ class Account:
             self._seen.add(key)
             return True
 
-    def faxline(self, faxline: str) -> Faxline | None:
+    def faxline(self, faxline: str) -> SimulatedFaxline | None:
         """Return a fax line, or None where there is none."""
         return next((line for line in self.faxlines if line.id == faxline), None)
 
@@ -189,7 +189,7 @@ class Account:
                 if isinstance(value := wish.get(name), bool):
                     setattr(fax, name, value)
 
-    def history(self, wanted: Filter, now: float) -> list[Fax]:
+    def history(self, wanted: HistoryFilter, now: float) -> list[Fax]:
         """Return all faxes that the filter admits and the history shows, the newest first."""
         with self._lock:
             found = [
@@ -264,7 +264,7 @@ def _read_ledger(ledger: Path) -> Iterator[Fax]:
     for line in lines:
         try:
             record = json.loads(line)
-            yield Fax(Taken(**record["taken"]), Fate(record["fate"]), record["visible_at"])
+            yield Fax(TakenFax(**record["taken"]), Fate(record["fate"]), record["visible_at"])
         except (ValueError, TypeError, KeyError):
             continue
 

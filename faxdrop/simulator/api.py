@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from faxdrop.simulator.account import Account, Fax, Filter, Taken, is_faxline, read_number
-from faxdrop.simulator.answers import Temper, error, good, wrong
+from faxdrop.simulator.account import Account, Fax, HistoryFilter, TakenFax, is_faxline, read_number
 from faxdrop.simulator.behaviour import Draw, Fate, Hostility, Magic, magic, takes
-from faxdrop.simulator.http import Answer, Request, Small
-from faxdrop.simulator.upload import Upload, look_at
+from faxdrop.simulator.http import Request, Response, Small
+from faxdrop.simulator.responses import Temper, error, good, wrong
+from faxdrop.simulator.upload import SubmissionBody, look_at
 
 SUBMIT = "POST /sessions/fax"
 _BASE = "/v2"
@@ -37,7 +37,7 @@ _TYPES = {"CALL", "VOICEMAIL", "SMS", "FAX"}
 _DIRECTIONS = {"INCOMING", "OUTGOING", "MISSED_INCOMING", "MISSED_OUTGOING"}
 
 
-class Refusal(Exception):  # noqa: N818 - the API's refusal, not an error of ours
+class ApiRefusal(Exception):  # noqa: N818 - the API's refusal, not an error of ours
     """A request that is answered with an error."""
 
     def __init__(self, status: int, message: str = "") -> None:
@@ -83,7 +83,7 @@ class Api:
         self._hostility = hostility
         self.elsewhere = ""  # where a redirect leads: an address on another host
         self._authorization = "Basic " + base64.b64encode(":".join(credentials).encode()).decode()
-        self._looks: dict[str, Callable[[Request, str], Answer]] = {
+        self._looks: dict[str, Callable[[Request, str], Response]] = {
             "GET /history": self._history,
             "PUT /history": self._change_many,
             "DELETE /history": self._delete_many,
@@ -98,24 +98,24 @@ class Api:
             "GET /account": self._account_data,
         }
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Response:
         """Answer a request that is complete."""
         forced = request.behaviour
-        if isinstance(forced, Answer):
+        if isinstance(forced, Response):
             return forced
         if forced and not takes(forced):
             return self._wrong(forced, good({}))
         try:
             return self._routed(request, forced)
-        except Refusal as refusal:
+        except ApiRefusal as refusal:
             return refusal.answer
 
-    def _routed(self, request: Request, forced: str | None) -> Answer:
+    def _routed(self, request: Request, forced: str | None) -> Response:
         if request.headers.get("authorization") != self._authorization:
-            raise Refusal(401)
+            raise ApiRefusal(401)
         asked = route(request.method, request.path)
         if asked.refusal:
-            raise Refusal(asked.refusal)
+            raise ApiRefusal(asked.refusal)
         if asked.kind == SUBMIT:
             return self._submit(request, forced)
         right = self._looks[asked.kind](request, asked.argument)
@@ -124,16 +124,16 @@ class Api:
             return self._wrong(draw.behaviour, right, draw.delay)
         return self._wrong(forced, right)
 
-    def _wrong(self, behaviour: str | None, right: Answer, share: float = 1.0) -> Answer:
+    def _wrong(self, behaviour: str | None, right: Response, share: float = 1.0) -> Response:
         """Return what is sent under a behaviour, after a share of the delay that it would have."""
         if behaviour is None:
             return right
         answer = wrong(behaviour, right, self._temper, self._clock(), self.elsewhere)
         return replace(answer, delay=answer.delay * share) if answer.delay else answer
 
-    def _submit(self, request: Request, forced: str | None) -> Answer:
+    def _submit(self, request: Request, forced: str | None) -> Response:
         upload = request.sink
-        assert isinstance(upload, Upload)  # noqa: S101 - the simulator set it; for mypy
+        assert isinstance(upload, SubmissionBody)  # noqa: S101 - the simulator set it; for mypy
         number, faxline, filename = self._submission(request, upload)
         known = magic(number)
         if known.once and not self._account.first_time(number, upload.sha256):
@@ -145,7 +145,7 @@ class Api:
             return self._wrong(behaviour, good({}), share)
         now = self._clock()
         look = look_at(upload.document)
-        taken = Taken(
+        taken = TakenFax(
             session_id=self._account.new_id(now),
             number=number,
             faxline=faxline,
@@ -158,7 +158,7 @@ class Api:
         self._account.take(self._fax(taken, known, draw, readable=look.can_be_faxed))
         return self._wrong(behaviour, good({"sessionId": taken.session_id}), share)
 
-    def _fax(self, taken: Taken, known: Magic, draw: Draw, *, readable: bool) -> Fax:
+    def _fax(self, taken: TakenFax, known: Magic, draw: Draw, *, readable: bool) -> Fax:
         late = self._temper.late * (1.0 if known.late else draw.late)
         fresh = known.fresh or draw.fresh
         return Fax(
@@ -169,46 +169,46 @@ class Api:
             fresh_until=taken.at + late + (self._temper.late if fresh else 0),
         )
 
-    def _submission(self, request: Request, upload: Upload) -> tuple[str, str, str]:
+    def _submission(self, request: Request, upload: SubmissionBody) -> tuple[str, str, str]:
         """Return recipient, fax line and file name. Raises Refusal as sipgate would refuse."""
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
-            raise Refusal(415)
+            raise ApiRefusal(415)
         if upload.too_large:
-            raise Refusal(413)
+            raise ApiRefusal(413)
         try:
             fields = upload.read()
         except (ValueError, RecursionError):
-            raise Refusal(400, "the body is no JSON object") from None
+            raise ApiRefusal(400, "the body is no JSON object") from None
         texts = []
         for name in ("recipient", "faxlineId", "filename"):
             value = fields.get(name)
             if not isinstance(value, str) or not value.strip():
-                raise Refusal(400, f"{name} must not be empty")
+                raise ApiRefusal(400, f"{name} must not be empty")
             texts.append(value)
         if upload.too_large:
-            raise Refusal(413)
+            raise ApiRefusal(413)
         if not upload.characters:
-            raise Refusal(400, "base64Content must not be empty")
+            raise ApiRefusal(400, "base64Content must not be empty")
         number = read_number(texts[0])
         if number is None:
-            raise Refusal(407)
+            raise ApiRefusal(407)
         self._check_account(texts[1])
         return number, texts[1], texts[2]
 
     def _check_account(self, faxline: str) -> None:
         """Raise Refusal where the account may not send over a fax line."""
         if not is_faxline(faxline):
-            raise Refusal(400, "faxlineId is not valid")
+            raise ApiRefusal(400, "faxlineId is not valid")
         line = self._account.faxline(faxline)
         if line is None or not line.can_send:
-            raise Refusal(403)
+            raise ApiRefusal(403)
         if self._account.balance <= 0:
-            raise Refusal(402)
+            raise ApiRefusal(402)
 
-    def _history(self, request: Request, _: str) -> Answer:
+    def _history(self, request: Request, _: str) -> Response:
         query = request.query
-        wanted = Filter(
+        wanted = HistoryFilter(
             types=_among(query, "types", _TYPES),
             directions=_among(query, "directions", _DIRECTIONS),
             connection_ids=query.get("connectionIds", ()),
@@ -235,53 +235,53 @@ class Api:
         now = self._clock()
         fax = self._account.find(session_id, now)
         if fax is None:
-            raise Refusal(404)
+            raise ApiRefusal(404)
         if now < fax.fresh_until:
-            raise Refusal(fax.fresh)
+            raise ApiRefusal(fax.fresh)
         return fax
 
-    def _entry(self, _: Request, session_id: str) -> Answer:
+    def _entry(self, _: Request, session_id: str) -> Response:
         return good(self._shown(self._find(session_id), self._clock()))
 
-    def _change(self, request: Request, session_id: str) -> Answer:
+    def _change(self, request: Request, session_id: str) -> Response:
         self._account.change(self._find(session_id), _object(request))
-        return Answer(200)
+        return Response(200)
 
-    def _note(self, request: Request, session_id: str) -> Answer:
+    def _note(self, request: Request, session_id: str) -> Response:
         wish = _object(request)
         if not isinstance(wish.get("note"), str):
-            raise Refusal(400, "note is required")
+            raise ApiRefusal(400, "note is required")
         fax = self._find(session_id)
         self._account.change(fax, {"note": wish["note"]})
         return good(self._shown(fax, self._clock()))
 
-    def _change_many(self, request: Request, _: str) -> Answer:
+    def _change_many(self, request: Request, _: str) -> Response:
         wishes = _json(request)
         if not isinstance(wishes, list):
-            raise Refusal(400)
+            raise ApiRefusal(400)
         for wish in wishes:
             if not isinstance(wish, dict) or not isinstance(wish.get("id"), str):
-                raise Refusal(400)
+                raise ApiRefusal(400)
             self._account.change(self._find(wish["id"]), wish)
-        return Answer(200)
+        return Response(200)
 
-    def _delete(self, _: Request, session_id: str) -> Answer:
+    def _delete(self, _: Request, session_id: str) -> Response:
         self._find(session_id)
         self._account.delete([session_id])
-        return Answer(200)
+        return Response(200)
 
-    def _delete_many(self, request: Request, _: str) -> Answer:
+    def _delete_many(self, request: Request, _: str) -> Response:
         self._account.delete(request.query.get("id"))
-        return Answer(200)
+        return Response(200)
 
-    def _userinfo(self, _: Request, __: str) -> Answer:
+    def _userinfo(self, _: Request, __: str) -> Response:
         return good(
             {"sub": _USER, "domain": "sipgate.de", "masterSipId": "0000000", "locale": "de_DE"}
         )
 
-    def _faxlines(self, _: Request, user: str) -> Answer:
+    def _faxlines(self, _: Request, user: str) -> Response:
         if user != _USER:
-            raise Refusal(403, "not your user")
+            raise ApiRefusal(403, "not your user")
         lines = [
             {
                 "id": line.id,
@@ -294,17 +294,17 @@ class Api:
         ]
         return good({"items": lines})
 
-    def _group_faxlines(self, _: Request, __: str) -> Answer:
+    def _group_faxlines(self, _: Request, __: str) -> Response:
         if not self._account.admin:
-            raise Refusal(403, "not an administrator")
+            raise ApiRefusal(403, "not an administrator")
         return good({"items": []})
 
-    def _balance(self, _: Request, __: str) -> Answer:
+    def _balance(self, _: Request, __: str) -> Response:
         if not self._account.admin:
-            raise Refusal(403, "not an administrator")
+            raise ApiRefusal(403, "not an administrator")
         return good({"amount": self._account.balance, "currency": "EUR"})
 
-    def _account_data(self, _: Request, __: str) -> Answer:
+    def _account_data(self, _: Request, __: str) -> Response:
         return good(
             {
                 "company": "faxdrop simulator",
@@ -319,7 +319,7 @@ class Api:
 def _among(query: dict[str, list[str]], name: str, known: set[str]) -> list[str]:
     values = query.get(name, [])
     if not known.issuperset(values):
-        raise Refusal(400, f"{name} is not valid")
+        raise ApiRefusal(400, f"{name} is not valid")
     return values
 
 
@@ -330,7 +330,7 @@ def _starred(values: list[str]) -> bool | None:
 def _whole(query: dict[str, list[str]], name: str, default: int, largest: int) -> int:
     text = query.get(name, [str(default)])[-1]
     if not text.isdecimal() or int(text) > largest:
-        raise Refusal(400, f"{name} is not valid")
+        raise ApiRefusal(400, f"{name} is not valid")
     return int(text)
 
 
@@ -340,7 +340,7 @@ def _instant(query: dict[str, list[str]], name: str) -> float | None:
     try:
         instant = datetime.fromisoformat(query[name][-1])
     except ValueError:
-        raise Refusal(400, f"{name} is no ISO 8601 date") from None
+        raise ApiRefusal(400, f"{name} is no ISO 8601 date") from None
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
 
 
@@ -349,12 +349,12 @@ def _json(request: Request) -> object:
     try:
         body: object = json.loads(request.sink.data)
     except ValueError:
-        raise Refusal(400, "the body is no JSON") from None
+        raise ApiRefusal(400, "the body is no JSON") from None
     return body
 
 
 def _object(request: Request) -> dict[str, object]:
     body = _json(request)
     if not isinstance(body, dict):
-        raise Refusal(400, "the body is no JSON object")
+        raise ApiRefusal(400, "the body is no JSON object")
     return body

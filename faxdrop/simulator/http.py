@@ -41,7 +41,7 @@ class Manner(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What to answer, how, and after how many seconds."""
 
     status: int
@@ -82,7 +82,7 @@ class Request:
     public: bool  # came in at the public port, not at the control port
     arrived: float = 0.0  # when its headers were complete, by the application's clock
     kind: str = ""  # the application's name for it
-    behaviour: "str | Answer | None" = None  # decided on before the body arrived
+    behaviour: "str | Response | None" = None  # decided on before the body arrived
     cut: bool = False  # reset the connection instead of reading the body
     sink: Sink = field(default_factory=Small)
 
@@ -93,7 +93,7 @@ class Application(Protocol):
     def opened(self, request: Request, /) -> None:
         """Look at a request whose headers have arrived; may set where its body goes."""
 
-    def answer(self, request: Request, /) -> Answer:
+    def answer(self, request: Request, /) -> Response:
         """Answer a request that has arrived to its last byte."""
 
     def now(self) -> float:
@@ -181,7 +181,7 @@ class _Port(HTTPServer):
         self._turn = turn
         self._ended = threading.Event()
         self._open_ones: dict[socket.socket, threading.Thread] = {}
-        super().__init__(address, _Connection)
+        super().__init__(address, _ClientConnection)
         self._thread = threading.Thread(target=self._let_in, name="simulator", daemon=True)
         self._thread.start()
 
@@ -254,7 +254,7 @@ class _Port(HTTPServer):
             self._check()
             self._application.opened(request)
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Response:
         """Ask the application. Raises ConnectionAbortedError at the port's end."""
         with self._turn:
             self._check()
@@ -274,7 +274,7 @@ class _Port(HTTPServer):
             raise ConnectionAbortedError
 
 
-class _Connection(BaseHTTPRequestHandler):
+class _ClientConnection(BaseHTTPRequestHandler):
     """One client's connection, from accept to close."""
 
     protocol_version = default_request_version = "HTTP/1.1"
@@ -293,7 +293,7 @@ class _Connection(BaseHTTPRequestHandler):
     def send_error(self, code: int, *_: object) -> None:
         """Answer what is no request that HTTP knows."""
         self.close_connection = True
-        self._send(Answer(code, b"", "text/plain"))
+        self._send(Response(code, b"", "text/plain"))
 
     def handle_expect_100(self) -> bool:
         """Leave the word to `_serve`, which first asks whether the body is to be read."""
@@ -352,7 +352,7 @@ class _Connection(BaseHTTPRequestHandler):
             raise ValueError("a line without an end")
         return line.rstrip(b"\r\n")
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: Response) -> None:
         match answer.manner:
             case Manner.RESET:
                 self._reset()
@@ -372,7 +372,7 @@ class _Connection(BaseHTTPRequestHandler):
                 self.wfile.write(self._head(answer, len(answer.body)) + body)
                 self.close_connection |= answer.manner is Manner.STALE
 
-    def _head(self, answer: Answer, length: int) -> bytes:
+    def _head(self, answer: Response, length: int) -> bytes:
         try:
             phrase = HTTPStatus(answer.status).phrase
         except ValueError:

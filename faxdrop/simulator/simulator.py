@@ -53,18 +53,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from faxdrop.config.simulated import SIMULATED
-from faxdrop.simulator.account import Account, Fax, Taken
-from faxdrop.simulator.answers import Temper, error, good
+from faxdrop.simulator.account import Account, Fax, TakenFax
 from faxdrop.simulator.api import SUBMIT, Api, route
 from faxdrop.simulator.behaviour import MAGIC, Fate, Hostility, Magic, canonical
-from faxdrop.simulator.http import Answer, Request, Server, Small
-from faxdrop.simulator.upload import Upload
+from faxdrop.simulator.http import Request, Response, Server, Small
+from faxdrop.simulator.responses import Temper, error, good
+from faxdrop.simulator.upload import SubmissionBody
 
-__all__ = ["MAGIC", "Answer", "Magic", "Simulator", "Taken"]
+__all__ = ["MAGIC", "Magic", "Response", "Simulator", "TakenFax"]
 
-Trouble = str | int | Mapping[str, str | int | None] | None
-Behaviour = str | int | Answer | None
-Known = str | Answer | None  # a behaviour by its own name
+Disturbance = str | int | Mapping[str, str | int | None] | None
+Behaviour = str | int | Response | None
+Known = str | Response | None  # a behaviour by its own name
 
 _ONLY_SUBMISSIONS = ("402", "403", "405", "413", "415")
 _REMEMBERED = 100_000  # requests of each kind whose times are kept
@@ -115,7 +115,7 @@ class Simulator:
         self._changed = threading.Condition()
         self._requests: dict[str, deque[float]] = {}
         self._scripts: dict[str, deque[Known]] = {}
-        self._trouble: Trouble = None
+        self._trouble: Disturbance = None
 
     def start(self) -> str:
         """Serve, and return the base URL. Raises OSError where the port is taken."""
@@ -149,7 +149,7 @@ class Simulator:
         return f"{self._server.origin(self._server.control_port)}/simulator"
 
     @property
-    def taken(self) -> list[Taken]:
+    def taken(self) -> list[TakenFax]:
         """Every fax that was really taken, the oldest first."""
         return self.account.taken
 
@@ -182,12 +182,12 @@ class Simulator:
             self._scripts.setdefault(kind, deque()).extend(wanted)
 
     @property
-    def trouble(self) -> Trouble:
+    def trouble(self) -> Disturbance:
         """What is wrong with the account, or with sipgate."""
         return self._trouble
 
     @trouble.setter
-    def trouble(self, trouble: Trouble) -> None:
+    def trouble(self, trouble: Disturbance) -> None:
         if isinstance(trouble, Mapping):
             trouble = {kind: canonical(each) for kind, each in trouble.items() if each is not None}
         elif trouble not in (None, "down"):
@@ -199,7 +199,7 @@ class Simulator:
         """Send a fax on sipgate's web page, so to speak; return its session id."""
         now = self._clock()
         session_id = self.account.new_id(now)
-        taken = Taken(session_id, number, faxline, "by hand", "", pages, now, now, by_hand=True)
+        taken = TakenFax(session_id, number, faxline, "by hand", "", pages, now, now, by_hand=True)
         self.account.take(Fax(taken, Fate.DELIVERED, visible_at=now))
         return session_id
 
@@ -225,7 +225,7 @@ class Simulator:
             self._changed.notify_all()
         request.behaviour = scripted or self._troubled(request.kind)
         if request.kind == SUBMIT:
-            request.sink = Upload()
+            request.sink = SubmissionBody()
             cut = self._hostility is not None and self._hostility.cuts()
             request.cut = request.behaviour == "cut" or (cut and request.behaviour is None)
 
@@ -237,7 +237,7 @@ class Simulator:
             return None
         return None if trouble in (None, "down") else str(trouble)
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Response:
         """Answer a request that has arrived to its last byte."""
         top = request.path.split("/")[1] if request.path.startswith("/") else ""
         if top == "simulator":
@@ -252,13 +252,13 @@ class Simulator:
             self._changed.notify_all()
         return answer
 
-    def _download(self, path: list[str]) -> Answer:
+    def _download(self, path: list[str]) -> Response:
         match path:
             case ["", "download", secret, "report.pdf"] if self.account.has_report(secret):
-                return Answer(200, _REPORT, "application/pdf")
+                return Response(200, _REPORT, "application/pdf")
         return error(404)
 
-    def _control(self, request: Request) -> Answer:
+    def _control(self, request: Request) -> Response:
         try:
             wish = json.loads(request.sink.data or b"{}") if isinstance(request.sink, Small) else {}
             return good(self._controlled(request.method, request.path, wish))
@@ -311,7 +311,7 @@ def _known(behaviour: Behaviour) -> Known:
 def _from_json(behaviour: Any) -> Behaviour:
     if not isinstance(behaviour, dict):
         return behaviour if behaviour is None else str(behaviour)
-    return Answer(
+    return Response(
         int(behaviour["status"]),
         str(behaviour.get("body", "")).encode(),
         str(behaviour.get("content_type", "application/json")),

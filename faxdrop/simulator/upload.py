@@ -30,7 +30,7 @@ _FIELD = re.compile(rb"/FT\s*/(?:Tx|Btn|Ch)")
 
 
 @dataclass(slots=True)
-class Upload:
+class SubmissionBody:
     """The body of one POST /sessions/fax. Feed it all pieces, read it, then ask."""
 
     characters: int = 0  # of base64Content
@@ -71,7 +71,7 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PdfLook:
     """What a look at a PDF tells."""
 
     pages: int  # the page tree's count; where no tree was seen, how many page objects were
@@ -80,10 +80,10 @@ class Look:
     )
 
 
-def look_at(document: bytes | None) -> Look:
+def look_at(document: bytes | None) -> PdfLook:
     """Look at a document; None is one that was no base64."""
     if document is None or b"%PDF-" not in document[:_END] or b"%%EOF" not in document[-_END:]:
-        return Look(0, can_be_faxed=False)
+        return PdfLook(0, can_be_faxed=False)
     count: int | None = None  # of the last page tree's root in the file
     page_objects = 0
     wrong = False
@@ -96,7 +96,7 @@ def look_at(document: bytes | None) -> Look:
             page_objects += 1
         wrong |= bool(_FIELD.search(text)) or (b"/Encrypt" in text and b"/Root" in text)
     pages = page_objects if count is None else count
-    return Look(pages, can_be_faxed=bool(pages) and not wrong)
+    return PdfLook(pages, can_be_faxed=bool(pages) and not wrong)
 
 
 def _objects(document: bytes) -> Iterator[bytes]:

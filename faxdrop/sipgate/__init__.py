@@ -5,10 +5,10 @@
 """
 
 from faxdrop.sipgate.client import (
+    AccountFaxline,
     AccountReport,
     Answer,
     Entry,
-    Faxline,
     History,
     Sipgate,
     Unreachable,
@@ -18,11 +18,11 @@ from faxdrop.sipgate.outcome import OUTCOMES, Outcome
 
 __all__ = [
     "OUTCOMES",
+    "AccountFaxline",
     "AccountReport",
     "Answer",
     "DocumentChanged",
     "Entry",
-    "Faxline",
     "History",
     "Outcome",
     "Sipgate",

@@ -63,7 +63,7 @@ def _or(default: Any) -> WrapValidator:
 
 SessionId = Annotated[str | int, AfterValidator(_session_id)]
 Text = Annotated[str, Field(max_length=200), _or("")]
-Instant = Annotated[datetime, PlainValidator(_instant), _or(None)]
+ApiInstant = Annotated[datetime, PlainValidator(_instant), _or(None)]
 Status = Annotated[str, Field(pattern=r"^[A-Za-z0-9_ -]{0,50}$"), _or("")]  # an open set
 Names = Annotated[list[Annotated[str, Field(max_length=50)]], _or([])]
 Flag = Annotated[bool, _or(None)]  # None: not said
@@ -76,7 +76,7 @@ class _Shape(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
 
-class Taken(_Shape):
+class NewSession(_Shape):
     """The answer to a POST that was accepted."""
 
     session_id: SessionId = Field(alias="sessionId")
@@ -90,7 +90,7 @@ class HistoryEntry(_Shape):
     direction: Text = ""
     target: Text = ""
     status: Status = Field(default="", alias="faxStatusType")
-    created: Instant | None = None
+    created: ApiInstant | None = None
     pages: Count | None = Field(default=None, alias="pageCount")
     faxlines: Names = Field(default=[], alias="connectionIds")
     archived: Flag | None = None
@@ -117,7 +117,7 @@ class FaxlineShape(_Shape):
     can_send: Flag | None = Field(default=None, alias="canSend")
 
 
-class Faxlines(_Shape):
+class FaxlineList(_Shape):
     """The fax lines, each to be read by itself."""
 
     items: list[Any]

@@ -25,17 +25,17 @@ from pydantic import BaseModel, SecretStr
 from faxdrop.sipgate.answers import (
     LONGEST_WORDS,
     Balance,
-    Faxlines,
+    FaxlineList,
     FaxlineShape,
     HistoryEntry,
     HistoryPage,
-    Taken,
+    NewSession,
     UserInfo,
     own_words,
     phrase,
 )
 from faxdrop.sipgate.connection import Upload
-from faxdrop.sipgate.outcome import Came, Outcome, decide
+from faxdrop.sipgate.outcome import Outcome, PostResult, decide
 from faxdrop.sipgate.transport import NoAnswer, Reply, Transport
 from faxdrop.words import _
 
@@ -94,7 +94,7 @@ class History(list[Entry]):
 
 
 @dataclass(frozen=True)
-class Faxline:
+class AccountFaxline:
     """A fax line of the account."""
 
     id: str
@@ -107,7 +107,7 @@ class AccountReport:
     """What the token may see of its account; None where it may not."""
 
     user: str
-    faxlines: tuple[Faxline, ...] | None
+    faxlines: tuple[AccountFaxline, ...] | None
     balance: Decimal | None
     currency: str | None
 
@@ -178,9 +178,9 @@ class Sipgate:
         try:
             reply = self._transport.post("/sessions/fax", upload, limit=SMALL)
         except NoAnswer as lost:
-            came = Came(None, handed_over=lost.handed_over, misconfigured=lost.misconfigured)
+            came = PostResult(None, handed_over=lost.handed_over, misconfigured=lost.misconfigured)
             return Answer(decide(came), None, None, lost.words, None, lost.advice)
-        came = Came(
+        came = PostResult(
             reply.status,
             session_id=_session_id(reply),
             proxy="Proxy-Authenticate" in reply.headers,
@@ -243,16 +243,18 @@ class Sipgate:
     def account(self) -> AccountReport:
         """Return what the token may see of its account."""
         user = self._read(UserInfo, self._ask("/authorization/userinfo")).sub
-        faxlines: dict[str, Faxline] | None = None
+        faxlines: dict[str, AccountFaxline] | None = None
         for path in (f"/{user}/faxlines", "/groupfaxlines"):
             reply = self._ask(path, tolerate={403, 404})
             if reply.status in {403, 404}:
                 continue
             faxlines = faxlines or {}
-            for each in self._read(Faxlines, reply).items:
+            for each in self._read(FaxlineList, reply).items:
                 line = _shaped(FaxlineShape, each)
                 if line is not None:
-                    faxlines.setdefault(line.id, Faxline(line.id, line.alias, bool(line.can_send)))
+                    faxlines.setdefault(
+                        line.id, AccountFaxline(line.id, line.alias, bool(line.can_send))
+                    )
         reply = self._ask("/balance", tolerate={403, 404})
         balance = _shaped_json(Balance, reply.body) if reply.status not in {403, 404} else None
         return AccountReport(
@@ -279,7 +281,7 @@ class Sipgate:
         if reply.status == HTTPStatus.OK or reply.status in tolerate:
             return reply
         # A question takes nothing: what would hold a submission holds, the rest can be repeated.
-        outcome = decide(Came(reply.status, proxy="Proxy-Authenticate" in reply.headers))
+        outcome = decide(PostResult(reply.status, proxy="Proxy-Authenticate" in reply.headers))
         holds = outcome is Outcome.HOLD
         raise Unreachable(self._answer(Outcome.HOLD if holds else Outcome.LATER, reply))
 
@@ -335,7 +337,7 @@ def _not_readable(status: int) -> str:
 
 
 def _session_id(reply: Reply) -> str | None:
-    taken = _shaped_json(Taken, reply.body)
+    taken = _shaped_json(NewSession, reply.body)
     return None if taken is None else str(taken.session_id)
 
 

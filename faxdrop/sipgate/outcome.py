@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Came:
+class PostResult:
     """What came of a POST."""
 
     status: int | None  # None: no answer
@@ -38,7 +38,7 @@ class Came:
 
 
 # fmt: off
-OUTCOMES: Final[tuple[tuple[str, Outcome, Callable[[Came], bool]], ...]] = (
+OUTCOMES: Final[tuple[tuple[str, Outcome, Callable[[PostResult], bool]], ...]] = (
     # outcome of a POST; the first line that fits decides               decision
     ("200 with a session id",                                           Outcome.ACCEPTED,
      lambda c: c.has(200) and c.session_id is not None),
@@ -64,6 +64,6 @@ OUTCOMES: Final[tuple[tuple[str, Outcome, Callable[[Came], bool]], ...]] = (
 # fmt: on
 
 
-def decide(came: Came) -> Outcome:
+def decide(came: PostResult) -> Outcome:
     """Return what the first line of OUTCOMES that fits says."""
     return next(outcome for _, outcome, fits in OUTCOMES if fits(came))

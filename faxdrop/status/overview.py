@@ -25,7 +25,7 @@ OVERVIEW_FORMAT: Final = "faxdrop-overview/1"
 INBOX: Final = "inbox"  # the state of what is not claimed yet
 
 
-class Held(Record):
+class StandingHold(Record):
     """One thing that keeps faxes from going out, in the daemon's words."""
 
     what: str  # submitting, following, disk, intake
@@ -48,7 +48,7 @@ class Scanning(Record):
     of: int
 
 
-class Waits(BaseModel):
+class WaitingFile(BaseModel):
     """What a file in the inbox waits for, in the daemon's words."""
 
     folder: str | None
@@ -65,9 +65,9 @@ class LastWords(BaseModel):
     started_at: datetime | None = None
     watching: bool = True
     scanning: Scanning | None = None
-    holds: tuple[Held, ...] = ()
+    holds: tuple[StandingHold, ...] = ()
     problems: tuple[Wrong, ...] = ()
-    waiting: tuple[Waits, ...] = ()  # the first ones only
+    waiting: tuple[WaitingFile, ...] = ()  # the first ones only
 
 
 class Document(Record):
@@ -99,7 +99,7 @@ class Overview(Record):
     watching: bool  # events tell the daemon of new files at once
     inbox_is_there: bool
     scanning: Scanning | None  # the whole inbox is being read; what it holds is found meanwhile
-    holds: tuple[Held, ...]
+    holds: tuple[StandingHold, ...]
     problems: tuple[Wrong, ...]
     corrupt: int  # records that could not be read; they lie in corrupt_folder
     corrupt_folder: str
@@ -285,7 +285,7 @@ def _corrupt(spool: Spool) -> int:
     return 0
 
 
-def _waiting(inbox: Inbox, said: Iterable[Waits], *, running: bool) -> Iterator[Document]:
+def _waiting(inbox: Inbox, said: Iterable[WaitingFile], *, running: bool) -> Iterator[Document]:
     known = {(waits.folder, waits.name): waits for waits in said}
     with suppress(FileNotFoundError):
         inbox.scan(0.0, everything=True)

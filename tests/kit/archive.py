@@ -13,7 +13,7 @@ from pathlib import Path
 from faxdrop.fax.receipt import make_receipt, to_bytes
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import ended
-from faxdrop.journal.verify import Verified, verify
+from faxdrop.journal.verify import Verification, verify
 from tests.kit.jobs import failed, job, sent
 from tests.kit.renderers import needs
 
@@ -67,7 +67,7 @@ class Archive:
         path = self.journal / f"{month}.jsonl"
         path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
 
-    def verify(self, *archives: Path, head: str | None = None) -> Verified:
+    def verify(self, *archives: Path, head: str | None = None) -> Verification:
         """Verify it all."""
         return verify(self.root, self.journal, archives, head=head)
 

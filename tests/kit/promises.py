@@ -22,7 +22,7 @@ from faxdrop.journal import history
 from faxdrop.journal.history import Filter
 from faxdrop.journal.verify import verify
 from faxdrop.names.passed_over import is_passed_over
-from faxdrop.simulator import Taken
+from faxdrop.simulator import TakenFax
 
 _TAKEN_ONCE = {"SENT", "FAILED", "no_final_status"}  # outcomes of attempts that sipgate took
 
@@ -38,7 +38,7 @@ class Filed:
 
 def violations(
     root: Path,
-    taken: Iterable[Taken],
+    taken: Iterable[TakenFax],
     dropped: Iterable[str],
     *,
     ended: bool = True,
@@ -58,7 +58,7 @@ def violations(
     wrong += _ids(filed, spooled)
     attempts_of = {job.job_id: len(job.attempts) for job in spooled}
     attempts_of |= {one.receipt.job_id: len(one.receipt.attempts) for one in filed}
-    faxes: dict[str, list[Taken]] = {}
+    faxes: dict[str, list[TakenFax]] = {}
     for fax in by_api:
         faxes.setdefault(fax.filename.removesuffix(".pdf"), []).append(fax)
     for job_id, its in faxes.items():
@@ -92,7 +92,7 @@ def _unproved(
             yield f"{job_id} has {ends[job_id]} lines in the journal"
 
 
-def tally(root: Path, taken: Iterable[Taken]) -> dict[str, int]:
+def tally(root: Path, taken: Iterable[TakenFax]) -> dict[str, int]:
     """Return the figures of a run, for people: documents, faxes, and how they ended."""
     filed = list(_filed(root, []))
     figures = Counter(
@@ -204,7 +204,7 @@ def _ids(filed: Sequence[Filed], spooled: Sequence[Job]) -> Iterator[str]:
             yield f"{times} attempts claim to be the fax {session_id}"
 
 
-def _untrue(one: Filed, faxes: Sequence[Taken], *, resends: bool) -> Iterator[str]:
+def _untrue(one: Filed, faxes: Sequence[TakenFax], *, resends: bool) -> Iterator[str]:
     """Hold a receipt against what was taken."""
     receipt, name = one.receipt, f"{one.path.name} ({one.receipt.job_id})"
     if receipt.document.sha256 not in (one.sha256, None):
@@ -232,7 +232,7 @@ def _untrue(one: Filed, faxes: Sequence[Taken], *, resends: bool) -> Iterator[st
         yield f"{name}: {receipt.status} for {receipt.reason} after {last}"
 
 
-def _untrue_of_attempts(receipt: Receipt, faxes: Sequence[Taken]) -> Iterator[str]:
+def _untrue_of_attempts(receipt: Receipt, faxes: Sequence[TakenFax]) -> Iterator[str]:
     """Hold the numbers, lines, contents and times of attempts against what was taken."""
     attempts = {attempt.session_id: attempt for attempt in receipt.attempts}
     for fax in faxes:

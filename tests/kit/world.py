@@ -26,7 +26,7 @@ from faxdrop.documents.checker import Checker
 from faxdrop.fax.receipt import Receipt
 from faxdrop.inbox.watcher import Watcher
 from faxdrop.journal.chain import Journal
-from faxdrop.queue.lines import Alone
+from faxdrop.queue.faxlines import Alone
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk

@@ -13,7 +13,7 @@ from faxdrop.cli import orders
 from faxdrop.config.settings import RetentionSettings
 from faxdrop.journal import history
 from faxdrop.journal.history import Filter
-from faxdrop.journal.lines import Retried, hash_of
+from faxdrop.journal.lines import RetryLine, hash_of
 from faxdrop.journal.verify import verify
 from faxdrop.spool.places import SpoolError
 from tests.kit import pdfs
@@ -80,7 +80,7 @@ def test_a_retry_is_written_down(tmp_path: Path) -> None:
         [one] = world.failed
         assert world.spool is not None
 
-        def note(retried: Retried) -> None:
+        def note(retried: RetryLine) -> None:
             world.journal.append(retried)
 
         orders.retry(world.spool, one.path, user="anna", note=note)

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from faxdrop.cli import demo, screens
-from faxdrop.cli.demo import DROPS, Row
+from faxdrop.cli.demo import DROPS, DemoRow
 from faxdrop.cli.main import main
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.verdict import Limits
@@ -161,7 +161,7 @@ def test_a_folder_that_is_not_empty(tmp_path: Path) -> None:
 def test_on_a_terminal() -> None:
     """On a terminal it is a table, which fits into 80 columns and stays as short as it can."""
     filed = Path("/x/failed/letter.pdf")
-    rows = [Row(one, "failed: nobody knows why, and " * 3, filed, "failed") for one in DROPS]
+    rows = [DemoRow(one, "failed: nobody knows why, and " * 3, filed, "failed") for one in DROPS]
     file = StringIO()
     Console(file=file, width=80, force_terminal=True).print(screens.demo(rows, 12.3))
     lines = re.sub("\x1b\\[[0-9;]*m", "", file.getvalue()).splitlines()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from faxdrop.journal.chain import Journal
-from faxdrop.journal.lines import Held, Released, Removed, Retried, hash_of
+from faxdrop.journal.lines import HoldLine, ReleaseLine, RemovalLine, RetryLine, hash_of
 from faxdrop.journal.verify import verify
 from tests.kit.archive import Archive
 from tests.kit.processes import PROJECT
@@ -55,14 +55,14 @@ class History(Archive):
             within = str(path.relative_to(self.root))
             sha256 = hash_of(path.read_bytes())
             self._take_away(path)
-            event = Retried(job_id=job_id, path=within, sha256=sha256, user="anna")
+            event = RetryLine(job_id=job_id, path=within, sha256=sha256, user="anna")
             self.head = self.chain.append(event)
 
     def _remove(self, draw: random.Random) -> None:
         if (found := self._left(draw, "sent")) is not None:
             path, job_id = found
             self.head = self.chain.append(
-                Removed(
+                RemovalLine(
                     job_id=job_id,
                     path=str(path.relative_to(self.root)),
                     sha256=hash_of(path.read_bytes()),
@@ -72,8 +72,8 @@ class History(Archive):
             self._take_away(path)
 
     def _hold(self, _: random.Random) -> None:
-        self.chain.append(Held(what="disk", words="full"))
-        self.head = self.chain.append(Released(what="disk", words="full", since=self.at))
+        self.chain.append(HoldLine(what="disk", words="full"))
+        self.head = self.chain.append(ReleaseLine(what="disk", words="full", since=self.at))
 
     def _tear(self, draw: random.Random) -> None:
         """Have a power cut leave half a line, or NULs; the next start mends that."""
@@ -167,7 +167,7 @@ def _written_anew(archive: Archive) -> None:
 
 
 def _added(archive: Archive) -> None:
-    Journal(archive.journal, lambda: archive.at).append(Held(what="disk", words="a lie"))
+    Journal(archive.journal, lambda: archive.at).append(HoldLine(what="disk", words="a lie"))
 
 
 def _moved(archive: Archive) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.verdict import Limits
-from faxdrop.simulator import Simulator, Taken
+from faxdrop.simulator import Simulator, TakenFax
 from tests.kit import letters
 from tests.kit.promises import sha256, tally, violations
 from tests.kit.world import Time, World
@@ -23,7 +23,7 @@ class Case(NamedTuple):
     """An office in which all is well, so far."""
 
     root: Path
-    taken: list[Taken]
+    taken: list[TakenFax]
     dropped: list[str]
 
     def path(self, status: str) -> Path:

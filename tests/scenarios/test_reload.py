@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from faxdrop.fax.recipient import Entry
-from faxdrop.simulator import Answer
+from faxdrop.fax.recipient import AddressEntry
+from faxdrop.simulator import Response
 from tests.kit import pdfs
 from tests.kit.breaking import Stage, assert_all_answered, ends, stage
 from tests.kit.world import Later
@@ -30,7 +30,7 @@ def staged(tmp_path: Path) -> Iterator[Stage]:
 def _configure(staged: Stage, number: str | None, faxline: str = "f0", **inbox: Any) -> None:
     """Write a config: whom "Amt" means, and which line faxes."""
     world = staged.world
-    recipients = {"Amt": Entry(number=number)} if number else {}
+    recipients = {"Amt": AddressEntry(number=number)} if number else {}
     sipgate = world.config.sipgate.model_copy(update={"faxline": faxline})
     update = {"recipients": recipients, "sipgate": sipgate, **inbox}
     world.config = world.config.model_copy(update=update)
@@ -193,7 +193,7 @@ def test_what_was_put_off_is_still_so_after_a_restart(staged: Stage) -> None:
     world = staged.world
     world.start()
     world.live(1.0)
-    staged.simulator.script([Answer(429)])
+    staged.simulator.script([Response(429)])
     staged.drop(PLAIN, "first.pdf", pdfs.good())
     for _ in range(60):
         world.turn()

@@ -12,7 +12,7 @@ import pytest
 from faxdrop.cli import orders
 from faxdrop.config.settings import InboxSettings
 from faxdrop.fax.job import Attempt, Facts, Job, Reason, ReasonCode, State
-from faxdrop.fax.recipient import Entry
+from faxdrop.fax.recipient import AddressEntry
 from faxdrop.fax.repeats import Repeats
 from faxdrop.queue.delivery import Delivery
 from faxdrop.spool.marks import Marks
@@ -189,7 +189,9 @@ def test_other_content_or_another_number_is_another_fax(staged: Stage) -> None:
 def test_two_folders_of_one_number_are_one_recipient(staged: Stage) -> None:
     """What counts is the number, not how its folder is called."""
     world = staged.world
-    world.config = world.config.model_copy(update={"recipients": {"Amt": Entry(number=PLAIN)}})
+    world.config = world.config.model_copy(
+        update={"recipients": {"Amt": AddressEntry(number=PLAIN)}}
+    )
     world.start()
     staged.drop(PLAIN, "a.pdf", pdfs.good())
     staged.drop("Amt", "b.pdf", pdfs.good())

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from faxdrop.config.settings import Config
-from faxdrop.fax.recipient import Entry
-from faxdrop.simulator import Answer as SimulatedAnswer
+from faxdrop.fax.recipient import AddressEntry
+from faxdrop.simulator import Response
 from faxdrop.simulator.behaviour import Fate
 from faxdrop.sipgate import Answer, Sipgate
 from tests.kit import pdfs
@@ -409,7 +409,7 @@ def test_a_session_id_given_twice_is_no_answer(tmp_path: Path) -> None:
         staged.drop(PLAIN, "one.pdf", pdfs.good(1, "one"))
         world.until_done(hours=1.0)
         [fax] = staged.simulator.taken
-        again = SimulatedAnswer(200, json.dumps({"sessionId": fax.session_id}).encode())
+        again = Response(200, json.dumps({"sessionId": fax.session_id}).encode())
         staged.simulator.script([again])
         staged.drop(OTHER, "two.pdf", pdfs.good(1, "two"))
         world.until_done(hours=2.0)
@@ -457,12 +457,14 @@ def test_a_reload_asks_the_address_book_again(tmp_path: Path) -> None:
     """A number that is corrected while a letter waits is the one that it is faxed to."""
     with stage(tmp_path) as staged:
         world = staged.world
-        world.config = world.config.model_copy(update={"recipients": {"Amt": Entry(number=PLAIN)}})
+        world.config = world.config.model_copy(
+            update={"recipients": {"Amt": AddressEntry(number=PLAIN)}}
+        )
         daemon = world.start()
         staged.simulator.trouble = 402
         staged.drop("Amt", "letter.pdf", pdfs.good())
         world.until(lambda: staged.simulator.count("POST /sessions/fax") == 1)
-        better = world.config.model_copy(update={"recipients": {"Amt": Entry(number=OTHER)}})
+        better = world.config.model_copy(update={"recipients": {"Amt": AddressEntry(number=OTHER)}})
         staged.simulator.trouble = None
         daemon.reload(lambda: better)
         world.until_done(hours=1.0)
@@ -534,8 +536,8 @@ def test_a_history_with_something_unreadable_in_it_ends_all_the_same(tmp_path: P
         assert not staged.simulator.taken
 
 
-def _answer(body: bytes) -> "SimulatedAnswer":
-    return SimulatedAnswer(200, body)
+def _answer(body: bytes) -> "Response":
+    return Response(200, body)
 
 
 # -- hundreds of runs ----------------------------------------------------------------------------

@@ -7,18 +7,18 @@ from faxdrop.journal import witness
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.history import lines
 from faxdrop.journal.retention import Periods
-from faxdrop.journal.upkeep import Upkeep, Wishes
+from faxdrop.journal.upkeep import Upkeep, UpkeepPlan
 from faxdrop.journal.verify import Kind, verify
 from faxdrop.spool.disk import Disk
 from tests.kit.archive import FAXES, Archive
 
 
-def upkeep_of(archive: Archive, wishes: Wishes | None = None) -> Upkeep:
+def upkeep_of(archive: Archive, wishes: UpkeepPlan | None = None) -> Upkeep:
     """Return the upkeep of an archive."""
     return Upkeep(
         archive.root,
         Journal(archive.journal, lambda: archive.at),
-        wishes or Wishes(),
+        wishes or UpkeepPlan(),
         now=lambda: archive.at,
         disk=Disk(),
     )
@@ -55,7 +55,7 @@ def test_retention_follows_the_wishes(archive: Archive) -> None:
     upkeep = upkeep_of(archive)
     upkeep.daily()
     assert len(list((archive.root / "sent").rglob("*.pdf"))) > 0
-    upkeep_of(archive, Wishes(periods=Periods(sent=0.001))).daily()
+    upkeep_of(archive, UpkeepPlan(periods=Periods(sent=0.001))).daily()
     assert list((archive.root / "sent").rglob("*.pdf")) == []
     assert len(list((archive.root / "failed").rglob("*.pdf"))) > 0
     assert upkeep.problems == {}
@@ -65,7 +65,7 @@ def test_the_witness_is_asked_once_for_each_end(
     archive: Archive, authority: tuple[str, Path]
 ) -> None:
     """A journal that did not grow needs no second time stamp."""
-    upkeep = upkeep_of(archive, Wishes(witness_url=authority[0]))
+    upkeep = upkeep_of(archive, UpkeepPlan(witness_url=authority[0]))
     for _ in range(2):
         upkeep.daily()
     [stamped] = witness.stamped(archive.journal)
@@ -75,14 +75,14 @@ def test_the_witness_is_asked_once_for_each_end(
 
 def test_trouble_is_said_and_stops_nothing(archive: Archive) -> None:
     """An authority that is away: a sentence for status."""
-    upkeep = upkeep_of(archive, Wishes(witness_url="http://127.0.0.1:9/"))
+    upkeep = upkeep_of(archive, UpkeepPlan(witness_url="http://127.0.0.1:9/"))
     upkeep.daily()
     assert list(upkeep.problems) == ["The journal's upkeep (witness)"]
 
 
 def test_time_stamps_are_verified(archive: Archive, authority: tuple[str, Path]) -> None:
     """One that holds counts; one of another line, and one that is none, are named."""
-    upkeep_of(archive, Wishes(witness_url=authority[0])).daily()
+    upkeep_of(archive, UpkeepPlan(witness_url=authority[0])).daily()
     trusted = witness.roots_in(authority[1])
     verified = verify(archive.root, archive.journal, authorities=trusted)
     assert verified.is_well

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from faxdrop.journal.chain import Journal
-from faxdrop.journal.lines import Retried, hash_of
+from faxdrop.journal.lines import RetryLine, hash_of
 from faxdrop.journal.verify import Kind, verify
 from tests.kit.archive import FAXES, Archive
 
@@ -94,7 +94,7 @@ def test_what_is_filed_meanwhile_is_nobody_elses(archive: Archive) -> None:
             path.write_bytes(kept)
             back = json.loads(archive.receipt(0).read_text())["job_id"]
             digest = hashlib.sha256(archive.documents[0].read_bytes()).hexdigest()
-            chain.append(Retried(job_id=back, path="x", sha256=digest, user="anna"))
+            chain.append(RetryLine(job_id=back, path="x", sha256=digest, user="anna"))
             archive.documents[0].unlink()
             archive.receipt(0).unlink()
 
@@ -158,7 +158,7 @@ def test_an_end_that_was_cut_off_is_missed_by_its_head(archive: Archive) -> None
 def test_an_older_head_is_still_found(archive: Archive) -> None:
     """A head that was noted stays a line of the chain, whatever is appended."""
     Journal(archive.journal, lambda: archive.at).append(
-        Retried(job_id=None, path="failed/x.pdf", sha256=None, user="anna")
+        RetryLine(job_id=None, path="failed/x.pdf", sha256=None, user="anna")
     )
     assert archive.verify(head=archive.head.hash[:16].upper()).is_well
 
@@ -197,7 +197,7 @@ def test_what_was_put_back_is_not_missed(archive: Archive) -> None:
     path, receipt = archive.documents[0], archive.receipt(0)
     job_id = json.loads(receipt.read_text())["job_id"]
     Journal(archive.journal, lambda: archive.at).append(
-        Retried(
+        RetryLine(
             job_id=job_id,
             path=str(path.relative_to(archive.root)),
             sha256=hash_of(path.read_bytes()),

@@ -11,13 +11,13 @@ import psutil
 import pytest
 
 from faxdrop.config.simulated import SIMULATED
-from faxdrop.simulator import Answer, Simulator
+from faxdrop.simulator import Response, Simulator
 from tests.kit import letters, promises
 from tests.kit.kills import INBOX, SENDING, SUBMIT
 from tests.kit.processes import Office
 from tests.kit.seeds import random_of, seed_of, tell
 
-POISON: tuple[str | Answer, ...] = (
+POISON: tuple[str | Response, ...] = (
     "huge",
     "gzip-bomb",
     "drip",
@@ -27,19 +27,19 @@ POISON: tuple[str | Answer, ...] = (
     "wrong-types",
     "empty",
     "garbage",
-    Answer(200, b"[" * 500_000),
-    Answer(200, b'{"sessionId": 1e400, "items": NaN, "totalCount": -1}'),
-    Answer(200, b'{"sessionId": %s, "items": 7}' % (b"9" * 5000)),
-    Answer(200, b'{"sessionId": "", "items": [null, 1, "x", [], {}]}'),
-    Answer(200, b'{"sessionId": "' + b"x" * 100_000 + b'", "items": [{"id": []}]}'),
-    Answer(200, b'{"sessionId": "\\ud800", "items": [{"id": "\\ud800", "created": "soon"}]}'),
-    Answer(200, json.dumps({"sessionId": None, "items": [{}] * 50_000}).encode()),
-    Answer(200, b'{"sessionId": true, "items": [], "totalCount": 1%s}' % (b"0" * 400)),
-    Answer(200, b"\xff\xfe\x00", "text/html", (("Content-Encoding", "gzip"),)),
-    Answer(204, b""),
-    Answer(302, b"", "text/plain", (("Location", "file:///etc/passwd"),)),
-    Answer(418, b"<h1>teapot</h1>" * 10_000, "text/html"),
-    Answer(599, b"\0" * 10_000, "application/json"),
+    Response(200, b"[" * 500_000),
+    Response(200, b'{"sessionId": 1e400, "items": NaN, "totalCount": -1}'),
+    Response(200, b'{"sessionId": %s, "items": 7}' % (b"9" * 5000)),
+    Response(200, b'{"sessionId": "", "items": [null, 1, "x", [], {}]}'),
+    Response(200, b'{"sessionId": "' + b"x" * 100_000 + b'", "items": [{"id": []}]}'),
+    Response(200, b'{"sessionId": "\\ud800", "items": [{"id": "\\ud800", "created": "soon"}]}'),
+    Response(200, json.dumps({"sessionId": None, "items": [{}] * 50_000}).encode()),
+    Response(200, b'{"sessionId": true, "items": [], "totalCount": 1%s}' % (b"0" * 400)),
+    Response(200, b"\xff\xfe\x00", "text/html", (("Content-Encoding", "gzip"),)),
+    Response(204, b""),
+    Response(302, b"", "text/plain", (("Location", "file:///etc/passwd"),)),
+    Response(418, b"<h1>teapot</h1>" * 10_000, "text/html"),
+    Response(599, b"\0" * 10_000, "application/json"),
 )
 LATE_NUMBERS = [f"+493023125{place}07" for place in range(6)]
 KINDS = (SUBMIT, "GET /history", "GET /history/{id}")

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from faxdrop.queue.lines import SEATS, Alone, FaxLines
+from faxdrop.queue.faxlines import SEATS, Alone, Seats
 from faxdrop.simulator import Simulator
 from faxdrop.spool.marks import Marks
 from tests.kit.letters import letter
@@ -25,9 +26,9 @@ NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
 @contextmanager
-def _lines(count: int) -> Iterator[list[FaxLines]]:
+def _lines(count: int) -> Iterator[list[Seats]]:
     with ExitStack() as stack:
-        lines = [FaxLines() for _ in range(count)]
+        lines = [Seats() for _ in range(count)]
         for each in lines:
             stack.callback(each.close)
         yield lines
@@ -74,10 +75,11 @@ def test_more_than_there_are_seats_for() -> None:
 def test_a_seat_is_free_when_its_process_is_killed() -> None:
     """Nothing is left of a daemon that ended without a word."""
     program = (
-        "import os, signal; from faxdrop.lines import FaxLines; lines = FaxLines(); "
+        "import os, signal; from faxdrop.queue.faxlines import Seats; lines = Seats(); "
         f"assert not lines.shared({URL!r}, ['f0']); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False)
+    killed = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=False)
+    assert killed.returncode == -signal.SIGKILL
     with _lines(1) as (alone,):
         assert alone.shared(URL, {"f0"}) == set()
 
@@ -88,9 +90,9 @@ def test_where_there_are_no_sockets_nobody_is_met(monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> None:
         raise OSError(97, "Address family not supported by protocol")
 
-    monkeypatch.setattr("faxdrop.queue.lines.socket.socket", refuse)
+    monkeypatch.setattr("faxdrop.queue.faxlines.socket.socket", refuse)
     with structlog.testing.capture_logs() as said:
-        lines = FaxLines()
+        lines = Seats()
         assert lines.shared(URL, {"f0"}) == set()
         assert lines.shared(URL, {"f0"}) == set()
     assert [each["event"] for each in said] == ["line.not_guarded"]

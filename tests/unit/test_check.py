@@ -23,10 +23,10 @@ from faxdrop.documents import sandbox
 from faxdrop.documents.checker import CheckerError
 from faxdrop.documents.verdict import Verdict
 from faxdrop.fax.job import Reason, ReasonCode
-from faxdrop.fax.recipient import Entry
+from faxdrop.fax.recipient import AddressEntry
 from faxdrop.inbox import mounts
 from faxdrop.setup import check, check_account, check_unit, units
-from faxdrop.setup.check import Finding, Level, Report
+from faxdrop.setup.check import CheckReport, Finding, Level
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
@@ -60,7 +60,7 @@ def made(config: Config) -> Spool:
     return spool
 
 
-def report(config: Config, spool: Spool | None = None) -> Report:
+def report(config: Config, spool: Spool | None = None) -> CheckReport:
     """Check everything."""
     findings = list(check.folders(config, spool or Spool(config.root)))
     with make_sipgate(config) as sipgate:
@@ -68,14 +68,14 @@ def report(config: Config, spool: Spool | None = None) -> Report:
     return check.report_of(config, findings, user="somebody")
 
 
-def finding(of: Report, topic: str, level: Level) -> Finding:
+def finding(of: CheckReport, topic: str, level: Level) -> Finding:
     """Return the one finding of a topic, which must have that level."""
     (found,) = (one for one in of.findings if one.topic == topic)
     assert found.level is level, found
     return found
 
 
-def screen(of: Report) -> str:
+def screen(of: CheckReport) -> str:
     """Return the screen as plain text."""
     file = StringIO()
     Console(file=file, width=300, highlight=False, markup=False).print(screens.check(of))
@@ -84,7 +84,7 @@ def screen(of: Report) -> str:
 
 def test_everything_is_right(config: Config) -> None:
     """Where everything is right, each topic says so, and the machine would fax."""
-    config = config.model_copy(update={"recipients": {"Amt": Entry(number="+493023125030")}})
+    config = config.model_copy(update={"recipients": {"Amt": AddressEntry(number="+493023125030")}})
     made(config)
     seen = report(config)
     levels = {one.topic: one.level for one in seen.findings}
@@ -499,7 +499,7 @@ def test_folders_that_name_nobody(config: Config) -> None:
 
 def test_a_long_address_book(config: Config) -> None:
     """Of a thousand recipients, a few are shown and the rest are counted."""
-    book = {f"Amt {number}": Entry(number="+493023125030") for number in range(1000)}
+    book = {f"Amt {number}": AddressEntry(number="+493023125030") for number in range(1000)}
     ok = finding(report(config.model_copy(update={"recipients": book})), "recipients", Level.OK)
     assert "and 997 more" in ok.words
 
@@ -556,7 +556,7 @@ def test_a_fax_line_that_is_not_there(config: Config) -> None:
 
 def test_a_fax_line_of_the_address_book(config: Config) -> None:
     """The fax lines that the address book names are looked at too."""
-    book = {"Amt": Entry(number="+493023125030", faxline="f8")}
+    book = {"Amt": AddressEntry(number="+493023125030", faxline="f8")}
     *_, wrong = report(config.model_copy(update={"recipients": book})).findings[:-1]
     assert wrong.words == "There is no fax line f8."
     assert wrong.advice.startswith("Set recipients.Amt to")

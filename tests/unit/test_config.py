@@ -17,10 +17,10 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from faxdrop.config import credentials, place
 from faxdrop.config import load as config
 from faxdrop.config.load import (
+    AddressEntry,
     Config,
     ConfigError,
     DocumentSettings,
-    Entry,
     InboxSettings,
     Problem,
     Secrets,
@@ -128,8 +128,8 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         region="AT",
         sipgate=SipgateSettings(base_url="http://127.0.0.1:8099/v2", faxline="f12", timeout=90.0),
         recipients={
-            "Dr. Müller": Entry(number="+49 30 23125 001"),
-            "Labor": Entry(number="01 58858", faxline="f3"),
+            "Dr. Müller": AddressEntry(number="+49 30 23125 001"),
+            "Labor": AddressEntry(number="01 58858", faxline="f3"),
         },
         inbox=InboxSettings(settle=0.25, patience=3600.0, rescan=5.0),
         documents=DocumentSettings(max_megabytes=2.5, max_pages=3, forms="reject"),

@@ -147,6 +147,15 @@ def test_nothing_but_a_command_prints() -> None:
     assert not wrong
 
 
+def test_a_name_stands_for_one_thing() -> None:
+    """No two public classes or types of the package share a name."""
+    seen: dict[str, list[str]] = {}
+    for name, tree in modules().items():
+        for defined in _types(tree):
+            seen.setdefault(defined, []).append(name)
+    assert {defined: names for defined, names in seen.items() if len(names) > 1} == {}
+
+
 def test_the_map_shows_the_house() -> None:
     """Every module is on the README's map, and every module on the map exists."""
     rows = re.findall(
@@ -205,6 +214,18 @@ def test_no_file_is_too_long_and_few_are_in_no_room() -> None:
     }
     assert not long
     assert len(list(PACKAGE.glob("*.py"))) <= MOST_OUTSIDE
+
+
+def _types(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            name = node.name
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+        else:
+            continue
+        if name[0].isupper() and not name.isupper():
+            yield name
 
 
 def _is(module: str, one: str) -> bool:

@@ -16,8 +16,8 @@ import pytest
 from faxdrop.fax.receipt import make_receipt, to_bytes
 from faxdrop.journal.chain import Journal, JournalError, months_of
 from faxdrop.journal.history import Filter, ends, lines, summary
-from faxdrop.journal.lines import NOTHING_BEFORE, Ended, Held, ended, hash_of
-from faxdrop.journal.verify import Finding, verify
+from faxdrop.journal.lines import NOTHING_BEFORE, EndLine, HoldLine, ended, hash_of
+from faxdrop.journal.verify import Discrepancy, verify
 from faxdrop.spool.disk import Disk
 from tests.kit.breaking import Crash, CrashingDisk, FaultyDisk, Steps
 from tests.kit.jobs import failed, job, sent
@@ -44,7 +44,7 @@ def journal_in(folder: Path, wall: Wall | None = None, disk: Disk | None = None)
     return Journal(folder / "journal", (wall or Wall()).now, disk)
 
 
-def end(number: int, *, is_sent: bool = True) -> Ended:
+def end(number: int, *, is_sent: bool = True) -> EndLine:
     """Return how a job ended; each number is another job."""
     done = (sent if is_sent else failed)(job(f"letter {number}.pdf"))
     done = done.model_copy(update={"job_id": f"20261126-080000-{number:08x}"})
@@ -200,7 +200,7 @@ def test_a_journal_that_is_gone_does_not_start_anew(tmp_path: Path) -> None:
     assert [(seq, event) for seq, event, _ in stored(tmp_path)] == [(2, "mended"), (3, "sent")]
 
 
-def verify_journal(folder: Path) -> list[Finding]:
+def verify_journal(folder: Path) -> list[Discrepancy]:
     """Return what is wrong with the lines alone."""
     return [
         found
@@ -320,7 +320,7 @@ def _year(tmp_path: Path) -> Path:
         at = wall.at
         journal.append(done.model_copy(update={"claimed_at": at, "finished_at": at}))
         wall.at += timedelta(days=1)
-    journal.append(Held(what="submitting", words="balance"))
+    journal.append(HoldLine(what="submitting", words="balance"))
     return tmp_path / "journal"
 
 
@@ -391,12 +391,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.history import lines
-from faxdrop.journal.lines import Held
+from faxdrop.journal.lines import HoldLine
 
 for folder in map(Path, sys.argv[1:]):
     journal = Journal(folder, lambda: datetime(2026, 11, 26, tzinfo=UTC))
     try:
-        head = journal.append(Held(what="disk", words="full"))
+        head = journal.append(HoldLine(what="disk", words="full"))
     except OSError as error:
         print(error)
         try:

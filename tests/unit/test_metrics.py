@@ -24,7 +24,7 @@ from faxdrop.followers.follower import FollowerError, Turn
 from faxdrop.followers.heartbeat import Heartbeat
 from faxdrop.followers.metrics import Metrics
 from faxdrop.journal.chain import Journal
-from faxdrop.journal.lines import Ended, LineDocument, LineRecipient
+from faxdrop.journal.lines import EndLine, LineDocument, LineRecipient
 from faxdrop.spool.disk import Disk
 
 NOW = datetime(2026, 3, 2, 8, 15, tzinfo=UTC)
@@ -45,7 +45,7 @@ class Office:
     def file(self, reason: str | None, at: datetime = NOW) -> None:
         """Write down that a document ended."""
         self.journal.append(
-            Ended(
+            EndLine(
                 event="failed" if reason else "sent",
                 job_id="20260302-081500-1f6a02b9",
                 document=LineDocument(name="a.pdf", sha256=None, bytes=None, pages=None),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from faxdrop.followers.notices import (
     MOST,
-    Line,
+    LineData,
     Now,
     Standing,
     Stuck,
@@ -81,7 +81,7 @@ class Office:
             self.standing = taken(self.standing, (), done=True)
 
 
-def why(line: Line) -> tuple[str, str] | None:
+def why(line: LineData) -> tuple[str, str] | None:
     """Read the receipt of every document but one."""
     gone = line["document"]["name"] == "gone.pdf"
     return None if gone else ("The line was busy.", "Check the number.")

@@ -12,7 +12,7 @@ from faxdrop.fax.job import ReasonCode
 from faxdrop.fax.recipient import (
     REGIONS,
     AddressBook,
-    Entry,
+    AddressEntry,
     Recipient,
     RecipientError,
     name_key,
@@ -22,8 +22,8 @@ from faxdrop.fax.recipient import (
 
 BOOK = AddressBook(
     {
-        "Dr. Müller": Entry(number="+49 30 23125 001", faxline="f1"),
-        "☎ Straße": Entry(number="040/66969002"),
+        "Dr. Müller": AddressEntry(number="+49 30 23125 001", faxline="f1"),
+        "☎ Straße": AddressEntry(number="040/66969002"),
     },
     "DE",
     allow_premium=False,
@@ -61,7 +61,7 @@ def test_an_entry_without_a_fax_line_leaves_the_choice_to_the_config() -> None:
 
 def test_the_address_book_goes_before_the_look_of_a_name() -> None:
     """A name in the address book means its entry, also when it looks like a number."""
-    book = AddressBook({"112": Entry(number="+493023125001")}, "DE", allow_premium=False)
+    book = AddressBook({"112": AddressEntry(number="+493023125001")}, "DE", allow_premium=False)
     assert book.resolve("112").number == "+493023125001"
 
 
@@ -250,7 +250,9 @@ def test_a_name_means_what_the_mac_shows(folder: str) -> None:
 
 def test_an_entry_with_a_colon_is_the_folder_that_a_mac_makes() -> None:
     """A Mac's slash is a colon on the disk, or a letter of private use."""
-    book = AddressBook({"Amt:Nord": Entry(number="+493023125001")}, "DE", allow_premium=False)
+    book = AddressBook(
+        {"Amt:Nord": AddressEntry(number="+493023125001")}, "DE", allow_premium=False
+    )
     for folder in ("Amt:Nord", "Amt\uf022Nord"):
         assert book.resolve(folder).number == "+493023125001"
 
@@ -303,7 +305,7 @@ def test_every_countrys_way_of_writing_is_understood(region: str) -> None:
 def test_the_address_book_refuses_an_entry_that_cannot_be_faxed_to() -> None:
     """A wrong number in the address book is found when the book is made."""
     with pytest.raises(RecipientError) as error:
-        AddressBook({"Police": Entry(number="110")}, "DE", allow_premium=True)
+        AddressBook({"Police": AddressEntry(number="110")}, "DE", allow_premium=True)
     assert error.value.reason.code is ReasonCode.NUMBER_BLOCKED
 
 

@@ -22,9 +22,9 @@ import requests
 from reportlab.pdfgen.canvas import Canvas
 
 from faxdrop.config.simulated import SIMULATED
-from faxdrop.simulator import MAGIC, Answer, Magic, Simulator
+from faxdrop.simulator import MAGIC, Magic, Response, Simulator
 from faxdrop.simulator.behaviour import Hostility
-from faxdrop.simulator.upload import Upload, look_at
+from faxdrop.simulator.upload import SubmissionBody, look_at
 
 API = json.loads((Path(__file__).parents[1] / "data" / "sipgate-fax-api.json").read_text("utf-8"))
 TOKEN = SIMULATED["TOKEN_ID"], SIMULATED["TOKEN"]
@@ -497,9 +497,9 @@ def test_pages_of_what_pikepdf_writes(pages: int, mode: pikepdf.ObjectStreamMode
     assert look_at(file.getvalue()).pages == pages
 
 
-def read(body: bytes, step: int = 1 << 18) -> Upload:
+def read(body: bytes, step: int = 1 << 18) -> SubmissionBody:
     """Feed a body in pieces."""
-    upload = Upload()
+    upload = SubmissionBody()
     for at in range(0, len(body), step):
         upload.feed(body[at : at + step])
     return upload
@@ -572,7 +572,7 @@ def test_bodies_that_are_no_submission(client: Client, body: bytes) -> None:
 
 def test_memory_of_endless_bodies() -> None:
     """Of a body that is larger than sipgate takes, nothing more is kept."""
-    upload = Upload()
+    upload = SubmissionBody()
     tracemalloc.start()
     try:
         for _ in range(1000):
@@ -692,7 +692,7 @@ def test_gzip_bomb(client: Client, simulator: Simulator) -> None:
 
 def test_any_answer_can_be_scripted(client: Client, simulator: Simulator) -> None:
     """A test can put any answer to any kind of request, one after the other."""
-    simulator.script([Answer(200, b'{"items": 10}'), None, "500"], kind="GET /history")
+    simulator.script([Response(200, b'{"items": 10}'), None, "500"], kind="GET /history")
     assert client.get("/history").json() == {"items": 10}
     assert client.listed() == []
     assert client.get("/history").status_code == 500

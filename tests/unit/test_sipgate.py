@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from faxdrop.sipgate import (
+    AccountFaxline,
     AccountReport,
     Answer,
     DocumentChanged,
     Entry,
-    Faxline,
     Outcome,
     Unreachable,
 )
-from faxdrop.sipgate.outcome import OUTCOMES, Came, decide
+from faxdrop.sipgate.outcome import OUTCOMES, PostResult, decide
 from tests.kit.rawserver import (
     LARGE,
     LOGIN,
@@ -257,16 +257,16 @@ def test_each_answer_has_its_outcome(status: str, body: bytes, expected: Outcome
 
 def test_the_table_holds_what_the_design_says() -> None:
     """Over all statuses, HOLD and LATER come only for those that the design names."""
-    outcomes = {status: decide(Came(status)) for status in range(100, 1000)}
+    outcomes = {status: decide(PostResult(status)) for status in range(100, 1000)}
     assert {s for s, o in outcomes.items() if o is HOLD} == {401, 402, 403, 404, 405, 415}
     assert {s for s, o in outcomes.items() if o is LATER} == {429}
     assert {s for s, o in outcomes.items() if o is REJECTED} == {400, 413}
     assert {s for s, o in outcomes.items() if o is NUMBER_REJECTED} == {407}
     assert {o for s, o in outcomes.items() if o is ACCEPTED} == set()
-    assert decide(Came(503, retry_after=1.0)) is LATER
-    assert decide(Came(500, retry_after=1.0)) is UNKNOWN
-    assert decide(Came(None)) is UNKNOWN
-    assert decide(Came(None, handed_over=False)) is LATER
+    assert decide(PostResult(503, retry_after=1.0)) is LATER
+    assert decide(PostResult(500, retry_after=1.0)) is UNKNOWN
+    assert decide(PostResult(None)) is UNKNOWN
+    assert decide(PostResult(None, handed_over=False)) is LATER
     assert len({text for text, _, _ in OUTCOMES}) == len(OUTCOMES)
 
 
@@ -652,9 +652,9 @@ def test_the_account_is_reported() -> None:
         assert client.account() == AccountReport(
             "w0",
             (
-                Faxline("f0", "Front", can_send=True),
-                Faxline("f1", "", can_send=False),
-                Faxline("f9", "", can_send=True),
+                AccountFaxline("f0", "Front", can_send=True),
+                AccountFaxline("f1", "", can_send=False),
+                AccountFaxline("f9", "", can_send=True),
             ),
             Decimal("18.6378"),
             "EUR",

@@ -8,19 +8,18 @@ from typing import NamedTuple
 from pikepdf import Array, Dictionary, Name, Object, Pdf, Stream
 
 from faxdrop.documents.pdf import fields
+from faxdrop.documents.pdf.annotations import Sketch, colour, line_width, opacity_of
 from faxdrop.documents.pdf.fields import Field, name_text, numbers_of, text_of
 from faxdrop.documents.pdf.lettering import (
     EXTRA_GLYPHS,
     FIRST_CODE,
-    Box,
-    Lines,
+    PlacedText,
+    TextBox,
     runs,
     symbol_codes,
     written,
 )
-from faxdrop.documents.pdf.marks import Sketch, colour, line_width, opacity_of
-from faxdrop.documents.pdf.placing import Box as Rect
-from faxdrop.documents.pdf.placing import corners_of
+from faxdrop.documents.pdf.placing import Rect, corners_of
 
 # The fonts of each look: Windows' character set, accents, dingbats; and that of /DA, for symbols.
 _FONTS = (Name("/FdA"), Name("/FdB"), Name("/FdC"))
@@ -86,7 +85,9 @@ class Painter:
         if plain:
             frame = frame._replace(surround=b"")
         style = field.style
-        box = Box(frame.width, frame.height, max(2 * frame.border, 2.0), field.align, style.size)
+        box = TextBox(
+            frame.width, frame.height, max(2 * frame.border, 2.0), field.align, style.size
+        )
         symbols = field.symbols
         if field.kind == "/Tx" and symbols is not None:
             return self._look(frame, _in_symbols(field.value, symbols, box, style.colour), symbols)
@@ -117,7 +118,7 @@ class Painter:
             surround += b"%s %s w %s re S " % (_stroking(ink), _numbers((edge,)), _numbers(inset))
         frame = frame._replace(border=edge, surround=b"q %sQ " % surround)
         size = frame.height * 0.6 if is_stamp else style.size
-        box = Box(
+        box = TextBox(
             frame.width, frame.height, max(2 * edge, 2.0), 1 if is_stamp else field.align, size
         )
         lines = box.one_line(text) if is_stamp else box.many_lines(text)
@@ -148,7 +149,7 @@ class Painter:
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _text(self, field: Field, box: Box) -> Lines:
+    def _text(self, field: Field, box: TextBox) -> PlacedText:
         text = written(field.value)
         flags = field.flags
         if flags & fields.PASSWORD:
@@ -161,7 +162,7 @@ class Painter:
             return box.comb(text, cells)
         return box.one_line(text)
 
-    def _choice(self, field: Field, box: Box) -> tuple[Lines, bytes]:
+    def _choice(self, field: Field, box: TextBox) -> tuple[PlacedText, bytes]:
         """Return the text of a choice field, and what marks the chosen ones."""
         options = field.options
         names = {option.value: option.shown for option in reversed(options)}
@@ -181,7 +182,7 @@ class Painter:
         )
         return everything, b"0.75 g " + b"".join(bar + b" re f " for bar in marked)
 
-    def _lettered(self, lines: Lines, colour: bytes, frame: _Frame) -> bytes:
+    def _lettered(self, lines: PlacedText, colour: bytes, frame: _Frame) -> bytes:
         edge = frame.border
         inside = (edge, edge, max(frame.width - 2 * edge, 0), max(frame.height - 2 * edge, 0))
         shown = b"".join(
@@ -248,7 +249,7 @@ def _shown(text: str, size: float) -> bytes:
     )
 
 
-def _in_symbols(text: str, font: Dictionary, box: Box, ink: bytes) -> bytes:
+def _in_symbols(text: str, font: Dictionary, box: TextBox, ink: bytes) -> bytes:
     """Return the operators that show a text whose characters are codes in a font of symbols."""
     codes = b"".join(map(symbol_codes, text))
     first = font.get_int(Name.FirstChar, 0)

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 from pikepdf import Array, Dictionary, Name, Object, Pdf, Stream
 
-from faxdrop.documents.pdf import fields, looks, marks, placing
+from faxdrop.documents.pdf import appearances, fields, placing
+from faxdrop.documents.pdf.annotations import sketch_of
 from faxdrop.documents.pdf.areas import Area, Flattened
 from faxdrop.documents.pdf.drawing import Painter, text_on
 from faxdrop.documents.pdf.fields import Field, name_text
 from faxdrop.documents.pdf.lettering import UnwritableError
-from faxdrop.documents.pdf.placing import Box, Piece, corners_of
+from faxdrop.documents.pdf.placing import Piece, Rect, corners_of
 from faxdrop.words import _
 
 # Bits of /F: ISO 32000-1, table 165.
@@ -94,7 +95,7 @@ def _is_drawn(mark: Dictionary) -> bool:
     kind = _subtype(mark)
     if kind in _LEFT_ALONE or kind in _NOT_FOR_PAPER or not is_seen(mark):
         return False
-    if appearance(mark) is not None or marks.sketch(mark) is not None:
+    if appearance(mark) is not None or sketch_of(mark) is not None:
         return True
     return kind in _TEXT_MARKS and bool(text_on(mark).strip())
 
@@ -198,7 +199,7 @@ class _Flattening:
         common = self.form.get_raw(Name.DR) if self.form is not None else None
         placing.place(self.pdf, page, pieces, common if isinstance(common, Dictionary) else None)
 
-    def _piece(self, annotation: Dictionary, rect: Box) -> tuple[Piece | None, list[Area] | None]:
+    def _piece(self, annotation: Dictionary, rect: Rect) -> tuple[Piece | None, list[Area] | None]:
         """Return what is drawn for an annotation, and the list in which its place is told."""
         kind = _subtype(annotation)
         before: Stream | None
@@ -226,9 +227,9 @@ class _Flattening:
         # Where the PDF does not ask for new looks, its own is the ground for what it lacks.
         return piece._replace(ground=None if self.needed else before), self.replaced
 
-    def _mark(self, mark: Dictionary, rect: Box) -> Piece | None:
+    def _mark(self, mark: Dictionary, rect: Rect) -> Piece | None:
         """Draw what a person put on the page and no look shows."""
-        sketch = marks.sketch(mark)
+        sketch = sketch_of(mark)
         if sketch is not None:
             return Piece(self.painter.sketch(sketch), sketch.box, multiplied=sketch.multiplied)
         if _subtype(mark) not in _TEXT_MARKS or not text_on(mark).strip():
@@ -236,7 +237,7 @@ class _Flattening:
         look = self.painter.text_mark(Field(mark, self.form))
         return Piece(look, rect) if look is not None else None
 
-    def _field(self, shown: Field, rect: Box) -> tuple[Stream | None, Stream | None]:
+    def _field(self, shown: Field, rect: Rect) -> tuple[Stream | None, Stream | None]:
         """Return the look that a field brings, and the one to draw."""
         if shown.kind == "/Btn" and not shown.flags & fields.PUSH_BUTTON:
             return self._button(shown)
@@ -253,23 +254,23 @@ class _Flattening:
                 raise
             return brought, brought
 
-    def _is_outdated(self, shown: Field, look: Stream, rect: Box) -> bool:
+    def _is_outdated(self, shown: Field, look: Stream, rect: Rect) -> bool:
         """Tell whether a look certainly does not show what is in the field."""
         texts = shown.texts
         filled = any(text.strip() for text in texts)
         self.asked += 1
         if self.asked > _MAX_ASKED:
             return False
-        if filled and looks.is_blank(look, rect):
+        if filled and appearances.is_blank(look, rect):
             return True
         if not self.needed:
             return False
         if _is_list(shown):  # all its choices are shown; which are marked cannot be read
-            return filled or (bool(shown.options) and looks.is_blank(look, rect))
+            return filled or (bool(shown.options) and appearances.is_blank(look, rect))
         if not texts or (shown.kind == "/Tx" and shown.flags & fields.PASSWORD):
             return False
         formatted = shown.has_format
-        return all(looks.is_stale(look, rect, text, formatted=formatted) for text in texts)
+        return all(appearances.is_stale(look, rect, text, formatted=formatted) for text in texts)
 
     def _button(self, button: Field) -> tuple[Stream | None, Stream | None]:
         """Return the look of a check box or a radio button: /AS says its state, if it names one."""

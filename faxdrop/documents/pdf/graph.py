@@ -91,7 +91,7 @@ def _enter(node: Object | None, path: list[tuple[Object, Iterator[Object]]]) -> 
 
 
 @dataclass
-class Drawn:
+class UsedStreams:
     """The streams that pages use."""
 
     streams: list[Stream] = field(default_factory=list)
@@ -113,9 +113,9 @@ class Drawn:
         return any(isinstance(node, Dictionary) and _is_hollow(node) for node in self.nodes)
 
 
-def drawn_by(pages: list[Dictionary]) -> Drawn:
+def drawn_by(pages: list[Dictionary]) -> UsedStreams:
     """Find all streams that pages use, their inherited resources included."""
-    drawn = Drawn()
+    drawn = UsedStreams()
     seen = ObjectSet()
     waiting: list[Object] = []
     for page in reversed(pages):

@@ -14,7 +14,7 @@ from faxdrop.documents.pdf import jpegs, wholeness
 from faxdrop.documents.pdf.fields import filters_of
 from faxdrop.documents.pdf.graph import DamageError
 from faxdrop.documents.pdf.jpegs import Jpeg
-from faxdrop.documents.pdf.wholeness import Fault, Run
+from faxdrop.documents.pdf.wholeness import Fault, NulRun
 from faxdrop.words import _
 
 _MAX_OBJECTS = 200_000  # that are searched for NULs of their own
@@ -29,7 +29,7 @@ class _Data:
         self._raw = raw
         self._filters = filters_of(stream)
 
-    def owns(self, run: Run, offset: int) -> bool:
+    def owns(self, run: NulRun, offset: int) -> bool:
         """Tell whether NULs in these data are their own; ``offset``: of the data in the file."""
         start, stop = run.start - offset, run.stop - offset
         match self._filters:
@@ -67,10 +67,10 @@ class _Span(NamedTuple):
     stop: int
     data: _Data
 
-    def encloses(self, run: Run) -> bool:
+    def encloses(self, run: NulRun) -> bool:
         return self.start <= run.start and run.stop <= self.stop
 
-    def owns(self, run: Run) -> bool:
+    def owns(self, run: NulRun) -> bool:
         return self.data.owns(run, self.start)
 
 

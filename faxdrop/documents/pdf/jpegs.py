@@ -37,7 +37,7 @@ class Jpeg(Enum):
     UNREAD = auto()  # of a kind that cannot be read here, or too large for it
 
 
-class Finding(NamedTuple):
+class JpegFinding(NamedTuple):
     """What was found, and for a mended JPEG the one that is right."""
 
     jpeg: Jpeg
@@ -51,16 +51,16 @@ class _Frame(NamedTuple):
     components: int
 
 
-def read(raw: bytes) -> Finding:
+def read(raw: bytes) -> JpegFinding:
     """Read a JPEG and say whether all of it is there."""
     start = max(raw.find(_START, 0, _LEAD), 0)
     data = raw[start:]
     frame = _frame(data)
     space = _SPACES.get(frame.components) if frame is not None else None
     if frame is None or space is None or not _is_readable(frame, data):
-        return Finding(Jpeg.UNREAD)
+        return JpegFinding(Jpeg.UNREAD)
     if _is_sound(data, space):
-        return Finding(Jpeg.MENDED, data) if start else Finding(Jpeg.SOUND)
+        return JpegFinding(Jpeg.MENDED, data) if start else JpegFinding(Jpeg.SOUND)
     return _mended(data, space)
 
 
@@ -73,15 +73,19 @@ def _is_readable(frame: _Frame, data: bytes) -> bool:
     )
 
 
-def _mended(data: bytes, space: str) -> Finding:
+def _mended(data: bytes, space: str) -> JpegFinding:
     end = data.rfind(_END)
     if end < scan_start(data):
         whole = data + _END
-        return Finding(Jpeg.MENDED, whole) if _is_sound(whole, space) else Finding(Jpeg.ENDLESS)
+        return (
+            JpegFinding(Jpeg.MENDED, whole)
+            if _is_sound(whole, space)
+            else JpegFinding(Jpeg.ENDLESS)
+        )
     for body in _without_junk(data[:end]):
         if _is_sound(body + _END, space):
-            return Finding(Jpeg.MENDED, body + _END)
-    return Finding(Jpeg.DAMAGED)
+            return JpegFinding(Jpeg.MENDED, body + _END)
+    return JpegFinding(Jpeg.DAMAGED)
 
 
 def is_paper(raw: bytes, start: int, stop: int) -> bool:

@@ -71,7 +71,7 @@ class UnwritableError(Exception):
         self.character = character
 
 
-class Run(NamedTuple):
+class GlyphRun(NamedTuple):
     """Bytes to show in one font; distances in thousandths of the size."""
 
     codes: bytes
@@ -81,7 +81,7 @@ class Run(NamedTuple):
     rise: int = 0
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """One line of text, from where it begins."""
 
     x: float
@@ -89,11 +89,11 @@ class Line(NamedTuple):
     text: str
 
 
-class Lines(NamedTuple):
+class PlacedText(NamedTuple):
     """Text in place."""
 
     size: float
-    lines: tuple[Line, ...]
+    lines: tuple[TextLine, ...]
 
 
 def _width_of(character: str) -> int:
@@ -127,37 +127,37 @@ def _written(character: str) -> str:
     raise UnwritableError(character)
 
 
-def runs(text: str) -> list[Run]:
+def runs(text: str) -> list[GlyphRun]:
     """Return a text that was ``written`` as bytes to show, as few runs as possible."""
-    grouped: list[Run] = []
+    grouped: list[GlyphRun] = []
     for character in text:
         for run in _runs(character):
             last = grouped[-1] if grouped else None
-            if last is not None and run == Run(run.codes) and last == Run(last.codes):
-                grouped[-1] = Run(last.codes + run.codes)
+            if last is not None and run == GlyphRun(run.codes) and last == GlyphRun(last.codes):
+                grouped[-1] = GlyphRun(last.codes + run.codes)
             else:
                 grouped.append(run)
     return grouped
 
 
-def _runs(character: str) -> tuple[Run, ...]:
+def _runs(character: str) -> tuple[GlyphRun, ...]:
     """Return how to show one character; nothing if that cannot be done."""
     try:
         if character >= " ":
-            return (Run(character.encode("cp1252")),)
+            return (GlyphRun(character.encode("cp1252")),)
     except UnicodeEncodeError:
         pass
     if symbol := _dingbat(character):
-        return (Run(symbol, font=2),)
+        return (GlyphRun(symbol, font=2),)
     if character in _OWN_GLYPHS:
-        return (Run(_extra(_OWN_GLYPHS[character]), font=1),)
+        return (GlyphRun(_extra(_OWN_GLYPHS[character]), font=1),)
     parts = unicodedata.normalize("NFD", "d\u0304" if character == "đ" else character)
     base, mark = parts[0], _ACCENTS.get(parts[1:])
     if mark is None or not (base.isascii() and base.isalpha()):
         return ()
     letter = _runs("ı" if base == "i" and mark not in _BELOW else base)
     wide, narrow = _width_of(base), 333
-    accent = Run(
+    accent = GlyphRun(
         _extra(mark),
         font=1,
         before=(wide + narrow) / 2,
@@ -191,7 +191,7 @@ def _extra(glyph: str) -> bytes:
 
 
 @dataclass(frozen=True)
-class Box:
+class TextBox:
     """Where text goes: its inside, its alignment and the size that is wanted."""
 
     width: float
@@ -209,29 +209,29 @@ class Box:
         free = self.room - width(text, size)
         return self.padding + max(free, 0.0) * (0.0, 0.5, 1.0)[self.align]
 
-    def one_line(self, text: str) -> Lines:
+    def one_line(self, text: str) -> PlacedText:
         """Place text on one line, made smaller where it is too long, down to what can be read."""
         size = self.size or min(_USUAL_SIZE, self.height * 0.8)
         natural = width(text, size)
         if natural > self.room:
             size = max(size * self.room / natural, min(size, _LEAST_SIZE))
-        return Lines(size, (Line(self._start(text, size), self._middle(size), text),))
+        return PlacedText(size, (TextLine(self._start(text, size), self._middle(size), text),))
 
     def _middle(self, size: float) -> float:
         return self.height / 2 - (_ASCENT - _DESCENT) / 2 * size
 
-    def comb(self, text: str, cells: int) -> Lines:
+    def comb(self, text: str, cells: int) -> PlacedText:
         """Place each character in the middle of its cell."""
         cell = self.width / cells
         size = self.size or min(_USUAL_SIZE, self.height * 0.8)
         size = min(size, 1000 * cell / max(map(_width_of, text), default=1000))
         lines = tuple(
-            Line(cell * (at + 0.5) - width(each, size) / 2, self._middle(size), each)
+            TextLine(cell * (at + 0.5) - width(each, size) / 2, self._middle(size), each)
             for at, each in enumerate(text[:cells])
         )
-        return Lines(size, lines)
+        return PlacedText(size, lines)
 
-    def many_lines(self, text: str) -> Lines:
+    def many_lines(self, text: str) -> PlacedText:
         """Break text into lines from the top, made smaller where there are too many."""
         size = self.size or _USUAL_SIZE
         room = self.height - 2 * self.padding
@@ -241,10 +241,10 @@ class Box:
             lines = _broken(text, self.room, size)
         top = self.height - self.padding - _ASCENT * size
         placed = (
-            Line(self._start(line, size), top - at * _LEADING * size, line)
+            TextLine(self._start(line, size), top - at * _LEADING * size, line)
             for at, line in enumerate(lines)
         )
-        return Lines(size, tuple(placed))
+        return PlacedText(size, tuple(placed))
 
 
 def _broken(text: str, room: float, size: float) -> list[str]:

@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageFilter
 
 from faxdrop.documents.pdf.judge import Loss
 from faxdrop.documents.pdf.neighbours import darkest, lightest
-from faxdrop.documents.pdf.render import Box, Grey, Pixels, Resolution, grey
+from faxdrop.documents.pdf.render import Grey, PageBox, Pixels, Resolution, grey
 
 FINE = Resolution(204, 196, 16_000_000)  # an A3 page has half of that; a fax is A4 at most
 STANDARD = Resolution(204, 98, 8_000_000)
@@ -136,7 +136,7 @@ def united(original: Picture, copy: Picture, loss: Loss, boxes: list[Pixels]) ->
     return both
 
 
-def show_instead(pdf: Pdf, page: Dictionary, picture: Picture, box: Box, rotation: int) -> None:
+def show_instead(pdf: Pdf, page: Dictionary, picture: Picture, box: PageBox, rotation: int) -> None:
     """Let a page consist of a picture of itself: of the part that is shown, as it is shown.
 
     Size, rotation and unit of the page stay what they are.
@@ -162,7 +162,7 @@ def show_instead(pdf: Pdf, page: Dictionary, picture: Picture, box: Box, rotatio
     page.Contents = Stream(pdf, _placed(box, rotation) + b" cm /Page Do")
 
 
-def _placed(box: Box, rotation: int) -> bytes:
+def _placed(box: PageBox, rotation: int) -> bytes:
     """Return the matrix that lays a picture onto a page that is turned to be shown."""
     width, height = box.right - box.left, box.top - box.bottom
     matrix: tuple[float, ...]

@@ -13,11 +13,11 @@ from pikepdf import Array, Dictionary, Name, Object, ObjectSet, Pdf, PdfError, S
 
 from faxdrop.documents.pdf.fields import name_of, numbers_of, stream_start
 
-Box = tuple[float, float, float, float]  # left, bottom, right, top, in points
+Rect = tuple[float, float, float, float]  # left, bottom, right, top, in points
 Point = tuple[float, float]
 Matrix = tuple[float, float, float, float, float, float]
 
-_EVERYWHERE: Box = (-32_000, -32_000, 32_000, 32_000)
+_EVERYWHERE: Rect = (-32_000, -32_000, 32_000, 32_000)
 _MAX_CONTENT = 1 << 28  # bytes of a page's content that is damaged
 _MAX_NESTED = 200  # XObjects of one look that are copied
 _LEAST = 1e-6  # a smaller side counts as none
@@ -27,14 +27,14 @@ class Piece(NamedTuple):
     """A look and where it goes."""
 
     look: Stream
-    rect: Box
+    rect: Rect
     pivot: Point | None = None  # it does not turn with the page (NoRotate), but about this point
     layer: Object | None = None  # optional content that it belongs to
     multiplied: bool = False  # it darkens what is beneath and never covers it
     ground: Stream | None = None  # another look for the same place, beneath it
 
 
-def corners_of(value: Object | None) -> Box | None:
+def corners_of(value: Object | None) -> Rect | None:
     """Return a rectangle with its corners in order; None if it is none."""
     numbers = numbers_of(value)
     if len(numbers) != 4:  # noqa: PLR2004 - two corners
@@ -56,7 +56,7 @@ def inherited(page: Dictionary, key: Name) -> Object | None:
     return None
 
 
-def placement(look: Stream, rect: Box) -> Matrix | None:
+def placement(look: Stream, rect: Rect) -> Matrix | None:
     """Return the matrix that brings a look into a rectangle; None: nothing of it would be seen.
 
     ISO 32000-1, 12.5.5, algorithm 8.1. A look without /BBox keeps its size and starts at the lower
@@ -94,14 +94,14 @@ def _times(first: Matrix, then: Matrix) -> Matrix:
     )
 
 
-def _bounds(box: Box, matrix: Matrix) -> Box:
+def _bounds(box: Rect, matrix: Matrix) -> Rect:
     a, b, c, d, e, f = matrix
     points = [(a * x + c * y + e, b * x + d * y + f) for x in box[0::2] for y in box[1::2]]
     across, up = zip(*points, strict=True)
     return min(across), min(up), max(across), max(up)
 
 
-def area_of(rect: Box, turn: int, pivot: Point | None) -> Box:
+def area_of(rect: Rect, turn: int, pivot: Point | None) -> Rect:
     """Return what a rectangle covers on a page that is turned; see ``Piece`` for the pivot."""
     return _bounds(rect, _upright(pivot, turn)) if pivot is not None else rect
 
@@ -221,7 +221,7 @@ def _decoded(stream: Stream) -> bytes:
         return stream_start(stream, _MAX_CONTENT)  # as much of it as viewers show
 
 
-def _sheet(page: Dictionary) -> Box:
+def _sheet(page: Dictionary) -> Rect:
     """Return what encloses all of the page that can be seen."""
     boxes = [corners_of(inherited(page, key)) for key in (Name.MediaBox, Name.CropBox)]
     known = [box for box in boxes if box is not None]

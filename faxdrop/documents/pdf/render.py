@@ -48,7 +48,7 @@ class Resolution(NamedTuple):
     most: int
 
 
-class Box(NamedTuple):
+class PageBox(NamedTuple):
     """The part of a page that is shown, in points of the page's own coordinates."""
 
     left: float
@@ -111,9 +111,9 @@ class Page:
         return max(width, 1.0), max(height, 1.0)
 
     @property
-    def box(self) -> Box:
+    def box(self) -> PageBox:
         """The part of the page that is shown."""
-        return Box(*self._page.get_bbox())
+        return PageBox(*self._page.get_bbox())
 
     @property
     def rotation(self) -> int:

@@ -15,8 +15,8 @@ import pikepdf
 from pikepdf import Dictionary, Name, Pdf
 
 from faxdrop.documents.pdf import holes, rebuilding, second_reader, streams, wholeness
-from faxdrop.documents.pdf.graph import DamageError, Drawn, ObjectId, drawn_by, page_list
-from faxdrop.documents.pdf.streams import Context, State
+from faxdrop.documents.pdf.graph import DamageError, ObjectId, UsedStreams, drawn_by, page_list
+from faxdrop.documents.pdf.streams import Context, DataState
 from faxdrop.words import _
 
 __all__ = ["Condition", "DamageError", "Inspection", "Source", "inspect"]
@@ -85,7 +85,7 @@ def inspect(
     return Inspection(Condition.UNSURE if runs else Condition.PERFECT, source.file)
 
 
-def _check_streams(drawn: Drawn, context: Context) -> bool:
+def _check_streams(drawn: UsedStreams, context: Context) -> bool:
     """Look whether what the pages draw is all there; return whether any of it was mended."""
     budget = {True: _MAX_DRAWING, False: _MAX_PICTURES}
     mended = False
@@ -93,20 +93,20 @@ def _check_streams(drawn: Drawn, context: Context) -> bool:
         operators = drawn.is_operators(stream)
         state, size = streams.examined(stream, budget[operators], context)
         budget[operators] -= min(size, budget[operators])
-        if state is State.LARGE and operators:
+        if state is DataState.LARGE and operators:
             raise DamageError(
                 _("A page of the PDF unpacks to more than {most} MB.").format(
                     most=_MAX_DRAWING >> 20
                 ),
                 whole=True,
             )
-        if state is State.DAMAGED:
+        if state is DataState.DAMAGED:
             raise DamageError(_("What is on a page of the PDF is damaged."))
-        mended = mended or state is State.MENDED
+        mended = mended or state is DataState.MENDED
     return mended
 
 
-def _compared(data: bytes, drawn: Drawn, pages: int, *, encrypted: bool) -> tuple[bool, int]:
+def _compared(data: bytes, drawn: UsedStreams, pages: int, *, encrypted: bool) -> tuple[bool, int]:
     """Compare a PDF with what is found in it without mending anything.
 
     The first is whether all that pages use is where the file says. Then nothing was cut out before

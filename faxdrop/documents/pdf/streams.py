@@ -39,7 +39,7 @@ _VECTOR = 32  # bytes that encryption adds, padding included
 _MAX_REPACKED = 64 << 20  # bytes, unpacked
 
 
-class State(Enum):
+class DataState(Enum):
     """How the data of a stream were found."""
 
     WHOLE = auto()
@@ -57,7 +57,7 @@ class Context:
     encrypted: bool
 
 
-def examined(stream: Stream, budget: int, context: Context) -> tuple[State, int]:
+def examined(stream: Stream, budget: int, context: Context) -> tuple[DataState, int]:
     """Say how the data of a stream are, and how many bytes of the budget that took.
 
     Data that every viewer puts right are put right in the PDF that the stream belongs to.
@@ -69,24 +69,24 @@ def examined(stream: Stream, budget: int, context: Context) -> tuple[State, int]
     is_short = stated > slack and _is_guessed(stream, raw, context)
     is_empty = context.mended and picture_size(stream) is not None
     if not raw and (is_short or is_empty):
-        return State.DAMAGED, 0  # nothing packed is nothing to complain of
+        return DataState.DAMAGED, 0  # nothing packed is nothing to complain of
     if filters in _FLATE:
         return _flate(stream, raw, budget, context)
     if not context.sane and stated > len(raw) + slack:
-        return State.DAMAGED, 0  # something was cut out
+        return DataState.DAMAGED, 0  # something was cut out
     if filters in _JPEG:
         return _jpeg(stream, raw, budget, context)
     if context.mended and _is_guessed(stream, raw, context):
-        return (State.WHOLE if _is_all(stream, raw, filters, context) else State.DAMAGED), 0
-    return State.WHOLE, 0
+        return (DataState.WHOLE if _is_all(stream, raw, filters, context) else DataState.DAMAGED), 0
+    return DataState.WHOLE, 0
 
 
-def _flate(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[State, int]:
+def _flate(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[DataState, int]:
     size, fault, _ = wholeness.inflate(raw, budget)
     if fault is None:
-        return State.WHOLE, size
+        return DataState.WHOLE, size
     if fault is Fault.TOO_LARGE:
-        return State.LARGE, size
+        return DataState.LARGE, size
     needed = picture_size(stream)
     match fault:
         case Fault.FLUSHED:
@@ -105,24 +105,24 @@ def _flate(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[S
         case _:
             good = False
     if not good:
-        return State.DAMAGED, size
+        return DataState.DAMAGED, size
     if size <= _MAX_REPACKED:
         whole = wholeness.inflate(raw, _MAX_REPACKED, keep=size).data
         _replace(stream, zlib.compress(whole))
-    return State.MENDED, size
+    return DataState.MENDED, size
 
 
-def _jpeg(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[State, int]:
+def _jpeg(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[DataState, int]:
     size = picture_size(stream) or 0
     if size > budget:
-        return State.LARGE, size
+        return DataState.LARGE, size
     finding = jpegs.read(raw)
     match finding.jpeg:
         case Jpeg.SOUND:
-            return State.WHOLE, size
+            return DataState.WHOLE, size
         case Jpeg.MENDED:
             _replace(stream, finding.mended)
-            return State.MENDED, size
+            return DataState.MENDED, size
         case Jpeg.ENDLESS:
             # A device that gave up leaves such a picture in an otherwise perfect file.
             good = not context.mended
@@ -130,7 +130,7 @@ def _jpeg(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[St
             good = not context.mended or not _is_guessed(stream, raw, context)
         case _:
             good = False
-    return (State.WHOLE if good else State.DAMAGED), size
+    return (DataState.WHOLE if good else DataState.DAMAGED), size
 
 
 def _replace(stream: Stream, raw: bytes) -> None:

@@ -80,7 +80,7 @@ def has_rest_of_another(data: bytes) -> bool:
     return False
 
 
-class Run(NamedTuple):
+class NulRun(NamedTuple):
     """A long run of NULs in a file."""
 
     start: int
@@ -97,19 +97,19 @@ class Run(NamedTuple):
         return self.start % _SECTOR == 0 or self.stop % _SECTOR == 0
 
 
-def nul_runs(data: bytes, start: int = 0, end: int | None = None) -> list[Run]:
+def nul_runs(data: bytes, start: int = 0, end: int | None = None) -> list[NulRun]:
     """Return all runs of NULs that cover at least one whole sector of the file.
 
     A file that is preallocated and then written in pieces has such runs where pieces are missing.
     """
-    runs: list[Run] = []
+    runs: list[NulRun] = []
     end = len(data) if end is None else end
     gap = bytes(_SECTOR)
     at = data.find(gap, start, end)
     while at >= 0:
         # The shortest way past the run that Python offers without a copy of the rest.
         after = re.compile(rb"[^\0]").search(data, at, end)
-        run = Run(at, after.start() if after else end)
+        run = NulRun(at, after.start() if after else end)
         if -(-run.start // _SECTOR) < run.stop // _SECTOR:
             runs.append(run)
         at = data.find(gap, run.stop, end)

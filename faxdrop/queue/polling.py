@@ -13,14 +13,14 @@ from faxdrop.clock import Clock
 from faxdrop.fax.events import Looked
 from faxdrop.fax.job import Job
 from faxdrop.queue.delivery import Delivery, Sighting
+from faxdrop.queue.faxlines import SharedLines
 from faxdrop.queue.holds import Holds
-from faxdrop.queue.lines import SharedLines
 from faxdrop.queue.schedule import SLOW, Schedule
 from faxdrop.queue.sessions import Sessions
 from faxdrop.sipgate import Answer, Outcome, Unreachable
 from faxdrop.spool.health import DiskHealth
 from faxdrop.words import _
-from faxdrop.workers import Ended, NoThreadError, Then
+from faxdrop.workers import NoThreadError, StepEnd, Then
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -31,7 +31,7 @@ Start = Callable[[Then, object, Callable[[], Any]], None]
 """Starts a step in a thread: what takes its end, what it is about, the step."""
 
 
-class History:
+class Poller:
     """The looks at the history of one account.
 
     ``seen`` is told, of each job looked for that has not changed meanwhile, what was seen.
@@ -118,7 +118,7 @@ class History:
             return max(self._poll_interval, _SLOW_LOOK)
         return self._poll_interval
 
-    def _on_looked(self, ended: Ended) -> None:
+    def _on_looked(self, ended: StepEnd) -> None:
         self.is_looking = False
         if isinstance(ended.error, Unreachable):
             self._holds.not_told(ended.error.answer)

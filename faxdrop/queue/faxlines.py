@@ -29,7 +29,7 @@ log = structlog.stdlib.get_logger(__name__)
 SEATS = 16  # at one line; where more are wanted, it is shared in any case
 
 
-class FaxLines:
+class Seats:
     """The seats of one daemon. Not thread-safe."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class FaxLines:
                     self._shared.add(name)
 
 
-class Alone(FaxLines):
+class Alone(Seats):
     """Lines that nobody else uses."""
 
     def shared(self, base_url: str, faxlines: Iterable[str]) -> set[str]:  # noqa: ARG002
@@ -95,7 +95,7 @@ class Alone(FaxLines):
 class SharedLines:
     """The fax lines that another faxdrop uses, too: known from the marks, and from meeting it."""
 
-    def __init__(self, lines: FaxLines, marks: Marks, health: DiskHealth, clock: Clock) -> None:
+    def __init__(self, lines: Seats, marks: Marks, health: DiskHealth, clock: Clock) -> None:
         self._lines = lines
         self._marks = marks
         self._health = health

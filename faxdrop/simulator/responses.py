@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import cache
 
-from faxdrop.simulator.http import Answer, Manner
+from faxdrop.simulator.http import Manner, Response
 
 _WORDS = {
     400: "bad request",
@@ -37,25 +37,25 @@ class Temper:
     retry_after: float  # seconds that a 429 or 503 asks for
 
 
-def good(body: object) -> Answer:
+def good(body: object) -> Response:
     """Answer 200 with JSON."""
-    return Answer(200, json.dumps(body, separators=(",", ":")).encode())
+    return Response(200, json.dumps(body, separators=(",", ":")).encode())
 
 
-def error(status: int, message: str = "") -> Answer:
+def error(status: int, message: str = "") -> Response:
     """Answer an error in one of the forms that sipgate's have."""
     if status == 401:  # noqa: PLR2004 - the status is its own name
-        return Answer(status, headers=(("WWW-Authenticate", 'Basic realm="sipgate"'),))
+        return Response(status, headers=(("WWW-Authenticate", 'Basic realm="sipgate"'),))
     if status == 502:  # noqa: PLR2004 - likewise
-        return Answer(status, _BAD_GATEWAY, "text/html")
+        return Response(status, _BAD_GATEWAY, "text/html")
     if status in _WORDS:
         words = message or _WORDS[status]
         name = _WORDS[status].upper().replace(" ", "_")
         return replace(good({"name": name, "message": words}), status=status)
-    return Answer(status, _PLAIN.get(status, "").encode(), "text/plain")
+    return Response(status, _PLAIN.get(status, "").encode(), "text/plain")
 
 
-def wrong(behaviour: str, right: Answer, temper: Temper, now: float, elsewhere: str) -> Answer:
+def wrong(behaviour: str, right: Response, temper: Temper, now: float, elsewhere: str) -> Response:
     """Return what is sent under a behaviour in place of the right answer.
 
     ``elsewhere`` is the address of another host, where a redirect leads.
@@ -67,7 +67,7 @@ def wrong(behaviour: str, right: Answer, temper: Temper, now: float, elsewhere: 
     if behaviour == "slow":
         return replace(right, delay=temper.slow)
     if behaviour == "redirect":
-        return Answer(307, headers=(("Location", elsewhere),))
+        return Response(307, headers=(("Location", elsewhere),))
     answer = error(int(behaviour[:3]))
     when = {
         "429": f"{max(1, round(temper.retry_after))}",
@@ -77,7 +77,7 @@ def wrong(behaviour: str, right: Answer, temper: Temper, now: float, elsewhere: 
     return replace(answer, headers=(("Retry-After", when),)) if when else answer
 
 
-def _number_id(right: Answer) -> Answer:
+def _number_id(right: Response) -> Response:
     body = json.loads(right.body)
     for key in ("sessionId", "id"):
         if isinstance(body, dict) and key in body:
@@ -85,8 +85,8 @@ def _number_id(right: Answer) -> Answer:
     return good(body)
 
 
-def _gzip_bomb(_: Answer) -> Answer:
-    return Answer(200, _bomb(), headers=(("Content-Encoding", "gzip"),))
+def _gzip_bomb(_: Response) -> Response:
+    return Response(200, _bomb(), headers=(("Content-Encoding", "gzip"),))
 
 
 @cache
@@ -105,11 +105,11 @@ _MANNERS = {
     "drip-head": Manner.DRIP_HEAD,
     "huge": Manner.ENDLESS,
 }
-_BODIES: dict[str, Callable[[Answer], Answer]] = {
+_BODIES: dict[str, Callable[[Response], Response]] = {
     "number-id": _number_id,
     "garbage": lambda right: replace(right, body=right.body[:-2] + b"\xff"),
     "empty": lambda _: good({}),
     "wrong-types": lambda _: good(_WRONG_TYPES),
-    "html": lambda _: Answer(200, _PORTAL, "text/html"),
+    "html": lambda _: Response(200, _PORTAL, "text/html"),
     "gzip-bomb": _gzip_bomb,
 }

@@ -11,9 +11,8 @@ from typing import NamedTuple
 from pikepdf import Array, Dictionary, Name, Object
 
 from faxdrop.documents.pdf.fields import name_text, numbers_of
-from faxdrop.documents.pdf.placing import Box, corners_of
+from faxdrop.documents.pdf.placing import Point, Rect, corners_of
 
-Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]  # upper left, upper right, lower left, lower right
 
 _MAX_WIDTH = 72.0  # points, of a line
@@ -25,7 +24,7 @@ class Sketch(NamedTuple):
     """How a mark is drawn."""
 
     content: bytes
-    box: Box
+    box: Rect
     opacity: float
     multiplied: bool = False  # what is beneath stays readable
 
@@ -58,7 +57,7 @@ def line_width(mark: Dictionary, default: float = 1.0) -> float:
     return min(max(border[2], 0.0), _MAX_WIDTH) if len(border) > 2 else default  # noqa: PLR2004
 
 
-def sketch(mark: Dictionary) -> Sketch | None:
+def sketch_of(mark: Dictionary) -> Sketch | None:
     """Draw a mark; None where its keys say nothing that could be drawn."""
     kind = name_text(mark.get_raw(Name.Subtype))
     draw = _DRAWN.get(kind)
@@ -177,7 +176,7 @@ def _polygon(mark: Dictionary, width: float) -> _Drawing:
     return points, _painted(mark, width, _path(points)) if len(points) > 1 else b""
 
 
-def _inside(mark: Dictionary, width: float) -> Box | None:
+def _inside(mark: Dictionary, width: float) -> Rect | None:
     """Return where the middle of a shape's line runs: as viewers have it, who know no /RD."""
     rect = corners_of(mark.get_raw(Name.Rect))
     if rect is None:

@@ -14,7 +14,7 @@ import pypdfium2
 from pikepdf import Array, Dictionary, Name, Object, Pdf, PdfError, Stream, String
 
 from faxdrop.documents.pdf.fields import name_of, name_text
-from faxdrop.documents.pdf.placing import Box, corners_of, placement
+from faxdrop.documents.pdf.placing import Rect, corners_of, placement
 
 _SHOWING = frozenset({"Tj", "TJ", "'", '"'})
 _PIXELS = 200  # of the longer side of a look that is searched for ink
@@ -27,7 +27,7 @@ _MEANINGLESS = re.compile(r"/(?!uni|u[0-9A-F]{4,6}$)[A-Za-z]{0,4}[0-9]+")  # gly
 _LATIN = frozenset({"Helvetica", "Times", "Courier", "Arial", "TimesNewRoman"})
 
 
-def is_blank(look: Stream, rect: Box) -> bool:
+def is_blank(look: Stream, rect: Rect) -> bool:
     """Tell whether a look shows nothing but an even surface and its border."""
     content = _Content(look)
     if content.codes.strip(b"\0\t\n\f\r "):
@@ -46,7 +46,7 @@ def is_blank(look: Stream, rect: Box) -> bool:
     return max(greys) - min(greys) < _EVEN
 
 
-def is_stale(look: Stream, rect: Box, text: str, *, formatted: bool = False) -> bool:
+def is_stale(look: Stream, rect: Rect, text: str, *, formatted: bool = False) -> bool:
     """Tell whether a look certainly shows another text than this.
 
     Where its text cannot be read, it does not. A ``formatted`` text may be shown in other ways, but
@@ -141,7 +141,7 @@ def _is_readable(font: Object | None) -> bool:
     return encoding is not None or name.split("-")[0].split(",")[0] in _LATIN
 
 
-def _alone(look: Stream, rect: Box) -> bytes:
+def _alone(look: Stream, rect: Rect) -> bytes:
     """Return a PDF of one page that shows this look and nothing else."""
     width, height = max(rect[2] - rect[0], 1.0), max(rect[3] - rect[1], 1.0)
     pdf = Pdf.new()
