@@ -23,7 +23,7 @@ _WHY: Final = {
 }
 
 
-class Delivery(NamedTuple):
+class NoticePosting(NamedTuple):
     """What came of sending: who has the notice now (marks, not addresses), and why others not."""
 
     taken: tuple[str, ...]
@@ -44,7 +44,7 @@ class Post:
 
     def send(
         self, address: SecretStr, subject: str, body: str, taken: Collection[str] = ()
-    ) -> Delivery:
+    ) -> NoticePosting:
         """Send a notice to all who have not ``taken`` it yet. Never raises, never shows an address.
 
         Who was being asked when the time was over counts as one who has not.
@@ -61,7 +61,7 @@ class Post:
             answers, whys = broken.so_far, ["silent"]
         more = tuple(each["taken"] for each in answers if "taken" in each)
         whys = [each["why"] for each in answers if "why" in each] + whys
-        return Delivery((*taken, *more), _(_WHY.get(whys[0], _WHY["refused"])) if whys else "")
+        return NoticePosting((*taken, *more), _(_WHY.get(whys[0], _WHY["refused"])) if whys else "")
 
     def close(self) -> None:
         """End what is being sent, without waiting for it: it is sent again another time."""

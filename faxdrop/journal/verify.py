@@ -30,7 +30,7 @@ _LONGEST_KEPT = 1 << 30
 _LONGEST_NOTE = 4096
 
 
-class Kind(StrEnum):
+class Flaw(StrEnum):
     """What can be wrong."""
 
     LINE_UNREADABLE = "line_unreadable"
@@ -53,7 +53,7 @@ class Kind(StrEnum):
 class Discrepancy(NamedTuple):
     """Something that is not as faxdrop left it."""
 
-    kind: Kind
+    kind: Flaw
     where: str  # a path, or a line of the journal
     words: str
 
@@ -150,7 +150,7 @@ class _Chain:
             where = f"{line.file}, line {line.number}"
             if line.content is None:
                 words = "is no line of a journal: it was altered, or torn."
-                self._find(Kind.LINE_UNREADABLE, where, words)
+                self._find(Flaw.LINE_UNREADABLE, where, words)
                 previous, seq = hash_of(line.raw), seq + 1
                 continue
             found = line.content["seq"]
@@ -163,7 +163,7 @@ class _Chain:
         self._verified.head_seq, self._verified.head_hash = seq, previous
         if not is_head_seen:
             words = f"has no line with the hash {self._head}: its end was cut off, or altered."
-            self._find(Kind.HEAD_MISSING, str(folder), words)
+            self._find(Flaw.HEAD_MISSING, str(folder), words)
         return self._ends
 
     def catch_up(self, folder: Path) -> None:
@@ -176,13 +176,13 @@ class _Chain:
         if seq == before + 1:
             if not is_chained:
                 words = f"does not continue line {before}: that one was altered, or this one."
-                self._find(Kind.LINE_ALTERED, where, words)
+                self._find(Flaw.LINE_ALTERED, where, words)
         elif seq > before + 1:
             words = f"comes after line {before}, so {seq - before - 1} between them are missing."
-            self._find(Kind.LINES_MISSING, where, words)
+            self._find(Flaw.LINES_MISSING, where, words)
         else:
             words = f"has the number {seq}, yet it stands behind {before}: lines were reordered."
-            self._find(Kind.LINES_REORDERED, where, words)
+            self._find(Flaw.LINES_REORDERED, where, words)
 
     def _keep(self, folder: Path, where: str, content: dict[str, Any]) -> None:
         job_id = content.get("job_id")
@@ -202,9 +202,9 @@ class _Chain:
             read = read_file(folder / Path(name).name, _LONGEST_KEPT) if name else None
             if read is None or hash_of(read) != each.get("sha256"):
                 words = f"says that {shown(name)} was kept; it is missing, or altered."
-                self._find(Kind.LINES_MISSING, where, words)
+                self._find(Flaw.LINES_MISSING, where, words)
 
-    def _find(self, kind: Kind, where: str, words: str) -> None:
+    def _find(self, kind: Flaw, where: str, words: str) -> None:
         self._verified.findings.append(Discrepancy(kind, where, words))
 
 
@@ -223,7 +223,7 @@ def _check_stamps(
             verified.stamped_at = witness.check(stamp.answer, hashes.get(seq, ""), authorities)
         except WitnessError as error:
             words = f"is a time stamp of line {seq}: {error}."
-            verified.findings.append(Discrepancy(Kind.STAMP_WRONG, str(stamp.path), words))
+            verified.findings.append(Discrepancy(Flaw.STAMP_WRONG, str(stamp.path), words))
         else:
             verified.stamps += 1
 
@@ -273,13 +273,13 @@ class _Files:
                 self._verified.unfinished += 1
             else:
                 words = "is a receipt of which the journal knows nothing: another hand wrote it."
-                self._find(Kind.STRANGE_RECEIPT, str(filed.receipt_path), words)
+                self._find(Flaw.STRANGE_RECEIPT, str(filed.receipt_path), words)
         self._tell_suspects()
         for job_id, content in self._ends.items():
             if job_id not in self._seen and content.get("path") is not None:
                 path = shown(path_text(content["path"]))
                 words = "was filed here and is gone, with its receipt: moved away, or deleted."
-                self._find(Kind.GONE, path, words)
+                self._find(Flaw.GONE, path, words)
 
     def _check_folder(self, folder: Path, names: set[str]) -> None:
         answered: set[str] = set()  # names of which something was said
@@ -296,7 +296,7 @@ class _Files:
             elif spoiled is not None:
                 self._seen.add(spoiled)
                 words = "is no receipt any more: somebody wrote something else in its place."
-                self._find(Kind.RECEIPT_ALTERED, str(folder / name), words)
+                self._find(Flaw.RECEIPT_ALTERED, str(folder / name), words)
                 answered.add(name)
         for name in sorted(names - answered):
             self._tick()
@@ -312,12 +312,12 @@ class _Files:
         is_copy = job_id in self._seen
         self._seen.add(job_id)
         if line.get("receipt_sha256") != hash_of(filed.data):
-            self._find(Kind.RECEIPT_ALTERED, where, "is not the receipt that faxdrop wrote.")
+            self._find(Flaw.RECEIPT_ALTERED, where, "is not the receipt that faxdrop wrote.")
         document = line.get("document")
         wanted = document.get("sha256") if isinstance(document, dict) else None
         if filed.sha256 is None:
             words = "is missing beside its receipt, or cannot be read."
-            self._find(Kind.DOCUMENT_MISSING, str(filed.document), words)
+            self._find(Flaw.DOCUMENT_MISSING, str(filed.document), words)
         elif wanted is not None and filed.sha256 != wanted:
             self._suspects.append(_Suspect(filed, wanted))
         elif not is_copy:
@@ -342,14 +342,14 @@ class _Files:
         sha256 = sha256_of(path)
         job_id = self._by_content.get(sha256 or "")
         if sha256 is None:
-            self._find(Kind.UNREADABLE, str(path), "cannot be read, so nobody knows what it is.")
+            self._find(Flaw.UNREADABLE, str(path), "cannot be read, so nobody knows what it is.")
         elif job_id is not None:
             self._seen.add(job_id)
             words = f"has no receipt beside it; it is the document of job {job_id}."
-            self._find(Kind.RECEIPT_MISSING, str(path), words)
+            self._find(Flaw.RECEIPT_MISSING, str(path), words)
         else:
             words = "is nothing that faxdrop filed: another hand put it here."
-            self._find(Kind.STRANGE_FILE, str(path), words)
+            self._find(Flaw.STRANGE_FILE, str(path), words)
 
     def _tell_suspects(self) -> None:
         places = {suspect.filed.sha256: suspect for suspect in self._suspects}
@@ -359,12 +359,12 @@ class _Files:
             if other is not None:
                 name = shown(str(other.filed.document))
                 words = f"is another document than the one that was faxed: that one is {name}."
-                self._find(Kind.DOCUMENTS_EXCHANGED, where, words)
+                self._find(Flaw.DOCUMENTS_EXCHANGED, where, words)
             else:
                 words = "is not the document that was faxed: it was altered."
-                self._find(Kind.DOCUMENT_ALTERED, where, words)
+                self._find(Flaw.DOCUMENT_ALTERED, where, words)
 
-    def _find(self, kind: Kind, where: str, words: str) -> None:
+    def _find(self, kind: Flaw, where: str, words: str) -> None:
         self._verified.findings.append(Discrepancy(kind, shown(where), words))
 
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from faxdrop.cli.main import main
 from faxdrop.followers.tables import HEADINGS
-from faxdrop.journal.verify import Kind
+from faxdrop.journal.verify import Flaw
 from tests.kit.archive import FAXES, Archive
 from tests.kit.processes import FAXDROP
 from tests.kit.users import let_in
@@ -56,7 +56,7 @@ VERIFIED = {
                 "type": "object",
                 "additionalProperties": False,
                 "properties": {
-                    "kind": {"enum": [kind.value for kind in Kind]},
+                    "kind": {"enum": [kind.value for kind in Flaw]},
                     "where": {"type": "string"},
                     "words": {"type": "string"},
                 },

@@ -8,7 +8,7 @@ from faxdrop.journal.chain import Journal
 from faxdrop.journal.history import lines
 from faxdrop.journal.retention import Periods
 from faxdrop.journal.upkeep import Upkeep, UpkeepPlan
-from faxdrop.journal.verify import Kind, verify
+from faxdrop.journal.verify import Flaw, verify
 from faxdrop.spool.disk import Disk
 from tests.kit.archive import FAXES, Archive
 
@@ -92,4 +92,4 @@ def test_time_stamps_are_verified(archive: Archive, authority: tuple[str, Path])
     (folder / f"{FAXES:06}.tsr").rename(folder / "000002.tsr")
     (folder / "000003.tsr").write_bytes(b"nothing")
     found = verify(archive.root, archive.journal, authorities=trusted).findings
-    assert [one.kind for one in found] == [Kind.STAMP_WRONG, Kind.STAMP_WRONG]
+    assert [one.kind for one in found] == [Flaw.STAMP_WRONG, Flaw.STAMP_WRONG]

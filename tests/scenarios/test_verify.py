@@ -9,7 +9,7 @@ from pathlib import Path
 
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import RetryLine, hash_of
-from faxdrop.journal.verify import Kind, verify
+from faxdrop.journal.verify import Flaw, verify
 from tests.kit.archive import FAXES, Archive
 
 
@@ -26,7 +26,7 @@ def test_an_altered_document_is_named(archive: Archive) -> None:
     """One byte is enough."""
     archive.documents[2].write_bytes(b"%PDF 9")
     [found] = archive.verify().findings
-    assert (found.kind, found.where) == (Kind.DOCUMENT_ALTERED, str(archive.documents[2]))
+    assert (found.kind, found.where) == (Flaw.DOCUMENT_ALTERED, str(archive.documents[2]))
 
 
 def test_an_altered_receipt_is_named(archive: Archive) -> None:
@@ -35,9 +35,9 @@ def test_an_altered_receipt_is_named(archive: Archive) -> None:
     path.write_bytes(path.read_bytes().replace(b"f0", b"f1"))
     archive.receipt(2).write_text("nothing")
     found = archive.verify().findings
-    assert [(one.kind, one.where) for one in found if one.kind == Kind.RECEIPT_ALTERED] == [
-        (Kind.RECEIPT_ALTERED, str(path)),
-        (Kind.RECEIPT_ALTERED, str(archive.receipt(2))),
+    assert [(one.kind, one.where) for one in found if one.kind == Flaw.RECEIPT_ALTERED] == [
+        (Flaw.RECEIPT_ALTERED, str(path)),
+        (Flaw.RECEIPT_ALTERED, str(archive.receipt(2))),
     ]
 
 
@@ -47,8 +47,8 @@ def test_a_missing_document_and_a_missing_receipt_are_told_apart(archive: Archiv
     archive.receipt(2).unlink()
     found = {one.kind: one.where for one in archive.verify().findings}
     assert found == {
-        Kind.DOCUMENT_MISSING: str(archive.documents[1]),
-        Kind.RECEIPT_MISSING: str(archive.documents[2]),
+        Flaw.DOCUMENT_MISSING: str(archive.documents[1]),
+        Flaw.RECEIPT_MISSING: str(archive.documents[2]),
     }
 
 
@@ -60,7 +60,7 @@ def test_what_another_hand_added_is_named(archive: Archive) -> None:
     receipt["job_id"] = "20261030-080000-ffffffff"
     stranger.with_name("forged.pdf.json").write_text(json.dumps(receipt))
     archive.documents[1].with_name("note.txt").write_text("mine")
-    assert archive.kinds() == [Kind.STRANGE_FILE, Kind.STRANGE_RECEIPT]
+    assert archive.kinds() == [Flaw.STRANGE_FILE, Flaw.STRANGE_RECEIPT]
 
 
 def test_what_is_being_filed_is_nobody_elses(archive: Archive) -> None:
@@ -77,7 +77,7 @@ def test_what_is_being_filed_is_nobody_elses(archive: Archive) -> None:
     assert verified.is_well, verified.findings
     assert (verified.documents, verified.unfinished) == (FAXES - 1, 1)
     (own / "place").write_text("another.pdf")
-    assert archive.kinds() == [Kind.STRANGE_RECEIPT]
+    assert archive.kinds() == [Flaw.STRANGE_RECEIPT]
 
 
 def test_what_is_filed_meanwhile_is_nobody_elses(archive: Archive) -> None:
@@ -110,40 +110,40 @@ def test_two_documents_exchanged_are_named(archive: Archive) -> None:
     first.write_bytes(other)
     second.write_bytes(one)
     found = archive.verify().findings
-    assert {one.kind for one in found} == {Kind.DOCUMENTS_EXCHANGED}
+    assert {one.kind for one in found} == {Flaw.DOCUMENTS_EXCHANGED}
     assert {one.where for one in found} == {str(first), str(second)}
 
 
 def test_a_removed_line_is_missed(archive: Archive) -> None:
     """The numbers tell, and its receipt becomes a stranger's."""
     archive.lines(lambda all_: [all_[0], *all_[2:]])
-    assert archive.kinds() == [Kind.LINES_MISSING, Kind.STRANGE_RECEIPT]
+    assert archive.kinds() == [Flaw.LINES_MISSING, Flaw.STRANGE_RECEIPT]
 
 
 def test_a_removed_month_is_missed(archive: Archive) -> None:
     """The first line that is left does not begin a journal."""
     (archive.journal / "2026-10.jsonl").unlink()
-    assert Kind.LINES_MISSING in archive.kinds()
+    assert Flaw.LINES_MISSING in archive.kinds()
 
 
 def test_an_altered_line_is_named(archive: Archive) -> None:
     """The line behind it gives it away, and so does its receipt."""
     archive.lines(lambda all_: [all_[0], all_[1].replace(b'"f0"', b'"f7"'), *all_[2:]])
     found = archive.verify().findings
-    assert [one.kind for one in found] == [Kind.LINE_ALTERED]
+    assert [one.kind for one in found] == [Flaw.LINE_ALTERED]
     assert "2026-11.jsonl, line 3" in found[0].where
 
 
 def test_reordered_lines_are_named(archive: Archive) -> None:
     """Two lines that changed places."""
     archive.lines(lambda all_: [all_[1], all_[0], *all_[2:]])
-    assert Kind.LINES_REORDERED in archive.kinds()
+    assert Flaw.LINES_REORDERED in archive.kinds()
 
 
 def test_a_line_that_is_none_is_named(archive: Archive) -> None:
     """Something else in a line's place."""
     archive.lines(lambda all_: [all_[0], b"something else\n", *all_[2:]])
-    assert Kind.LINE_UNREADABLE in archive.kinds()
+    assert Flaw.LINE_UNREADABLE in archive.kinds()
 
 
 def test_an_end_that_was_cut_off_is_missed_by_its_head(archive: Archive) -> None:
@@ -152,7 +152,7 @@ def test_an_end_that_was_cut_off_is_missed_by_its_head(archive: Archive) -> None
     archive.documents[-1].unlink()
     archive.receipt(FAXES - 1).unlink()
     assert archive.kinds() == []
-    assert archive.kinds(head=archive.head.hash) == [Kind.HEAD_MISSING]
+    assert archive.kinds(head=archive.head.hash) == [Flaw.HEAD_MISSING]
 
 
 def test_an_older_head_is_still_found(archive: Archive) -> None:
@@ -169,12 +169,12 @@ def test_an_archive_is_told_apart_from_what_is_gone(archive: Archive, tmp_path: 
     shelf.mkdir(parents=True)
     for path in (archive.documents[1], archive.receipt(1)):
         path.rename(shelf / path.name)
-    assert archive.kinds() == [Kind.GONE]
+    assert archive.kinds() == [Flaw.GONE]
     verified = archive.verify(shelf)
     assert verified.is_well
     assert verified.moved == 1
     (shelf / archive.documents[1].name).write_bytes(b"another")
-    assert archive.kinds(shelf) == [Kind.DOCUMENT_ALTERED]
+    assert archive.kinds(shelf) == [Flaw.DOCUMENT_ALTERED]
 
 
 def test_a_copy_is_verified_by_who_may_only_read(archive: Archive, tmp_path: Path) -> None:
@@ -215,4 +215,4 @@ def test_strange_things_hold_nothing_up(archive: Archive) -> None:
     os.mkfifo(folder / "pipe.pdf.json")
     (folder / "link.pdf").symlink_to("/etc/passwd")
     (folder / "folder.pdf.json").mkdir()
-    assert archive.kinds() == [Kind.UNREADABLE]
+    assert archive.kinds() == [Flaw.UNREADABLE]
