@@ -22,6 +22,7 @@ from dotenv.parser import parse_stream
 from faxdrop.config.place import SERVICE_USER, secret_files
 from faxdrop.config.problems import CLOSED, MISSING, NOT_SHOWN, Problem
 from faxdrop.spool.ownership import group_name, name_of
+from faxdrop.words import _, of_system
 
 NAMES = ("TOKEN_ID", "TOKEN", "FAXLINE_ID", "BASE_URL", "HEARTBEAT_URL")
 
@@ -45,8 +46,10 @@ class Found(NamedTuple):
             Problem(
                 name,
                 MISSING,
-                f"set {name} in the environment, as a systemd credential "
-                f"(LoadCredential={name}:FILE), or in {dotenv}",
+                _(
+                    "set {name} in the environment, as a systemd credential "
+                    "(LoadCredential={name}:FILE), or in {dotenv}"
+                ).format(name=name, dotenv=dotenv),
             ),
         )
 
@@ -65,7 +68,7 @@ def find(
     values: dict[str, str] = {}
     problems: list[Problem] = []
     beside, hidden = _beside(files or {})
-    places = [(environ, "the environment"), _credentials(environ, problems, names)]
+    places = [(environ, _("the environment")), _credentials(environ, problems, names)]
     places += [({name: text}, str((files or {})[name])) for name, text in beside.items()]
     places.append(_dotenv(dotenv, problems))
     is_closed = any(problem.value == CLOSED for problem in problems)
@@ -163,22 +166,30 @@ def _fault(name: str, value: str, where: str) -> Problem | None:
         return Problem(
             name,
             value if value.replace("_", "").isalpha() else NOT_SHOWN,
-            f"put your own in the place of the placeholder in {where} (tokens are made at "
-            "https://app.sipgate.com, personal access tokens)",
+            _(
+                "put your own in the place of the placeholder in {where} (tokens are made at "
+                "https://app.sipgate.com, personal access tokens)"
+            ).format(where=where),
         )
     if name.startswith("NOTIFY_") and value.isprintable() and " " not in value:
         return None
     # The token travels in an HTTP header, its id ends at the first colon there.
     if not value.isascii() or not value.isprintable() or " " in value:
         return Problem(
-            name, NOT_SHOWN, f"write it in {where} without blanks and special characters"
+            name,
+            NOT_SHOWN,
+            _("write it in {where} without blanks and special characters").format(where=where),
         )
     if name == "HEARTBEAT_URL" and not _is_address(value):
         return Problem(
             name, NOT_SHOWN, f"write a whole http or https address in {where}, without a #"
         )
     if name == "TOKEN_ID" and ":" in value:
-        return Problem(name, NOT_SHOWN, f"write only the id in {where}, the token as TOKEN")
+        return Problem(
+            name,
+            NOT_SHOWN,
+            _("write only the id in {where}, the token as TOKEN").format(where=where),
+        )
     return None
 
 
@@ -204,7 +215,9 @@ def _beside(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, Proble
             hidden[name] = Problem(name, _not_read(error), unreadable(path, error))
         else:
             if not values[name].strip():
-                hidden[name] = Problem(name, "(empty)", f"write it into {path}, which is empty")
+                hidden[name] = Problem(
+                    name, "(empty)", _("write it into {path}, which is empty").format(path=path)
+                )
     return values, hidden
 
 
@@ -215,12 +228,16 @@ def _not_read(error: OSError | ValueError) -> str:
 def unreadable(path: Path, error: OSError | ValueError) -> str:
     """Say why a file was not read, and what to do."""
     if not isinstance(error, PermissionError):
-        return f"{path} cannot be read: {_why(error)}"
+        return _("{path} cannot be read: {why}").format(path=path, why=_why(error))
     user = name_of(os.geteuid())
     for folder in reversed(path.parents):
         if not os.access(folder, os.X_OK, effective_ids=True):
-            return f"{user} may not look into {folder}: put sudo before the command"
-    return f"{path} is there, but not for {user} to read: put sudo before the command"
+            return _("{user} may not look into {folder}: put sudo before the command").format(
+                user=user, folder=folder
+            )
+    return _("{path} is there, but not for {user} to read: put sudo before the command").format(
+        path=path, user=user
+    )
 
 
 def _credentials(
@@ -237,9 +254,15 @@ def _credentials(
                 continue
             except (OSError, ValueError) as error:
                 problems.append(
-                    Problem(name, NOT_SHOWN, f"make {folder}/{spelling} readable: {_why(error)}")
+                    Problem(
+                        name,
+                        NOT_SHOWN,
+                        _("make {folder}/{spelling} readable: {why}").format(
+                            folder=folder, spelling=spelling, why=_why(error)
+                        ),
+                    )
                 )
-    return values, f"the credentials in {folder}"
+    return values, _("the credentials in {folder}").format(folder=folder)
 
 
 def _dotenv(path: Path, problems: list[Problem]) -> tuple[dict[str, str], str]:
@@ -254,7 +277,9 @@ def _dotenv(path: Path, problems: list[Problem]) -> tuple[dict[str, str], str]:
     values: dict[str, str] = {}
     for line in parse_stream(io.StringIO(text)):
         if line.error:
-            remedy = f'write line {line.original.line} as NAME="value", with nothing behind it'
+            remedy = _('write line {line} as NAME="value", with nothing behind it').format(
+                line=line.original.line
+            )
             problems.append(Problem(str(path), NOT_SHOWN, remedy))
         elif line.key is not None:
             values[line.key] = line.value or ""
@@ -263,4 +288,4 @@ def _dotenv(path: Path, problems: list[Problem]) -> tuple[dict[str, str], str]:
 
 def _why(error: OSError | ValueError) -> str:
     """Return what the system says, without what it was reading."""
-    return error.strerror or "it cannot be read" if isinstance(error, OSError) else "not UTF-8 text"
+    return of_system(error) if isinstance(error, OSError) else _("not UTF-8 text")

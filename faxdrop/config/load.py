@@ -5,7 +5,6 @@ here is what concerns the file itself and more than one setting. No text that le
 has a secret in it, also where somebody wrote one in a wrong place.
 """
 
-import os
 import re
 import shlex
 import tomllib
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import SecretStr, ValidationError
 
 from faxdrop import words
-from faxdrop.config import credentials, notify
+from faxdrop.config import consistency, credentials, notify
 from faxdrop.config.place import DEFAULT_PATH, command, instances, notify_files, secret_files
 from faxdrop.config.problems import (
     CLOSED,
@@ -31,8 +30,6 @@ from faxdrop.config.problems import (
     toml,
 )
 from faxdrop.config.settings import (
-    HELP_CENTRE_MEGABYTES,
-    HELP_CENTRE_PAGES,
     Config,
     DocumentSettings,
     FromFile,
@@ -48,7 +45,7 @@ from faxdrop.config.simulated import SIMULATED
 from faxdrop.fax.job import ReasonCode
 from faxdrop.fax.recipient import AddressEntry, RecipientError, name_key, number, number_in
 from faxdrop.names.passed_over import is_passed_over
-from faxdrop.words import _
+from faxdrop.words import N_, _, of_system
 
 __all__ = [
     "DEFAULT_PATH",
@@ -69,14 +66,16 @@ __all__ = [
 ]
 
 _SECRETS = ("TOKEN", "TOKEN_ID", "HEARTBEAT_URL")
-_SOON = 300.0  # seconds in which a fax that was taken may still be missing from the history
 _LINE = re.compile(r"\(at line (\d+)")
 _LONGEST_NAME = 255  # bytes, on every usual file system
 _NUMBER_REMEDIES = {
-    ReasonCode.NUMBER_BLOCKED: "a number that may be faxed to; premium-rate numbers only with "
-    "allow_premium = true in [sending], emergency and short numbers never",
-    ReasonCode.NUMBER_INVALID: "a fax number that exists, with its country code, such as "
-    '"+492111234567"',
+    ReasonCode.NUMBER_BLOCKED: N_(
+        "a number that may be faxed to; premium-rate numbers only with "
+        "allow_premium = true in [sending], emergency and short numbers never"
+    ),
+    ReasonCode.NUMBER_INVALID: N_(
+        'a fax number that exists, with its country code, such as "+492111234567"'
+    ),
 }
 
 
@@ -125,7 +124,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
         hidden += addresses.values()
         raise ConfigError(tuple(presentable(problem, hidden) for problem in problems))
     warnings = list(_open(path, credentials.permitting(path, settings.root, secret=False)))
-    faults = list(_not_ready(settings))
+    faults = list(consistency.not_ready(settings))
     if not simulate:
         faults += _open(dotenv, credentials.permitting(dotenv, settings.root, secret=True))
         for file in (*files.values(), *notify_files(path, settings.notify).values()):
@@ -141,7 +140,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
         {
             **dict(settings),
             "secrets": secrets,
-            "warnings": (*warnings, *_unwise(settings)),
+            "warnings": (*warnings, *consistency.unwise(settings)),
             "faults": tuple(faults),
         }
     )
@@ -149,25 +148,9 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
 
 def _open(file: Path, remedy: str) -> Iterator[str]:
     if credentials.open_to_others(file):
-        yield f"{file} can be read by everybody on this machine: {remedy}"
-
-
-def _not_ready(settings: Settings) -> Iterator[str]:
-    """Say what the hook and the heartbeat lack. No fax waits for that, so it is no wrong config."""
-    if settings.hook.command:
-        program = Path(settings.hook.command[0])
-        if not program.is_file():
-            yield _(
-                "[hook] command: {program} is not there: put it there, or correct the path"
-            ).format(program=program)
-        elif not os.access(program, os.X_OK, effective_ids=True):
-            words = _("[hook] command: {program} cannot be executed: chmod 755 {quoted}")
-            yield words.format(program=program, quoted=shlex.quote(str(program)))
-    folder = Path(settings.heartbeat.metrics_file).parent
-    if not folder.is_dir():
-        yield _(
-            "[heartbeat] metrics_file: {folder} is not there: make it, or correct the path"
-        ).format(folder=folder)
+        yield _("{file} can be read by everybody on this machine: {remedy}").format(
+            file=file, remedy=remedy
+        )
 
 
 def load_what_is_right(path: Path | None) -> MendedConfig:
@@ -225,11 +208,13 @@ def _there(path: Path) -> None:
         with path.open("rb"):
             pass
     except FileNotFoundError:
-        remedy = (
-            f"There is no {path} yet: `{command('init', path)}` writes one; --config names another"
+        remedy = _("There is no {path} yet: `{command}` writes one; --config names another").format(
+            path=path, command=command("init", path)
         )
         if path == DEFAULT_PATH and (names := instances()):
-            remedy = f"There is no {path}, but there are instances: --instance {'|'.join(names)}"
+            remedy = _("There is no {path}, but there are instances: --instance {names}").format(
+                path=path, names="|".join(names)
+            )
         raise NoConfigError((Problem(str(path), MISSING, remedy),)) from None
     except PermissionError as error:
         remedy = credentials.unreadable(path, error)
@@ -243,27 +228,27 @@ def _syntax(error: Exception) -> str:
     text = str(error)
     if re.match(r"Cannot overwrite|Cannot declare .* twice|Duplicate ", text):
         at = _LINE.search(text)
-        where = f"line {at[1]}" if at else "the last line"
-        return f"each name and each [table] once; {where} has one again"
-    return (
-        f"TOML as in config.example.toml: {text}. Names with blanks, dots or umlauts need quotes: "
-        '"Dr. Müller" = ...'
-    )
+        where = _("line {number}").format(number=at[1]) if at else _("the last line")
+        return _("each name and each [table] once; {where} has one again").format(where=where)
+    return _(
+        "TOML as in config.example.toml: {text}. Names with blanks, dots or umlauts "
+        'need quotes: "Dr. Müller" = ...'
+    ).format(text=text)
 
 
 def _read(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
     try:
         table = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
-        remedy = f"a readable file (--config names another): {error.strerror}"
+        remedy = _("a readable file (--config names another): {why}").format(why=of_system(error))
     except UnicodeDecodeError:
-        remedy = "text in UTF-8"
+        remedy = _("text in UTF-8")
     except (ValueError, RecursionError) as error:
         remedy = _syntax(error)
     else:
         _speak(table)
         return table
-    problems.append(Problem(str(path), "(not readable as a config)", remedy))
+    problems.append(Problem(str(path), N_("(not readable as a config)"), remedy))
     return None
 
 
@@ -313,7 +298,7 @@ def _settings(
         rest.setdefault("sipgate", {}).setdefault("faxline", "f0")
         settings = Settings.model_validate(rest, context=context)
     problems += _address_book(settings, table, wrong)
-    problems += _contradictions(settings)
+    problems += consistency.contradictions(settings)
     problems += notify.wrong_names(settings)
     return settings
 
@@ -345,7 +330,11 @@ def _address_book(settings: Settings, table: dict[str, Any], wrong: set[Loc]) ->
             yield Problem(key, toml(name), remedy)
         twin = seen.setdefault(name_key(name), name)
         if twin != name:
-            yield Problem(key, toml(entry.number), f"a name that differs from {toml(twin)}")
+            yield Problem(
+                key,
+                toml(entry.number),
+                _("a name that differs from {twin}").format(twin=toml(twin)),
+            )
         if ("region",) in wrong and not entry.number.startswith("+"):
             continue  # it cannot be told where that number is at home
         premium = settings.sending.allow_premium or ("sending", "allow_premium") in wrong
@@ -353,11 +342,11 @@ def _address_book(settings: Settings, table: dict[str, Any], wrong: set[Loc]) ->
         try:
             reached = number(entry.number, settings.region, allow_premium=premium)
         except RecipientError as error:
-            remedy = _NUMBER_REMEDIES[error.reason.code]
+            remedy = _(_NUMBER_REMEDIES[error.reason.code])
             yield Problem(dotted(_present(table, at)), toml(entry.number), remedy)
         else:
             if _number_of_name(name, settings.region) not in (None, reached):
-                remedy = "the number that the name itself says, or a name that says none"
+                remedy = _("the number that the name itself says, or a name that says none")
                 yield Problem(dotted(_present(table, at)), toml(entry.number), remedy)
 
 
@@ -373,60 +362,11 @@ def _number_of_name(name: str, region: str) -> str | None:
 def _no_folder_name(name: str) -> str | None:
     """Return what a name must be to serve as a folder's; None where it does."""
     if not name.strip() or name != name.strip() or not name.isprintable():
-        return "a name without blanks at its ends and without control characters"
+        return _("a name without blanks at its ends and without control characters")
     if name.startswith((".", "~$")) or "/" in name:
-        return "a name without / and without . or ~$ at its start, for it names a folder"
+        return _("a name without / and without . or ~$ at its start, for it names a folder")
     if is_passed_over(name):
-        return "another name: files and folders of such a name are temporary or the system's own"
+        return _("another name: files and folders of such a name are temporary or the system's own")
     if len(name.encode()) > _LONGEST_NAME:
-        return f"a name of at most {_LONGEST_NAME} bytes, for it names a folder"
+        return _("a name of at most {most} bytes, for it names a folder").format(most=_LONGEST_NAME)
     return None
-
-
-def _contradictions(settings: Settings) -> Iterator[Problem]:
-    """Check the settings that only make sense together."""
-    inbox, sending = settings.inbox, settings.sending
-    if sending.attempts > 1 and not sending.delays:
-        yield Problem("sending.delays", "[]", 'at least one delay, such as ["5m"], or attempts = 1')
-    for key, value, least, floor in (
-        ("inbox.patience", inbox.patience, "inbox.settle", inbox.settle),
-        (
-            "sending.give_up_after",
-            sending.give_up_after,
-            "sending.poll_interval",
-            sending.poll_interval,
-        ),
-        (
-            "sending.reconcile_for",
-            sending.reconcile_for,
-            "sending.poll_interval",
-            sending.poll_interval,
-        ),
-    ):
-        if value < floor:
-            remedy = f"at least {least}, which is {toml(format_duration(floor))}"
-            yield Problem(key, toml(format_duration(value)), remedy)
-
-
-def _unwise(settings: Settings) -> Iterator[str]:
-    """Say what is allowed, and yet seldom meant."""
-    documents, sending = settings.documents, settings.sending
-    if documents.max_megabytes > HELP_CENTRE_MEGABYTES or documents.max_pages > HELP_CENTRE_PAGES:
-        yield (
-            f"documents: sipgate promises to fax {HELP_CENTRE_MEGABYTES} MB and "
-            f"{HELP_CENTRE_PAGES} pages; what is larger may fail there"
-        )
-    unused = len(sending.delays) - (sending.attempts - 1)
-    if "delays" in sending.model_fields_set and unused > 0:
-        yield (
-            f"sending.delays: the last {unused} will never be used, for there are "
-            f"{sending.attempts} attempts in all"
-        )
-    if sending.resend_if_absent and sending.reconcile_for < _SOON:
-        yield (
-            "sending.resend_if_absent: with reconcile_for below "
-            f"{format_duration(_SOON)}, a fax that shows late in the history is sent twice"
-        )
-    for name in settings.recipients:
-        if name.endswith(".") or set(name) & set('\\:*?"<>|'):
-            yield f"{dotted(('recipients', name))}: Windows will show this folder by another name"

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from faxdrop.words import N_
+
 ETC: Final = Path("/etc/faxdrop")
 DEFAULT_PATH: Final = ETC / "config.toml"
 UNITS: Final = Path("/etc/systemd/system")  # the administrator's
 SERVICE_ROOT: Final = Path("/srv/fax")  # what the unit may write to, where no drop-in says more
 SERVICE_USER: Final = "faxdrop"  # whom the sysusers.d file makes
-INSTANCE_REMEDY: Final = "letters, digits, - and _, such as berlin"
+INSTANCE_REMEDY: Final = N_("letters, digits, - and _, such as berlin")
 
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _UNIT_FOLDERS = (  # systemd.unit(5)

@@ -25,13 +25,16 @@ from faxdrop.config.settings import (
     WitnessSettings,
 )
 from faxdrop.fax.recipient import AddressEntry
+from faxdrop.words import N_, _
 
-MISSING = "(missing)"
-NOT_SHOWN = "(not shown)"
-CLOSED = "(not for you to read)"
+MISSING = N_("(missing)")
+NOT_SHOWN = N_("(not shown)")
+CLOSED = N_("(not for you to read)")
 
 _SHOWN = 80  # characters of a value
-ENTRY_REMEDY = 'a number such as "+492111234567", or { number = "+492111234567", faxline = "f1" }'
+ENTRY_REMEDY = N_(
+    'a number such as "+492111234567", or { number = "+492111234567", faxline = "f1" }'
+)
 _TABLES: dict[str, type[BaseModel]] = {
     "": Settings,
     "sipgate": SipgateSettings,
@@ -65,7 +68,11 @@ class Problem(NamedTuple):
 
     key: str  # dotted, as in TOML; the variable's name for a secret
     value: str  # what stands there, as in TOML; never a secret
-    remedy: str  # what would be right
+    remedy: str  # what would be right, in the language that was set
+
+    def __str__(self) -> str:
+        value = _(self.value) if self.value.startswith("(") else self.value
+        return f"{self.key} = {value}: {self.remedy}"
 
 
 class ConfigError(Exception):
@@ -76,7 +83,7 @@ class ConfigError(Exception):
         self.problems = problems
 
     def __str__(self) -> str:
-        return "\n".join(f"{key} = {value}: {remedy}" for key, value, remedy in self.problems)
+        return "\n".join(map(str, self.problems))
 
 
 class NoConfigError(ConfigError):
@@ -104,11 +111,13 @@ def _remedy(loc: Loc) -> str:
             if len(loc) > len(("recipients", "name"))
             else None
         )
-        return (field and field.description) or ENTRY_REMEDY
+        return _((field and field.description) or ENTRY_REMEDY)
     if loc[0] == "notify" and len(loc) > len(("notify", "name")):
-        return str(NotifySettings.model_fields[str(loc[2])].description)
+        return _(str(NotifySettings.model_fields[str(loc[2])].description))
     table = _TABLES.get(str(loc[0]), Settings) if len(loc) > 1 and loc[0] != "notify" else Settings
-    return str(table.model_fields[str(loc[1] if table is not Settings else loc[0])].description)
+    setting = table.model_fields[str(loc[1] if table is not Settings else loc[0])]
+    words = _(str(setting.description))
+    return words.format(example=setting.examples[0]) if setting.examples else words
 
 
 def _unknown(loc: Loc, key: str, value: Any) -> Problem:
@@ -118,24 +127,32 @@ def _unknown(loc: Loc, key: str, value: Any) -> Problem:
     table = AddressEntry if way[:1] == ["recipients"] else _TABLES[way[0] if way else ""]
     homes = [section for section, model in _TABLES.items() if name in model.model_fields]
     if likely := difflib.get_close_matches(name, table.model_fields, n=1):
-        remedy = f"no such setting; did you mean {likely[0]}?"
+        remedy = _("no such setting; did you mean {name}?").format(name=likely[0])
     elif homes:
         home = "notify.NAME" if homes[0] == "notify" else homes[0]
-        remedy = f"it belongs into [{home}]" if home else "it belongs above all [tables]"
-    elif table is NotifySettings:
         remedy = (
-            f"no such setting; here may stand {', '.join(table.model_fields)} (the address is a "
-            f"secret: NOTIFY_{str(loc[1]).upper()}, beside TOKEN)"
+            _("it belongs into [{table}]").format(table=home)
+            if home
+            else _("it belongs above all [tables]")
         )
+    elif table is NotifySettings:
+        remedy = _(
+            "no such setting; here may stand {names} (the address is a secret: {secret}, beside "
+            "TOKEN)"
+        ).format(names=", ".join(table.model_fields), secret=f"NOTIFY_{str(loc[1]).upper()}")
     elif secret:
-        remedy = (
+        remedy = _(
             "secrets never stand here: give TOKEN_ID and TOKEN in the environment, as systemd "
             "credentials, or in the .env beside this file"
         )
     else:
-        remedy = f"no such setting; here may stand {', '.join(table.model_fields)}"
+        remedy = _("no such setting; here may stand {names}").format(
+            names=", ".join(table.model_fields)
+        )
     if table is AddressEntry and not secret:  # Dr.Mueller = "..." is a table Dr to TOML
-        remedy += f" (a name with dots needs quotes: {toml('.'.join(map(str, loc[1:])))})"
+        remedy += " " + _("(a name with dots needs quotes: {name})").format(
+            name=toml(".".join(map(str, loc[1:])))
+        )
     return Problem(key, toml(value) if _is_plain(value) and not secret else NOT_SHOWN, remedy)
 
 
@@ -158,16 +175,16 @@ def dotted(loc: Loc) -> str:
 def toml(value: Any) -> str:
     """Return a value as it stands in TOML; of tables and nested lists, what they are."""
     if isinstance(value, dict):
-        return "(a table)"
+        return N_("(a table)")
     if isinstance(value, list):
         flat = not any(isinstance(each, list | dict) for each in value)
-        return f"[{', '.join(map(toml, value))}]" if flat else "(a list of lists)"
+        return f"[{', '.join(map(toml, value))}]" if flat else N_("(a list of lists)")
     if isinstance(value, bool | str):
         return json.dumps(value, ensure_ascii=False)
     try:
         return str(value)
     except ValueError:  # Python writes no number of more than 4300 digits
-        return "(a huge number)"
+        return N_("(a huge number)")
 
 
 def presentable(problem: Problem, secrets: Collection[str]) -> Problem:

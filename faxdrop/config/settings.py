@@ -174,16 +174,16 @@ Duration = Annotated[DurationOrNone, AfterValidator(_above_zero)]
 Period = Annotated[
     float | Literal["forever"],
     BeforeValidator(_period),
-    Field(description='a number of days in quotes, such as "180d", or "forever"'),
+    Field(description=N_('a number of days in quotes, such as "180d", or "forever"')),
 ]
 """Seconds; in TOML a string of days, such as "180d", or "forever"."""
 
-_DURATION_REMEDY = 'a duration with its unit (ms, s, m or h) in quotes, such as "{}"'
+_DURATION_REMEDY = N_('a duration with its unit (ms, s, m or h) in quotes, such as "{example}"')
 
 
 def _lasting(example: str) -> Any:
     """Return a duration setting whose default is the example of its remedy."""
-    return Field(default=parse_duration(example), description=_DURATION_REMEDY.format(example))
+    return Field(default=parse_duration(example), description=_DURATION_REMEDY, examples=[example])
 
 
 class _Table(BaseModel):
@@ -197,8 +197,10 @@ class SipgateSettings(_Table):
 
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(
         default="https://api.sipgate.com/v2",
-        description="an https address without name, password or query, such as "
-        '"https://api.sipgate.com/v2" (http only to this machine itself)',
+        description=N_(
+            "an https address without name, password or query, such as "
+            '"https://api.sipgate.com/v2" (http only to this machine itself)'
+        ),
     )
     faxline: Faxline = Field(description=FAXLINE_REMEDY)
     timeout: Duration = _lasting("100s")
@@ -220,14 +222,14 @@ class DocumentSettings(_Table):
         default=10,
         gt=0,
         le=BYTES_LIMIT / MEGABYTE,
-        description=f"a number above 0 and up to {BYTES_LIMIT / MEGABYTE} (what sipgate takes), "
-        "such as 10",
+        description=N_("a number above 0 and up to {example} (what sipgate takes), such as 10"),
+        examples=[BYTES_LIMIT / MEGABYTE],
     )
     max_pages: int = Field(
-        default=30, ge=1, le=1000, description="a whole number from 1 to 1000, such as 30"
+        default=30, ge=1, le=1000, description=N_("a whole number from 1 to 1000, such as 30")
     )
     forms: Literal["flatten", "reject"] = Field(
-        default="flatten", description='"flatten" or "reject"'
+        default="flatten", description=N_('"flatten" or "reject"')
     )
 
     @property
@@ -240,17 +242,19 @@ class SendingSettings(_Table):
     """How often to try, and how long to wait."""
 
     attempts: int = Field(
-        default=3, ge=1, le=20, description="a whole number from 1 to 20, such as 3"
+        default=3, ge=1, le=20, description=N_("a whole number from 1 to 20, such as 3")
     )
     delays: Annotated[tuple[Duration, ...], BeforeValidator(_listed)] = Field(
         default=(300.0, 900.0),
-        description='a list of durations with their units (ms, s, m or h), such as ["5m", "15m"]',
+        description=N_(
+            'a list of durations with their units (ms, s, m or h), such as ["5m", "15m"]'
+        ),
     )
     poll_interval: Duration = _lasting("10s")
     give_up_after: Duration = _lasting("24h")
     reconcile_for: Duration = _lasting("10m")
-    resend_if_absent: bool = Field(default=False, description="true or false")
-    allow_premium: bool = Field(default=False, description="true or false")
+    resend_if_absent: bool = Field(default=False, description=N_("true or false"))
+    allow_premium: bool = Field(default=False, description=N_("true or false"))
 
     def delay(self, attempt: int) -> float:
         """Return the seconds to wait after an attempt (1 is the first); the last delay repeats."""
@@ -269,7 +273,9 @@ class WitnessSettings(_Table):
 
     url: Annotated[str, AfterValidator(_authority)] = Field(
         default="",
-        description="the https address of a time stamp authority, without name, password or query",
+        description=N_(
+            "the https address of a time stamp authority, without name, password or query"
+        ),
     )
 
 
@@ -279,7 +285,7 @@ class ReportSettings(_Table):
     sender: str = Field(
         default="",
         max_length=200,
-        description='who sends, in at most 200 letters, such as "Law Office Example, Berlin"',
+        description=N_('who sends, in at most 200 letters, such as "Law Office Example, Berlin"'),
     )
 
 
@@ -305,8 +311,9 @@ class HookSettings(_Table):
 
     command: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_command)] = Field(
         default=(),
-        description="a list that begins with the whole path of a program, such as "
-        '["/usr/local/bin/to-dms"]',
+        description=N_(
+            'a list that begins with the whole path of a program, such as ["/usr/local/bin/to-dms"]'
+        ),
     )
     timeout: Duration = _lasting("60s")
 
@@ -316,8 +323,10 @@ class HeartbeatSettings(_Table):
 
     metrics_file: Annotated[str, AfterValidator(_metrics_file)] = Field(
         default="",
-        description="the whole path of a file whose name ends in .prom, such as "
-        '"/var/lib/prometheus/node-exporter/faxdrop.prom"',
+        description=N_(
+            "the whole path of a file whose name ends in .prom, such as "
+            '"/var/lib/prometheus/node-exporter/faxdrop.prom"'
+        ),
     )
 
 
@@ -325,34 +334,36 @@ class Settings(_Table):
     """All that may stand in the file."""
 
     root: Annotated[Path, BeforeValidator(_folder)] = Field(
-        description='a folder of its own, such as "/srv/fax" (a relative one starts at the '
-        "folder of this file)"
+        description=N_(
+            'a folder of its own, such as "/srv/fax" (a relative one starts at the '
+            "folder of this file)"
+        )
     )
     region: Annotated[str, AfterValidator(_region)] = Field(
-        default="DE", description='a country in two capital letters (ISO 3166), such as "DE"'
+        default="DE", description=N_('a country in two capital letters (ISO 3166), such as "DE"')
     )
     language: Language = Field(default="en", description=N_('"en" or "de"'))
-    sipgate: SipgateSettings = Field(description="a table [sipgate]")
+    sipgate: SipgateSettings = Field(description=N_("a table [sipgate]"))
     recipients: dict[str, Annotated[AddressEntry, BeforeValidator(_entry)]] = Field(
-        default={}, description='a table [recipients] of lines such as "Name" = "+492111234567"'
+        default={}, description=N_('a table [recipients] of lines such as "Name" = "+492111234567"')
     )
-    inbox: InboxSettings = Field(default=InboxSettings(), description="a table [inbox]")
+    inbox: InboxSettings = Field(default=InboxSettings(), description=N_("a table [inbox]"))
     documents: DocumentSettings = Field(
-        default=DocumentSettings(), description="a table [documents]"
+        default=DocumentSettings(), description=N_("a table [documents]")
     )
-    sending: SendingSettings = Field(default=SendingSettings(), description="a table [sending]")
+    sending: SendingSettings = Field(default=SendingSettings(), description=N_("a table [sending]"))
     retention: RetentionSettings = Field(
-        default=RetentionSettings(), description="a table [retention]"
+        default=RetentionSettings(), description=N_("a table [retention]")
     )
-    report: ReportSettings = Field(default=ReportSettings(), description="a table [report]")
+    report: ReportSettings = Field(default=ReportSettings(), description=N_("a table [report]"))
     notify: dict[str, NotifySettings] = Field(
-        default={}, description="tables such as [notify.office]"
+        default={}, description=N_("tables such as [notify.office]")
     )
-    hook: HookSettings = Field(default=HookSettings(), description="a table [hook]")
+    hook: HookSettings = Field(default=HookSettings(), description=N_("a table [hook]"))
     heartbeat: HeartbeatSettings = Field(
-        default=HeartbeatSettings(), description="a table [heartbeat]"
+        default=HeartbeatSettings(), description=N_("a table [heartbeat]")
     )
-    witness: WitnessSettings = Field(default=WitnessSettings(), description="a table [witness]")
+    witness: WitnessSettings = Field(default=WitnessSettings(), description=N_("a table [witness]"))
 
 
 class Secrets(_Table):

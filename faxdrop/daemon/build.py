@@ -38,6 +38,7 @@ from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
+from faxdrop.words import _
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -109,8 +110,10 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
     missing = mounts.missing_mount(config.root)
     if missing is not None:
         raise SpoolError(
-            f"Nothing is mounted on {missing} (it stands in {mounts.FSTAB}), so {config.root} is "
-            f"not the folder that people use. Mount it: mount {missing}"
+            _(
+                "Nothing is mounted on {missing} (it stands in {table}), so {root} is not the "
+                "folder that people use. Mount it: mount {missing}"
+            ).format(missing=missing, table=mounts.FSTAB, root=config.root)
         )
     # The kernel tells the holder of a lease (see intake) with this signal that somebody wants to
     # write; it would end the process. The lease is given back at once anyway.

@@ -42,6 +42,7 @@ from faxdrop.sipgate import Sipgate
 from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
+from faxdrop.words import N_, _
 from faxdrop.workers import Steps
 
 log = structlog.stdlib.get_logger(__name__)
@@ -52,7 +53,7 @@ STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
 _FOLLOWERS_WITHIN = 1.0  # seconds that followers have at a stop: to end by themselves, each time
 OWNED = 10_000  # session ids of filed jobs that are remembered: more than a lost answer's hours see
 _TIDY_EVERY = 86400.0  # seconds
-_CONFIG = "The config"  # stands where a path does: the daemon is not told where its config lies
+_CONFIG = N_("The config")  # stands where a path does: the daemon is not told where its config lies
 _AFTER_A_FAULT = 1.0  # seconds before the loop goes on after a mistake of our own
 
 
@@ -352,15 +353,14 @@ class Daemon:
         problems = {shown(path): why for path, why in sorted(found.items())}
         problems |= self._books.problems | self._followers.problems
         if self._rejected:
-            problems[_CONFIG] = (
-                "was rejected when it was to be reloaded, so the one before stays in force: "
-                + shown(self._rejected)
-            )
+            problems[_(_CONFIG)] = _(
+                "was rejected when it was to be reloaded, so the one before stays in force: {why}"
+            ).format(why=shown(self._rejected))
         for faxline in self._dispatcher.shared_lines:
-            problems[f"The fax line {faxline}"] = (
-                "is also used by another faxdrop on this machine, so a fax whose answer was lost "
-                f"ends as outcome_unknown. {SHARED_ADVICE}"
-            )
+            problems[_("The fax line {faxline}").format(faxline=faxline)] = _(
+                "is also used by another faxdrop on this machine, so a fax whose answer was "
+                "lost ends as outcome_unknown. {advice}"
+            ).format(advice=_(SHARED_ADVICE))
         progress = self._pickup.progress
         return {
             "format": "faxdrop-status/1",
@@ -385,11 +385,11 @@ class Daemon:
 
     def _summary(self) -> str:
         if self._is_away:
-            return f"{self._spool.root} is away"
+            return _("{root} is away").format(root=self._spool.root)
         states = self._dispatcher.states
         text = ", ".join(f"{number} {state}" for state, number in states.items()) or "idle"
         held = "; ".join(dict.fromkeys(one.words for one in self._troubles().values()))
-        return f"{text}; held: {held}" if held else text
+        return _("{text}; held: {held}").format(text=text, held=held) if held else text
 
     def _pause(self) -> float:
         now = self._clock.monotonic()

@@ -25,12 +25,23 @@ from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import path_text
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
-from faxdrop.words import N_, _
+from faxdrop.words import N_, _, of_system
 
 HEADINGS = (
-    "Finished", "Result", "Reason", "Document", "Pages", "Recipient", "Number", "Fax line",
-    "Attempts", "Session ids", "Job", "SHA-256", "Path",
-)  # fmt: skip
+    N_("Finished"),
+    N_("Result"),
+    N_("Reason"),
+    N_("Document"),
+    N_("Pages"),
+    N_("Recipient"),
+    N_("Number"),
+    N_("Fax line"),
+    N_("Attempts"),
+    N_("Session ids"),
+    N_("Job"),
+    "SHA-256",
+    N_("Path"),
+)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _LONGEST_EXACT = 15  # digits of a number that spreadsheets keep
 _BOM = "\ufeff"
@@ -54,7 +65,7 @@ def table(found: Iterable[dict[str, Any]], separator: str) -> bytes:
     """Return ends as a CSV file."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=separator, lineterminator="\r\n")
-    writer.writerow(HEADINGS)
+    writer.writerow([_(heading) for heading in HEADINGS])
     for content in found:
         writer.writerow([_cell(value) for value in _row(content)])
     return (_BOM + text.getvalue()).encode("utf-8", "backslashreplace")
@@ -66,7 +77,7 @@ def _row(content: dict[str, Any]) -> Iterator[Any]:
     listed = content.get("attempts")
     attempts = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     yield _local(content.get("finished_at"))
-    yield content.get("status", content.get("event"))
+    yield _result(content)
     yield history.reason_of(content)
     yield document.get("name")
     yield document.get("pages")
@@ -79,6 +90,11 @@ def _row(content: dict[str, Any]) -> Iterator[Any]:
     yield document.get("sha256")
     path = content.get("path")
     yield path_text(path) if path is not None else None
+
+
+def _result(content: dict[str, Any]) -> str:
+    found = str(content.get("status", content.get("event")))
+    return {"sent": _("sent"), "failed": _("failed")}.get(found, found)
 
 
 def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
@@ -97,7 +113,7 @@ def _cell(value: Any) -> str:
 def _local(at: Any) -> str:
     """Return an instant as a spreadsheet reads it: the local time, to the second."""
     try:
-        return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}"
+        return datetime.fromisoformat(at).astimezone().strftime(_("%Y-%m-%d %H:%M:%S"))
     except (TypeError, ValueError, OverflowError, OSError):
         return ""
 
@@ -156,7 +172,7 @@ class Tables(Follower):
                 if self._remake(month, path) and made is not None and table not in (None, made[1]):
                     self.edited.append(path)
             except OSError as error:
-                why = error.strerror or str(error)
+                why = of_system(error)
                 self.problem = _("{path} could not be written ({why})").format(path=path, why=why)
             else:
                 self._made[month] = (lines, _stamp(path))
@@ -176,7 +192,7 @@ class Tables(Follower):
         if not self.folder.is_dir():
             self._disk.make_folder(self.folder)
         if self.folder.is_symlink():  # people may write here: nothing of ours goes elsewhere
-            raise OSError(errno.ELOOP, "a link stands in its place", str(self.folder))
+            raise OSError(errno.ELOOP, _("a link stands in its place"), str(self.folder))
         temporary = self.folder / f".{path.name}.tmp"
         temporary.unlink(missing_ok=True)
         fd = self._disk.open_new(temporary)

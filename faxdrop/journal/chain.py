@@ -42,6 +42,7 @@ from faxdrop.journal.lines import (
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk, open_ordinary
 from faxdrop.spool.filing import FiledDocument
+from faxdrop.words import _
 
 MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")
 
@@ -172,9 +173,15 @@ class Journal:
         kept = tuple(self._set_aside_behind(self._head.seq))
         words = []
         if self._head.seq > before.seq:
-            words.append(f"The lines {before.seq + 1} to {self._head.seq} are gone.")
+            words.append(
+                _("The lines {first} to {last} are gone.").format(
+                    first=before.seq + 1, last=self._head.seq
+                )
+            )
         if kept:
-            words.append(f"What stood behind line {before.seq} could not be read.")
+            words.append(
+                _("What stood behind line {seq} could not be read.").format(seq=before.seq)
+            )
         self._seen = self._head
         if words:
             self._write(MendLine(words=" ".join(words), kept=kept))
@@ -325,8 +332,10 @@ def content_of(line: bytes) -> dict[str, Any] | None:
     if written != FORMAT:
         if isinstance(written, str) and written.startswith("faxdrop-journal/"):
             raise JournalError(
-                f"The journal was written by another version of faxdrop (format {shown(written)}, "
-                f"this one reads {FORMAT}). Install that version again; nothing was changed."
+                _(
+                    "The journal was written by another version of faxdrop (format {found}, "
+                    "this one reads {readable}). Install that version again; nothing was changed."
+                ).format(found=shown(written), readable=FORMAT)
             )
         return None
     seq = content.get("seq")

@@ -25,6 +25,7 @@ from faxdrop.journal import history
 from faxdrop.journal.history import ENDS, StoredLine
 from faxdrop.journal.lines import Head, hash_of, path_text
 from faxdrop.names.printable import stored
+from faxdrop.words import _
 
 AROUND = 3  # lines before and behind the one that tells of the fax
 _NOT_PLAIN = re.compile(r"[^\w .,()+=@-]")  # in names that every system can unpack
@@ -59,7 +60,9 @@ def extract(journal: Path, job_id: str) -> Extract:
             found.append(line)
         before.append(line)
     if own is None:
-        raise NoEvidenceError(f"The journal tells nothing of a job {job_id}.")
+        raise NoEvidenceError(
+            _("The journal tells nothing of a job {job_id}.").format(job_id=job_id)
+        )
     return Extract(found, own, head)
 
 
@@ -67,7 +70,7 @@ def path_of(found: Extract) -> str:
     """Return where a document was filed, below the root. Raises NoEvidenceError."""
     path = (found.own.content or {}).get("path")
     if path is None:
-        raise NoEvidenceError("Somebody had taken the document away before it was filed.")
+        raise NoEvidenceError(_("Somebody had taken the document away before it was filed."))
     return path_text(path)
 
 
@@ -76,7 +79,7 @@ def job_of(receipt: bytes) -> str:
     try:
         return Receipt.model_validate_json(receipt).job_id
     except ValidationError:
-        raise NoEvidenceError("The receipt beside the document is none of faxdrop's.") from None
+        raise NoEvidenceError(_("The receipt beside the document is none of faxdrop's.")) from None
 
 
 def bundle(document: bytes, name: str, receipt: bytes, found: Extract) -> bytes:
@@ -88,9 +91,9 @@ def bundle(document: bytes, name: str, receipt: bytes, found: Extract) -> bytes:
     facts = content.get("document")
     sha256 = facts.get("sha256") if isinstance(facts, dict) else None
     if hash_of(receipt) != content.get("receipt_sha256"):
-        raise NoEvidenceError("The receipt is not the one that faxdrop wrote: it was altered.")
+        raise NoEvidenceError(_("The receipt is not the one that faxdrop wrote: it was altered."))
     if sha256 is not None and hash_of(document) != sha256:
-        raise NoEvidenceError("The document is not the one that was faxed: it was altered.")
+        raise NoEvidenceError(_("The document is not the one that was faxed: it was altered."))
     name = f"fax/{_NOT_PLAIN.sub('_', stored(name))}"
     files = {name: document, f"{name}.json": receipt}
     files |= {_name_of(line): line.raw for line in found.lines}
@@ -114,38 +117,50 @@ def _name_of(line: StoredLine) -> str:
 
 def _explained(name: str, found: Extract, *, is_known: bool) -> str:
     own = _name_of(found.own)
+    stands_in = _("is {key} in {file}")
     chained = [
-        f'   sha256sum {_name_of(line)}\n     is "previous" in {_name_of(behind)}'
+        f"   sha256sum {_name_of(line)}\n     "
+        + stands_in.format(key='"previous"', file=_name_of(behind))
         for line, behind in zip(found.lines, found.lines[1:], strict=False)
     ]
     content = found.own.content or {}
-    document = (
-        f'   sha256sum "{name}"\n     is "sha256" in "{name}.json" and in {own}'
-        if is_known
-        else "   (faxdrop could not read it, so its SHA-256 stands nowhere)"
-    )
-    return f"""\
+    files = _("{one} and in {other}").format(one=f'"{name}.json"', other=own)
+    document = f'sha256sum "{name}"\n     ' + stands_in.format(key='"sha256"', file=files)
+    if not is_known:
+        document = _("(faxdrop could not read it, so its SHA-256 stands nowhere)")
+    return _(
+        """\
 This proves what faxdrop faxed, when, to whom, and how it ended.
 
 1. The document is the one that was dropped:
-{document}
+   {document}
 
 2. The receipt is the one that faxdrop wrote:
-   sha256sum "{name}.json"
-     is "receipt_sha256" in {own}
+   {receipt}
 
 3. Each line of the journal holds the SHA-256 of the line before it, so no line can be altered
    without all that came later:
-{chr(10).join(chained) if chained else "   (there is no other line yet)"}
+{chained}
 
-4. When this was made, the journal ended with line {found.head.seq}, whose SHA-256 is
-   {found.head.hash}
+4. When this was made, the journal ended with line {seq}, whose SHA-256 is
+   {hash}
    Whoever noted that line's hash, or that of any later line, elsewhere (a notary, a mail, a
    printout) proves that everything up to it existed then and was not altered since.
 
 All files at once:
    sha256sum --check SHA256SUMS
 
-Job: {content.get("job_id")}
-Ended: {content.get("event")} at {content.get("finished_at")}
+Job: {job}
+Ended: {event} at {at}
 """
+    ).format(
+        document=document,
+        receipt=f'sha256sum "{name}.json"\n     '
+        + stands_in.format(key='"receipt_sha256"', file=own),
+        chained="\n".join(chained) or f"   {_('(there is no other line yet)')}",
+        seq=found.head.seq,
+        hash=found.head.hash,
+        job=content.get("job_id"),
+        event=content.get("event"),
+        at=content.get("finished_at"),
+    )

@@ -23,6 +23,7 @@ from faxdrop.journal.witness import WitnessError
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
+from faxdrop.words import N_, _
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -58,18 +59,18 @@ class Upkeep:
 
     def daily(self) -> None:
         """Take in what is older than the journal, remove what is over, ask the witness."""
-        self._do("taking in", self._take_in)
-        self._do("retention", self._retain)
-        self._do("witness", self._ask_witness)
+        self._do(N_("taking in"), self._take_in)
+        self._do(N_("retention"), self._retain)
+        self._do(N_("witness"), self._ask_witness)
 
     # -- inside -----------------------------------------------------------------------------
 
     def _do(self, what: str, step: Callable[[], object]) -> None:
-        of = f"The journal's upkeep ({what})"
+        of = _("The journal's upkeep ({what})").format(what=_(what))
         try:
             step()
         except (OSError, WitnessError) as error:
-            words = f"failed, and is tried again: {shown(str(error))}"
+            words = _("failed, and is tried again: {why}").format(why=shown(str(error)))
             if self.problems.get(of) != words:
                 log.warning("journal.upkeep_failed", what=what, why=str(error))
             self.problems[of] = words

@@ -22,6 +22,7 @@ from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
 from faxdrop.journal.witness import Stamped, WitnessError
 from faxdrop.names.printable import shown
 from faxdrop.spool.places import LONGEST_RECEIPT, PLACE, RECEIPT_SUFFIX
+from faxdrop.words import _
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -147,9 +148,9 @@ class _Chain:
             self._tick()
             self._verified.lines += 1
             self._month = Path(line.file).stem
-            where = f"{line.file}, line {line.number}"
+            where = _("{file}, line {number}").format(file=line.file, number=line.number)
             if line.content is None:
-                words = "is no line of a journal: it was altered, or torn."
+                words = _("is no line of a journal: it was altered, or torn.")
                 self._find(Flaw.LINE_UNREADABLE, where, words)
                 previous, seq = hash_of(line.raw), seq + 1
                 continue
@@ -162,7 +163,9 @@ class _Chain:
             self._keep(folder, where, line.content)
         self._verified.head_seq, self._verified.head_hash = seq, previous
         if not is_head_seen:
-            words = f"has no line with the hash {self._head}: its end was cut off, or altered."
+            words = _("has no line with the hash {hash}: its end was cut off, or altered.").format(
+                hash=self._head
+            )
             self._find(Flaw.HEAD_MISSING, str(folder), words)
         return self._ends
 
@@ -170,18 +173,28 @@ class _Chain:
         """Learn from lines that were written meanwhile: a daemon may be at work."""
         for line in history.lines(folder, self._month):
             if line.content is not None and line.content["seq"] > self._verified.head_seq:
-                self._keep(folder, f"{line.file}, line {line.number}", line.content)
+                self._keep(
+                    folder,
+                    _("{file}, line {number}").format(file=line.file, number=line.number),
+                    line.content,
+                )
 
     def _follows(self, where: str, before: int, seq: int, *, is_chained: bool) -> None:
         if seq == before + 1:
             if not is_chained:
-                words = f"does not continue line {before}: that one was altered, or this one."
+                words = _(
+                    "does not continue line {before}: that one was altered, or this one."
+                ).format(before=before)
                 self._find(Flaw.LINE_ALTERED, where, words)
         elif seq > before + 1:
-            words = f"comes after line {before}, so {seq - before - 1} between them are missing."
+            words = _("comes after line {before}, so {count} between them are missing.").format(
+                before=before, count=seq - before - 1
+            )
             self._find(Flaw.LINES_MISSING, where, words)
         else:
-            words = f"has the number {seq}, yet it stands behind {before}: lines were reordered."
+            words = _(
+                "has the number {seq}, yet it stands behind {before}: lines were reordered."
+            ).format(seq=seq, before=before)
             self._find(Flaw.LINES_REORDERED, where, words)
 
     def _keep(self, folder: Path, where: str, content: dict[str, Any]) -> None:
@@ -201,7 +214,9 @@ class _Chain:
             name = str(each.get("file")) if isinstance(each, dict) else ""
             read = read_file(folder / Path(name).name, _LONGEST_KEPT) if name else None
             if read is None or hash_of(read) != each.get("sha256"):
-                words = f"says that {shown(name)} was kept; it is missing, or altered."
+                words = _("says that {name} was kept; it is missing, or altered.").format(
+                    name=shown(name)
+                )
                 self._find(Flaw.LINES_MISSING, where, words)
 
     def _find(self, kind: Flaw, where: str, words: str) -> None:
@@ -222,7 +237,7 @@ def _check_stamps(
         try:
             verified.stamped_at = witness.check(stamp.answer, hashes.get(seq, ""), authorities)
         except WitnessError as error:
-            words = f"is a time stamp of line {seq}: {error}."
+            words = _("is a time stamp of line {seq}: {error}.").format(seq=seq, error=error)
             verified.findings.append(Discrepancy(Flaw.STAMP_WRONG, str(stamp.path), words))
         else:
             verified.stamps += 1
@@ -272,13 +287,13 @@ class _Files:
             elif is_being_filed:
                 self._verified.unfinished += 1
             else:
-                words = "is a receipt of which the journal knows nothing: another hand wrote it."
+                words = _("is a receipt of which the journal knows nothing: another hand wrote it.")
                 self._find(Flaw.STRANGE_RECEIPT, str(filed.receipt_path), words)
         self._tell_suspects()
         for job_id, content in self._ends.items():
             if job_id not in self._seen and content.get("path") is not None:
                 path = shown(path_text(content["path"]))
-                words = "was filed here and is gone, with its receipt: moved away, or deleted."
+                words = _("was filed here and is gone, with its receipt: moved away, or deleted.")
                 self._find(Flaw.GONE, path, words)
 
     def _check_folder(self, folder: Path, names: set[str]) -> None:
@@ -295,7 +310,7 @@ class _Files:
                 answered |= {name, document}
             elif spoiled is not None:
                 self._seen.add(spoiled)
-                words = "is no receipt any more: somebody wrote something else in its place."
+                words = _("is no receipt any more: somebody wrote something else in its place.")
                 self._find(Flaw.RECEIPT_ALTERED, str(folder / name), words)
                 answered.add(name)
         for name in sorted(names - answered):
@@ -312,11 +327,11 @@ class _Files:
         is_copy = job_id in self._seen
         self._seen.add(job_id)
         if line.get("receipt_sha256") != hash_of(filed.data):
-            self._find(Flaw.RECEIPT_ALTERED, where, "is not the receipt that faxdrop wrote.")
+            self._find(Flaw.RECEIPT_ALTERED, where, _("is not the receipt that faxdrop wrote."))
         document = line.get("document")
         wanted = document.get("sha256") if isinstance(document, dict) else None
         if filed.sha256 is None:
-            words = "is missing beside its receipt, or cannot be read."
+            words = _("is missing beside its receipt, or cannot be read.")
             self._find(Flaw.DOCUMENT_MISSING, str(filed.document), words)
         elif wanted is not None and filed.sha256 != wanted:
             self._suspects.append(_Suspect(filed, wanted))
@@ -342,13 +357,15 @@ class _Files:
         sha256 = sha256_of(path)
         job_id = self._by_content.get(sha256 or "")
         if sha256 is None:
-            self._find(Flaw.UNREADABLE, str(path), "cannot be read, so nobody knows what it is.")
+            self._find(Flaw.UNREADABLE, str(path), _("cannot be read, so nobody knows what it is."))
         elif job_id is not None:
             self._seen.add(job_id)
-            words = f"has no receipt beside it; it is the document of job {job_id}."
+            words = _("has no receipt beside it; it is the document of job {job_id}.").format(
+                job_id=job_id
+            )
             self._find(Flaw.RECEIPT_MISSING, str(path), words)
         else:
-            words = "is nothing that faxdrop filed: another hand put it here."
+            words = _("is nothing that faxdrop filed: another hand put it here.")
             self._find(Flaw.STRANGE_FILE, str(path), words)
 
     def _tell_suspects(self) -> None:
@@ -358,10 +375,12 @@ class _Files:
             where = str(suspect.filed.document)
             if other is not None:
                 name = shown(str(other.filed.document))
-                words = f"is another document than the one that was faxed: that one is {name}."
+                words = _(
+                    "is another document than the one that was faxed: that one is {name}."
+                ).format(name=name)
                 self._find(Flaw.DOCUMENTS_EXCHANGED, where, words)
             else:
-                words = "is not the document that was faxed: it was altered."
+                words = _("is not the document that was faxed: it was altered.")
                 self._find(Flaw.DOCUMENT_ALTERED, where, words)
 
     def _find(self, kind: Flaw, where: str, words: str) -> None:

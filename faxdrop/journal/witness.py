@@ -17,6 +17,7 @@ import requests
 
 from faxdrop.journal.lines import Head
 from faxdrop.spool.disk import open_ordinary
+from faxdrop.words import _
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -71,20 +72,22 @@ def ask(url: str, head: Head, http: requests.Session) -> bytes:
             allow_redirects=False,
         ) as answer:
             if answer.status_code != requests.codes.ok:
-                raise WitnessError(f"the time stamp authority answers {answer.status_code}")
+                raise WitnessError(
+                    _("the time stamp authority answers {status}").format(status=answer.status_code)
+                )
             data = answer.raw.read(_LONGEST_ANSWER + 1, decode_content=True)
     except (requests.RequestException, OSError) as error:
         raise WitnessError(
-            f"the time stamp authority cannot be reached ({type(error).__name__})"
+            _("the time stamp authority cannot be reached ({why})").format(why=type(error).__name__)
         ) from None
     try:
         found = decode_timestamp_response(data)
         is_granted = PKIStatus(found.status) == PKIStatus.GRANTED
         is_ours = found.tst_info.nonce == wanted.nonce
     except ValueError:
-        raise WitnessError("what the time stamp authority sends is no time stamp") from None
+        raise WitnessError(_("what the time stamp authority sends is no time stamp")) from None
     if not is_granted or not is_ours:
-        raise WitnessError("the time stamp authority signed nothing")
+        raise WitnessError(_("the time stamp authority signed nothing"))
     return data
 
 
@@ -111,16 +114,16 @@ def check(answer: bytes, line_hash: str, roots: Sequence["Certificate"]) -> date
         if not roots:
             digest = hashlib.sha256(line_hash.encode()).digest()
             if found.tst_info.message_imprint.message != digest:
-                raise WitnessError("it is the time stamp of another line")
+                raise WitnessError(_("it is the time stamp of another line"))
             return found.tst_info.gen_time
         verifier = VerifierBuilder()
         for root in roots:
             verifier = verifier.add_root_certificate(root)
         verifier.build().verify_message(found, line_hash.encode())
     except VerificationError as error:
-        raise WitnessError(f"it does not hold: {error}") from None
+        raise WitnessError(_("it does not hold: {why}").format(why=error)) from None
     except ValueError:
-        raise WitnessError("it is no time stamp") from None
+        raise WitnessError(_("it is no time stamp")) from None
     return found.tst_info.gen_time
 
 
@@ -131,4 +134,6 @@ def roots_in(path: Path) -> list["Certificate"]:
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except ValueError:
-        raise WitnessError(f"{path} holds no certificates in PEM format") from None
+        raise WitnessError(
+            _("{path} holds no certificates in PEM format").format(path=path)
+        ) from None

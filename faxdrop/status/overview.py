@@ -20,6 +20,7 @@ from faxdrop.inbox.scan import Inbox
 from faxdrop.names.printable import shown
 from faxdrop.queue.schedule import blocks_line
 from faxdrop.spool.root import Spool
+from faxdrop.words import _
 
 OVERVIEW_FORMAT: Final = "faxdrop-overview/1"
 INBOX: Final = "inbox"  # the state of what is not claimed yet
@@ -129,13 +130,12 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
     counts = Counter(document.state for document in documents)
     problems = inbox.problems | {wrong.path: wrong.problem for wrong in words.problems}
     if not is_there:
-        problems[str(spool.inbox)] = (
+        problems[str(spool.inbox)] = _(
             "is not there, so nothing can be dropped: faxdrop makes it "
-            + ("again at its next look" if running else "when it starts")
-        )
+        ) + (_("again at its next look") if running else _("when it starts"))
     unreadable = _unreadable(spool)
     for folder in unreadable:
-        problems[str(folder)] = (
+        problems[str(folder)] = _(
             "holds a document, and its record cannot be read: what became of that fax, only the "
             "sipgate account tells. faxdrop sets it aside at its next start."
         )
@@ -198,7 +198,7 @@ def plain_state(
     """Say in plain words where a job is in its life."""
     words = _plain_state(job, now, running=running, held=held, ahead=ahead)
     if job.cancelled and job.state not in (State.SENT, State.FAILED):
-        words += "; cancelled: no further attempt"
+        words += _("; cancelled: no further attempt")
     return words
 
 
@@ -207,30 +207,32 @@ def _plain_state(job: Job, now: datetime, *, running: bool, held: bool, ahead: J
         case State.QUEUED:
             words = _in_the_queue(job, now, running=running, held=held, ahead=ahead)
         case State.SUBMITTING if running:
-            words = "being handed over to sipgate"
+            words = _("being handed over to sipgate")
         case State.SUBMITTING | State.UNKNOWN:
-            words = "the answer was lost, to be looked up at sipgate"
+            words = _("the answer was lost, to be looked up at sipgate")
         case State.ACCEPTED:
             words = _at_sipgate(job)
         case State.SENT:
-            words = "sent, to be filed in sent/"
+            words = _("sent, to be filed in sent/")
         case State.FAILED:
-            words = "to be filed in failed/" + (f": {job.reason.message}" if job.reason else "")
+            words = _("to be filed in failed/") + (f": {job.reason.message}" if job.reason else "")
     return words
 
 
 def _in_the_queue(job: Job, now: datetime, *, running: bool, held: bool, ahead: Job | None) -> str:
     if job.attempts and job.due_at is not None and job.due_at > now:
-        return f"attempt {len(job.attempts)} failed, waiting for the next"
+        return _("attempt {count} failed, waiting for the next").format(count=len(job.attempts))
     if not running:
-        return "waiting for faxdrop to run"
+        return _("waiting for faxdrop to run")
     if held:
-        return "held, for the reason above"
+        return _("held, for the reason above")
     if ahead is None or ahead.attempt is None:
-        return "waiting for its turn"
+        return _("waiting for its turn")
     at, today = ahead.attempt.submitted_at.astimezone(), now.astimezone().date()
     since = f"{at:%H:%M}" if at.date() == today else f"{at:%Y-%m-%d %H:%M}"
-    return f"waits for {shown(ahead.name)} to the same number, on its way since {since}"
+    return _("waits for {name} to the same number, on its way since {since}").format(
+        name=shown(ahead.name), since=since
+    )
 
 
 def _on_the_lines(jobs: Iterable[Job]) -> dict[str, Job]:
@@ -241,7 +243,7 @@ def _on_the_lines(jobs: Iterable[Job]) -> dict[str, Job]:
         for job in jobs
         if job.attempt and blocks_line(job)
     ]
-    for _, _, job in sorted(on_their_way, key=lambda one: one[:2]):
+    for _group, _place, job in sorted(on_their_way, key=lambda one: one[:2]):
         if job.number is not None:
             lines.setdefault(job.number, job)
     return lines
@@ -251,11 +253,11 @@ def _at_sipgate(job: Job) -> str:
     statuses = job.attempts[-1].statuses
     match statuses[-1].status if statuses else "PENDING":
         case "PENDING" | "SCHEDULED":
-            return "with sipgate, not being sent yet"
+            return _("with sipgate, not being sent yet")
         case "SENDING":
-            return "being sent by sipgate"
+            return _("being sent by sipgate")
         case status:
-            return f"with sipgate ({status})"
+            return _("with sipgate ({status})").format(status=status)
 
 
 def _since(job: Job) -> datetime:
@@ -293,14 +295,14 @@ def _waiting(inbox: Inbox, said: Iterable[WaitingFile], *, running: bool) -> Ite
         path = inbox.root / (key.folder or "") / key.name
         folder, name = None if key.folder is None else shown(key.folder), shown(key.name)
         waits = known.get((folder, name))
-        words = waits.words if waits else "in the inbox, not taken yet"
+        words = waits.words if waits else _("in the inbox, not taken yet")
         yield Document(
             job=None,
             folder=folder,
             name=name,
             number=None,
             state=INBOX,
-            words=words if running else "faxdrop is not running",
+            words=words if running else _("faxdrop is not running"),
             since=_written_at(path),
             attempts=0,
             next_attempt_at=None,

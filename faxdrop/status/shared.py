@@ -17,6 +17,7 @@ from faxdrop.inbox.scan import Inbox
 from faxdrop.names.printable import shown
 from faxdrop.spool.places import RECEIPT_SUFFIX
 from faxdrop.spool.root import Spool
+from faxdrop.words import _
 
 SHARED_FORMAT: Final = "faxdrop-shared/1"
 _LATEST = 10  # documents of a folder that are listed
@@ -48,7 +49,7 @@ def look(spool: Spool, settings: InboxSettings) -> Shared:
     inbox = Inbox(spool.inbox, settings)
     inbox.scan(0.0, everything=True)
     waiting = [
-        _lying(inbox.root / (key.folder or "") / key.name, key.folder, "in the inbox")
+        _lying(inbox.root / (key.folder or "") / key.name, key.folder, _("in the inbox"))
         for key in inbox.waiting_files(most=inbox.waiting)
     ]
     failed = sorted(_documents(spool.failed), key=lambda one: one[0], reverse=True)
@@ -67,7 +68,7 @@ def look(spool: Spool, settings: InboxSettings) -> Shared:
 
 def _documents(top: Path) -> Iterator[tuple[float, Path]]:
     """Yield the documents that have a receipt, each with the time at which that was written."""
-    for folder, _, names in os.walk(top):
+    for folder, _folders, names in os.walk(top):
         receipts = {name for name in names if name.endswith(RECEIPT_SUFFIX)}
         for name in receipts:
             document = name.removesuffix(RECEIPT_SUFFIX)
@@ -101,4 +102,4 @@ def _why(document: Path) -> str:
             reason = json.loads(file.read(_LONGEST_RECEIPT))["reason"]
         return shown(f"{reason['message']} {reason['advice']}".strip())
     except (OSError, ValueError, RecursionError, LookupError, TypeError):
-        return "its receipt cannot be read"
+        return _("its receipt cannot be read")

@@ -111,7 +111,7 @@ def number(value: float, digits: int | None = None) -> str:
 
 def of_system(error: OSError) -> str:
     """Return what the system says of an error, without the file that it names."""
-    return _(error.strerror or "") or str(error)
+    return _(error.strerror) if error.strerror else str(error)
 
 
 def _decimal(value: float, pattern: str, language: Language) -> str:
