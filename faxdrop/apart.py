@@ -20,7 +20,8 @@ from typing import Any, Final
 _SECRETS: Final = ("TOKEN", "NOTIFY_")  # what names of variables begin with that stay here
 _MOST_MEMORY: Final = 1 << 30  # bytes of address space; an import of apprise takes some 0.3 GB
 _MOST_ANSWERED: Final = 1 << 20  # bytes
-_PR_SET_DUMPABLE: Final = 4  # prctl(2)
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+_PR_SET_DUMPABLE: Final = 4
 
 
 class ApartError(Exception):
@@ -73,7 +74,7 @@ class Apart:
                 raise ApartError
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    [sys.executable, "-P", "-m", self._module],
+                    [sys.executable, "-P", "-m", self._module, str(os.getpid())],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
@@ -111,8 +112,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def answer(to: Callable[[Any], Iterable[Any]]) -> None:
-    """Answer one question, in the process apart. Nothing else that is printed leaves it."""
-    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # the question is a secret
+    """Answer one question, in the process apart. Nothing else that is printed leaves it.
+
+    It ends with the process that asks: what nobody hears the answer of would be done twice.
+    """
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # the question is a secret
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # of the thread that asks, which waits for us
+    if str(os.getppid()) != sys.argv[1]:
+        sys.exit(1)
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with os.fdopen(os.dup(1), "wb", buffering=0) as output:

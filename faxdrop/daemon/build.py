@@ -26,6 +26,7 @@ from faxdrop.followers.follower import Follower
 from faxdrop.followers.heartbeat import Heartbeat
 from faxdrop.followers.hook import Hook
 from faxdrop.followers.metrics import Metrics
+from faxdrop.followers.notices import Notices
 from faxdrop.followers.tables import Tables, separator_of
 from faxdrop.inbox import mounts
 from faxdrop.inbox.pickup import LOOKS
@@ -96,6 +97,10 @@ def followers_of(config: Config) -> list[Follower]:
         found.append(Metrics(root, Path(config.heartbeat.metrics_file)))
     if url is not None:
         found.append(Heartbeat(url, time.monotonic))
+    found += (
+        Notices(name, root, config.notify[name], address, config.inbox.patience)
+        for name, address in config.secrets.notify.items()
+    )
     return found
 
 

@@ -28,6 +28,7 @@ class NoticePosting(NamedTuple):
 
     taken: tuple[str, ...]
     why: str  # in words for people; "": everybody has it
+    is_final: bool = True  # those who have it not are refused, and will be
 
     @property
     def done(self) -> bool:
@@ -61,7 +62,8 @@ class Post:
             answers, whys = broken.so_far, ["silent"]
         more = tuple(each["taken"] for each in answers if "taken" in each)
         whys = [each["why"] for each in answers if "why" in each] + whys
-        return NoticePosting((*taken, *more), _(_WHY.get(whys[0], _WHY["refused"])) if whys else "")
+        why = _(_WHY.get(whys[0], _WHY["refused"])) if whys else ""
+        return NoticePosting((*taken, *more), why, all(each == "recipient" for each in whys))
 
     def close(self) -> None:
         """End what is being sent, without waiting for it: it is sent again another time."""

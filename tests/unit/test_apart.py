@@ -1,8 +1,13 @@
 """A module is asked in a process of its own: bounded, closed to others, and never waited for."""
 
+import subprocess
+import sys
+
+import psutil
 import pytest
 
 from faxdrop.apart import Apart, ApartError
+from tests.kit.waiting import until
 
 PROBE = "tests.kit.apart_probe"
 
@@ -34,3 +39,14 @@ def test_no_answer_is_an_error_without_the_question(*, closed: bool) -> None:
         apart.ask("s3cret", 30)
     assert broken.value.so_far == ()
     assert "s3cret" not in f"{broken.value!r} {broken.value.__context__!r}"
+
+
+def test_it_ends_with_the_process_that_asks() -> None:
+    """A daemon that is killed leaves nobody behind who goes on sending."""
+    code = f"from faxdrop.apart import Apart; Apart({PROBE!r}).ask('hang', 60)"
+    with subprocess.Popen([sys.executable, "-c", code]) as asking:
+        until(psutil.Process(asking.pid).children, what="the probe")
+        (child,) = psutil.Process(asking.pid).children()
+        until(lambda: "tests.kit.apart_probe" in child.cmdline(), what="the probe's start")
+        asking.kill()
+    assert not psutil.wait_procs([child], timeout=10)[1]

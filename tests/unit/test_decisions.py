@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faxdrop.followers.notices import (
+from faxdrop.followers.decisions import (
     MOST,
-    LineData,
     Now,
     Standing,
     Stuck,
@@ -23,6 +22,7 @@ from faxdrop.followers.notices import (
     first_wanted,
     taken,
 )
+from faxdrop.followers.wording import LineData
 from faxdrop.journal.lines import Head
 
 NOON = datetime(2026, 3, 2, 11, 0, tzinfo=UTC)  # in Berlin
@@ -153,21 +153,21 @@ def test_a_hold_is_told_after_a_minute(seconds: int, told: int) -> None:
     office.look(3600)
     assert len(office.mails) == told
     if told:
-        assert office.mails[0][0] == "faxes are held"
+        assert office.mails[0][0] == "Faxes are held"
         assert "no money" in office.mails[0][1]
-        assert office.mails[1][0] == "faxes go out again"
+        assert office.mails[1][0] == "Faxes go out again"
 
 
 def test_a_hold_that_a_killed_daemon_left() -> None:
     """It is told once over restarts, and its end also where no line says so."""
     office = Office()
     office.write("held", what="account", words="no money")
-    assert office.look(61) == ["faxes are held"]
+    assert office.look(61) == ["Faxes are held"]
     office.write("held", what="account", words="no money")
     office.holding = frozenset({"account"})
     assert office.look(61) == []
     office.holding = frozenset()
-    assert office.look(1) == ["faxes go out again"]
+    assert office.look(1) == ["Faxes go out again"]
 
 
 def test_what_is_stuck_is_told_once() -> None:

@@ -1,0 +1,158 @@
+"""How notices and digests read. Pure; no name in them can do more than be read."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+
+from faxdrop.journal.lines import Head
+from faxdrop.names.printable import shown
+from faxdrop.words import _, ngettext, short_moment
+
+LineData = Mapping[str, Any]
+"""The content of a line of the journal."""
+
+Why = Callable[[LineData], tuple[str, str] | None]
+"""Finds message and advice of a document that failed, in its receipt; None if that is gone."""
+
+_LONGEST_NAME: Final = 80  # characters of a name in a subject; whole names are in the text
+
+
+class Told(NamedTuple):
+    """One thing in a notice. Its texts can be shown anywhere."""
+
+    name: str  # of the file; of a hold, nothing
+    folder: str
+    what: str  # what happened, in a few words
+    text: tuple[str, ...]  # more of it, and what to do, in sentences
+
+
+class Open(NamedTuple):
+    """How many documents have no end yet."""
+
+    in_the_inbox: int
+    on_their_way: int
+
+
+def end(line: LineData, why: Why) -> Told:
+    """Tell of a document that ended."""
+    is_sent = line.get("event") == "sent"
+    words: tuple[str, ...] = ()
+    if not is_sent:
+        unknown = _("Its receipt is not where it was filed; `faxdrop receipts` tells more.")
+        words = why(line) or (str(line.get("reason")), unknown)
+    what = _("sent") if is_sent else _("not sent")
+    if line.get("simulated"):
+        what = _("{what} (simulated)").format(what=what)
+    return Told(
+        shown(part(line, "document", "name") or _("a document without a name")),
+        shown(part(line, "recipient", "folder") or part(line, "recipient", "number") or ""),
+        what,
+        tuple(shown(each, lines=True) for each in words),
+    )
+
+
+def held(words: str, since: datetime) -> Told:
+    """Tell that something holds."""
+    text = _("Since {when}: {words}.").format(when=short_moment(since), words=_part_of(words))
+    advice = _("Nothing is lost. `faxdrop status` says what to do; then it goes on by itself.")
+    return Told("", "", _("Faxes are held"), (text, advice))
+
+
+def released(words: str, since: datetime) -> Told:
+    """Tell that it holds no longer."""
+    text = _("What held since {when} is over: {words}.").format(
+        when=short_moment(since), words=_part_of(words)
+    )
+    return Told("", "", _("Faxes go out again"), (text,))
+
+
+def stuck(name: str, folder: str | None, since: datetime, words: str) -> Told:
+    """Tell of a document that waits."""
+    text = _("Since {when}.").format(when=short_moment(since))
+    return Told(shown(name), shown(folder or ""), _("waits"), (text, shown(words, lines=True)))
+
+
+def notice(told: Sequence[Told]) -> tuple[str, str]:
+    """Return subject and text of a notice. The subject: file, recipient, what happened."""
+    first, more = told[0], len(told) - 1
+    subject = _joined(_cut(first.name), _cut(first.folder), first.what)
+    if more:
+        subject += " " + ngettext("(and {n} more)", "(and {n} more)", more).format(n=more)
+    return subject, _text(told) + "\n"
+
+
+def digest(
+    lines: Iterable[LineData],
+    holds: Sequence[str],
+    still: Open | None,
+    head: Head,
+    day: date,
+    why: Why,
+    most: int,
+) -> tuple[str, str]:
+    """Return the summary of what ended since the last one; also of a day on which nothing did.
+
+    That is the proof that this way to people works, and that faxdrop does. ``lines`` are ends, and
+    documents that were put in again, which are not counted as not sent any more.
+    """
+    counts: Counter[str] = Counter()
+    not_sent: dict[str, Told] = {}
+    for number, line in enumerate(lines):
+        if line.get("event") == "retried":
+            counts["again"] += not_sent.pop(str(line.get("job_id")), None) is not None
+        elif line.get("event") == "sent":
+            counts["sent"] += 1
+        else:
+            not_sent[str(line.get("job_id") or number)] = end(line, why)
+    parts = [
+        _("Sent: {sent}. Not sent: {failed}.").format(sent=counts["sent"], failed=len(not_sent))
+    ]
+    if counts["again"]:
+        again = _("Put in again after they failed: {n}.").format(n=counts["again"])
+        parts[0] = f"{parts[0]} {again}"
+    if still is not None:
+        words = _("On their way: {n}. In the inbox: {m}.")
+        parts.append(words.format(n=still.on_their_way, m=still.in_the_inbox))
+    parts += [_("Faxes are held: {words}.").format(words=_part_of(words)) for words in holds]
+    told = list(not_sent.values())
+    if told:
+        parts.append(_text(told[:most]))
+    if (more := len(told) - most) > 0:
+        parts.append(_("And {n} more: `faxdrop receipts --status failed`.").format(n=more))
+    words = _("The journal ends with line {seq}, whose SHA-256 is\n{hash}")
+    parts.append(words.format(seq=head.seq, hash=head.hash))
+    subject = _("Faxes until {day}: {sent} sent, {failed} not sent").format(
+        # Translators: strftime(3); digits only.
+        day=day.strftime(_("%Y-%m-%d")),
+        sent=counts["sent"],
+        failed=len(told),
+    )
+    return subject, "\n\n".join(parts) + "\n"
+
+
+def part(line: LineData, table: str, key: str) -> str | None:
+    """Return a fact of a line, if it is there."""
+    facts = line.get(table)
+    value = facts.get(key) if isinstance(facts, dict) else None
+    return None if value is None else str(value)
+
+
+def _text(told: Iterable[Told]) -> str:
+    return "\n\n".join(
+        "\n".join((_joined(each.name, each.folder, each.what), *filter(None, each.text)))
+        for each in told
+    )
+
+
+def _joined(*parts: str) -> str:
+    return ": ".join(filter(None, parts))
+
+
+def _part_of(words: str) -> str:
+    """Return words as a part of a sentence that ends with a point."""
+    return shown(words).rstrip(".")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"

@@ -1,0 +1,282 @@
+"""Who is to be told of what happens is told once, whatever becomes of daemons and mail servers."""
+
+import json
+from collections.abc import Collection, Iterator
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from faxdrop.config.settings import NotifySettings
+from faxdrop.followers.notices import Notices
+from faxdrop.followers.post import NoticePosting, Post
+from tests.kit import pdfs
+from tests.kit.breaking import Stage, stage
+from tests.kit.followers import only
+from tests.kit.mail import PASSWORD, MailServer
+from tests.kit.world import World
+
+NUMBER, BUSY, STUCK = "+493023125000", "+493023125002", "+493023125004"
+ANNA, BERT = "anna@office.example", "bert@office.example"
+EVERYTHING = ("failed", "held", "released", "stuck", "sent")
+HOUR = 3600.0
+NOWHERE = SecretStr("json://127.0.0.1:9/")
+
+
+class Letterbox(Post):
+    """Takes every notice in this process; what it has lies in ``mails``: subject, text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mails: list[tuple[str, str]] = []
+
+    def send(
+        self, address: SecretStr, subject: str, body: str, taken: Collection[str] = ()
+    ) -> NoticePosting:
+        """Take it."""
+        del address, taken
+        self.mails.append((subject, body))
+        return NoticePosting(("all",), "")
+
+    @property
+    def subjects(self) -> list[str]:
+        """What was told, in order."""
+        return [subject for subject, _ in self.mails]
+
+
+@pytest.fixture(name="staged")
+def _staged(tmp_path: Path) -> Iterator[Stage]:
+    with stage(tmp_path / "root", attempts=1) as one:
+        yield one
+
+
+def start(
+    world: World, post: Post | None = None, address: SecretStr = NOWHERE, **settings: Any
+) -> None:
+    """Start a daemon that tells somebody."""
+    wishes = NotifySettings(**settings)
+    patience = world.config.inbox.patience
+    world.make_followers = lambda _: [
+        Notices("office", world.root, wishes, address, patience, post)
+    ]
+    world.start()
+    world.turn()
+
+
+def break_off(world: World) -> None:
+    """End the daemon as a power cut does."""
+    world.crash()
+
+
+def fail(world: World, *names: str, folder: str = NUMBER) -> None:
+    """Drop documents that are none: each fails at once."""
+    for name in names:
+        world.drop(folder, name, f"{name} is no PDF".encode())
+    world.until_done()
+
+
+def mails(server: MailServer) -> list[tuple[str, str, str]]:
+    """Return recipient, subject and text of what a server took."""
+    read = [(to, message_from_bytes(raw, policy=policy.default)) for to, raw in server.mails]
+    return [(to, str(mail["Subject"]), str(mail.get_content())) for to, mail in read]
+
+
+def cursor(world: World) -> str:
+    """Return what is kept of one who is told."""
+    return (world.root / ".faxdrop" / "followers" / "notify-office.json").read_text()
+
+
+def problems(world: World) -> str:
+    """Return what status says is not as it should be."""
+    world.live(2.0)
+    status = json.loads((world.root / ".faxdrop" / "status.json").read_bytes())
+    return "\n".join(f"{one['path']} {one['problem']}" for one in status["problems"])
+
+
+def test_a_failure_is_told_once_also_over_restarts(staged: Stage) -> None:
+    """With file, recipient, reason and advice; the past is not told to who is new."""
+    world, post = staged.world, Letterbox()
+    world.make_followers = only()
+    world.start()
+    fail(world, "old.pdf")
+    for name in ("a.pdf", "b.pdf", "c.pdf"):
+        break_off(world)
+        start(world, post)
+        fail(world, name)
+        world.live(600)
+    assert post.subjects == [f"{name}: {NUMBER}: not sent" for name in ("a.pdf", "b.pdf", "c.pdf")]
+    receipt = json.loads((world.root / "failed" / NUMBER / "a.pdf.json").read_bytes())
+    body = post.mails[0][1]
+    assert receipt["reason"]["message"] in body
+    assert receipt["reason"]["advice"] in body
+
+
+def test_twenty_failures_are_one_mail(staged: Stage) -> None:
+    """Also when they come one after the other over some minutes: a mail, and one for the rest."""
+    world, post = staged.world, Letterbox()
+    start(world, post)
+    fail(world, *(f"{number}.pdf" for number in range(20)))
+    world.live(60)
+    assert post.subjects == [f"0.pdf: {NUMBER}: not sent (and 19 more)"]
+    world.live(600)
+    for number in range(20):
+        world.drop(NUMBER, f"late{number}.pdf", f"{number} is no PDF".encode())
+        world.live(10)
+    world.live(600)
+    assert len(post.subjects) == 3
+    for number in range(20):
+        assert sum(f"late{number}.pdf: " in text for _, text in post.mails) == 1
+
+
+def test_a_hold_is_told_after_a_minute_and_its_end_if_it_was(staged: Stage) -> None:
+    """A blip is not; and a daemon that is killed meanwhile tells neither of them twice."""
+    world, post = staged.world, Letterbox()
+    start(world, post, on=EVERYTHING)
+    staged.simulator.trouble = 402
+    staged.drop(NUMBER, "letter.pdf", pdfs.good(1))
+    world.live(40)
+    assert '"held"' in next((world.root / ".faxdrop" / "journal").glob("*.jsonl")).read_text()
+    assert post.mails == []
+    world.live(120)
+    assert post.subjects == ["Faxes are held"]
+    break_off(world)
+    start(world, post, on=EVERYTHING)
+    world.live(1200)
+    assert post.subjects == ["Faxes are held"]
+    staged.simulator.trouble = None
+    world.until_done()
+    world.live(60)
+    assert post.subjects[1] == "Faxes go out again (and 1 more)"
+    assert "letter.pdf: +493023125000: sent" in post.mails[1][1]
+    assert len(post.mails) == 2
+
+
+def test_a_fax_without_an_end_is_told_after_two_hours(staged: Stage) -> None:
+    """Once, with what to do; what has its end by then is not."""
+    world, post = staged.world, Letterbox()
+    start(world, post)
+    staged.drop(STUCK, "stuck.pdf", pdfs.good(1))
+    staged.drop(NUMBER, "letter.pdf", pdfs.good(2))
+    world.live(1.9 * HOUR)
+    assert post.mails == []
+    world.live(0.3 * HOUR)
+    assert post.subjects == [f"stuck.pdf: {STUCK}: waits"]
+    assert "sipgate account" in post.mails[0][1]
+    break_off(world)
+    start(world, post)
+    world.live(5 * HOUR)
+    assert len(post.mails) == 1
+
+
+def test_a_file_that_nothing_takes_is_told(staged: Stage) -> None:
+    """One that somebody writes to all the time lies in the inbox for longer than it should."""
+    world, post = staged.world, Letterbox()
+    start(world, post)
+    for number in range(120):
+        world.drop(NUMBER, "endless.pdf", b"%PDF-1.4 " + b"x" * number)
+        world.live(15)
+    assert post.subjects == [f"endless.pdf: {NUMBER}: waits"]
+    assert "It lies in the inbox and was not taken: " in post.mails[0][1]
+
+
+@pytest.mark.long
+def test_a_digest_says_each_day_what_was_not_sent(staged: Stage) -> None:
+    """Counts, everything not sent, and the journal's head; what was put in again is no failure."""
+    world, post = staged.world, Letterbox()
+    start(world, post, on=(), digest="18:00")
+    staged.drop(NUMBER, "good.pdf", pdfs.good(1))
+    fail(world, "bad.pdf")
+    staged.drop(STUCK, "stuck.pdf", pdfs.good(2))
+    world.live(24 * HOUR)
+    assert len(post.mails) == 1
+    subject, body = post.mails[0]
+    assert subject == "Faxes until 2026-03-02: 1 sent, 1 not sent"
+    assert f"bad.pdf: {NUMBER}: not sent\n" in body
+    assert "On their way: 1. In the inbox: 0." in body
+    assert "good.pdf" not in body
+    lines = next((world.root / ".faxdrop" / "journal").glob("*.jsonl")).read_bytes().splitlines()
+    assert f"line {len(lines)}," in body or f"line {len(lines) - 1}," in body
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
+@pytest.mark.long
+def test_a_mail_server_that_is_away_for_hours_loses_nothing(
+    staged: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came first is told first, all the rest in one mail; status says so meanwhile."""
+    world = staged.world
+    server = MailServer(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))
+    address = server.address(ANNA, BERT)
+    start(world, None, address)
+    fail(world, "first.pdf")
+    world.live(HOUR)
+    words = "The follower notify-office It fails, and is tried again: the server cannot be reached."
+    assert problems(world) == words
+    for number in range(12):
+        fail(world, f"{number}.pdf")
+        world.live(HOUR / 4)
+    break_off(world)
+    start(world, None, address)
+    world.live(HOUR)
+    with server:
+        server.later = {BERT}  # greylisted, too
+        world.live(2 * HOUR)
+    told = [(to, subject) for to, subject, _ in mails(server)]
+    first, rest = (
+        f"first.pdf: {NUMBER}: not sent",
+        f"0.pdf: {NUMBER}: not sent (and 11 more)",
+    )
+    assert told == [(ANNA, first), (BERT, first), (ANNA, rest), (BERT, rest)]
+    assert problems(world) == ""
+    assert PASSWORD not in cursor(world)
+    assert "office.example" not in cursor(world)
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
+def test_a_recipient_whom_the_server_refuses_keeps_nothing_from_the_others(
+    staged: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are told of all that happens, and status says that one was not."""
+    world = staged.world
+    with MailServer(tmp_path) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))
+        server.refused = {"gone@office.example"}
+        start(world, None, server.address(ANNA, "gone@office.example"))
+        for name in ("a.pdf", "b.pdf"):
+            fail(world, name)
+            world.live(600)
+    assert [(to, subject.partition(":")[0]) for to, subject, _ in mails(server)] == [
+        (ANNA, "a.pdf"),
+        (ANNA, "b.pdf"),
+    ]
+    assert "did not reach everybody: the server refuses a recipient" in problems(world)
+
+
+@pytest.mark.long
+def test_what_nobody_takes_is_passed_over_after_a_day(staged: Stage) -> None:
+    """Then the next notice has its turn, and status names the one that was lost."""
+    world, post = staged.world, Letterbox()
+    refuse = [True]
+
+    def send(
+        address: SecretStr, subject: str, body: str, taken: Collection[str] = ()
+    ) -> NoticePosting:
+        if refuse[0]:
+            return NoticePosting((), "the server did not take it", is_final=False)
+        return Letterbox.send(post, address, subject, body, taken)
+
+    post.send = send  # type: ignore[method-assign]
+    start(world, post)
+    fail(world, "a.pdf")
+    world.live(HOUR)
+    fail(world, "b.pdf")
+    world.live(22 * HOUR)
+    assert "tried again: the server did not take it" in problems(world)
+    world.live(1.5 * HOUR)
+    refuse[0] = False
+    world.live(2 * HOUR)
+    assert post.subjects == [f"b.pdf: {NUMBER}: not sent"]
+    assert f"gave up on line 1 (a.pdf: {NUMBER}: not sent)" in problems(world)
