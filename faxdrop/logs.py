@@ -12,31 +12,18 @@ import threading
 from collections.abc import Collection, Mapping
 from functools import lru_cache, partial
 from typing import Any, TextIO
-from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from faxdrop.names.printable import shown
-
-REDACTED = "[redacted]"
+from faxdrop.names.redaction import IN_EVENTS, REDACTED, redacted, spellings
 
 _SECRET_KEY = re.compile(
     "token|secret|passw|authorization|cookie|credential|base64|(report|document|preview)_?url",
     re.IGNORECASE,
 )
-_SECRET_TEXT = (
-    (re.compile(r"\b(Basic|Bearer)\s+[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1 {REDACTED}"),
-    # An address may itself be the key to a report: only what is no more than a server stays.
-    (
-        re.compile(
-            r"\b(https?://)(?![^/\s\"'@?#]+(?:/v2|/simulator)?/?(?:[\s\"'),]|$))[^\s\"'<>]+"
-        ),
-        rf"\1{REDACTED}",
-    ),
-)
-_SUSPECT = re.compile(r"basic|bearer|https?://", re.IGNORECASE)  # what the two above begin with
-_WORTH_HIDING = 4  # characters: hiding every "x" hides nothing but the message
+_SUSPECT = re.compile(r"basic|bearer|https?://", re.IGNORECASE)  # IN_EVENTS begins with these
 _LARGEST = 2**63  # numbers beyond it, and NaN, go as text: no reader of JSON need know them
 _WIDEST = 16  # characters of an event's name on a terminal
 _COLOURS = {"warning": 33, "error": 31, "critical": 31}  # ECMA-48
@@ -113,10 +100,7 @@ class Redaction:
     """A structlog processor: what it returns has no secrets and nothing that steers a terminal."""
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
-        known = {secret for secret in secrets if len(secret) >= _WORTH_HIDING}
-        known |= {quote(secret, safe="") for secret in known}
-        # The longest first: one secret may be a part of another.
-        self._known = sorted(known, key=len, reverse=True)
+        self._known = spellings(secrets)
         self._key = lru_cache(maxsize=1024)(self._text)  # keys are few, and come again
 
     def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
@@ -143,12 +127,8 @@ class Redaction:
         return self._text(_described(value), lines=key == "exception")
 
     def _text(self, text: str, *, lines: bool = False) -> str:
-        for secret in self._known:
-            text = text.replace(secret, REDACTED)
-        if _SUSPECT.search(text):
-            for pattern, instead in _SECRET_TEXT:
-                text = pattern.sub(instead, text)
-        return shown(text, lines=lines)
+        telltales = IN_EVENTS if _SUSPECT.search(text) else ()
+        return shown(redacted(text, self._known, telltales), lines=lines)
 
 
 @lru_cache(maxsize=1024)

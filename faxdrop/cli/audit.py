@@ -28,7 +28,7 @@ from faxdrop.journal.history import Filter
 from faxdrop.journal.verify import Verification
 from faxdrop.journal.witness import WitnessError, roots_in
 from faxdrop.names.printable import shown
-from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX, SpoolError
+from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX, SpoolError, receipt_path
 from faxdrop.spool.root import Spool
 
 _LONGEST_DOCUMENT = 1 << 28  # bytes
@@ -198,7 +198,7 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
 def _pair(document: Path) -> tuple[bytes, bytes]:
     """Return a document and its receipt. Raises NoEvidenceError."""
     content = read_file(document, _LONGEST_DOCUMENT)
-    receipt = read_file(document.with_name(document.name + RECEIPT_SUFFIX), LONGEST_RECEIPT)
+    receipt = read_file(receipt_path(document), LONGEST_RECEIPT)
     if content is None or receipt is None:
         raise NoEvidenceError(
             f"{name_of_file(document)} is not there with its receipt beside it. If both were moved "

@@ -18,7 +18,7 @@ from faxdrop.daemon import build as service
 from faxdrop.fax.receipt import Receipt
 from faxdrop.setup import specimen
 from faxdrop.simulator import Simulator
-from faxdrop.spool.places import RECEIPT_SUFFIX
+from faxdrop.spool.places import receipt_of
 from faxdrop.spool.root import Spool
 from faxdrop.status.overview import of_job
 
@@ -121,7 +121,7 @@ class Demo:
     def receipt(self, drop: Drop) -> Path | None:
         """Return where a document's receipt lies, None if there is none yet."""
         for top in (self.spool.sent, self.spool.failed):
-            path = top / drop.folder / (drop.name + RECEIPT_SUFFIX)
+            path = top / drop.folder / receipt_of(drop.name)
             if path.is_file():
                 return path
         return None

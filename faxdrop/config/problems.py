@@ -25,6 +25,7 @@ from faxdrop.config.settings import (
     WitnessSettings,
 )
 from faxdrop.fax.recipient import AddressEntry
+from faxdrop.names.redaction import IN_SETTINGS, redacted, spellings
 from faxdrop.words import N_, _
 
 MISSING = N_("(missing)")
@@ -49,15 +50,8 @@ _TABLES: dict[str, type[BaseModel]] = {
     "witness": WitnessSettings,
 }
 
-_WORTH_HIDING = 4  # characters: hiding every "x" hides nothing but the message
 _HARMLESS = 8  # characters: a duration, a word; no token is as short
 _SECRET_KEY = re.compile(r"tok|secret|pass|pwd|auth|cred|key|\bpin\b", re.IGNORECASE)
-# Tokens are UUIDs; a name and a query in an address may carry secrets too.
-_SECRET_TEXT = (
-    (re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"), "***"),
-    (re.compile(r"//[^/\s\"]*@"), "//***@"),
-    (re.compile(r"(://[^\s?#\"]*[?#])[^\s\"]+"), r"\1***"),
-)
 
 Loc = tuple[int | str, ...]
 """Where in the table a setting stands."""
@@ -189,15 +183,5 @@ def toml(value: Any) -> str:
 
 def presentable(problem: Problem, secrets: Collection[str]) -> Problem:
     """Return a problem without secrets, its value cut to a length that can be read."""
-    key, value, remedy = (_redacted(text, secrets) for text in problem)
+    key, value, remedy = (redacted(text, spellings(secrets), IN_SETTINGS) for text in problem)
     return Problem(key, value if len(value) <= _SHOWN else f"{value[: _SHOWN - 3]}...", remedy)
-
-
-def _redacted(text: str, secrets: Collection[str]) -> str:
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _WORTH_HIDING:
-            for spelling in (secret, json.dumps(secret)[1:-1]):
-                text = text.replace(spelling, "***")
-    for pattern, instead in _SECRET_TEXT:
-        text = pattern.sub(instead, text)
-    return text

@@ -5,7 +5,6 @@ to know about what may be written; config.example.toml says the same to people. 
 and everything that concerns more than one setting, is the business of ``config``.
 """
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -22,6 +21,7 @@ from pydantic import (
 )
 
 from faxdrop.fax.recipient import FAXLINE_REMEDY, REGIONS, AddressEntry, Faxline
+from faxdrop.names.loopback import is_loopback
 from faxdrop.words import N_, Language
 
 MEGABYTE = 1_000_000  # bytes
@@ -120,7 +120,7 @@ def _base_url(value: str) -> str:
         raise ValueError("not an address")
     if "@" in url.netloc or "?" in value or "#" in value:
         raise ValueError("more than an address")
-    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.hostname)):
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname)):
         raise ValueError("not encrypted")
     return value.rstrip("/")
 
@@ -133,13 +133,6 @@ def _time_of_day(value: str) -> str:
     if value and not _TIME_OF_DAY.fullmatch(value):
         raise ValueError("not a time of day")
     return value
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _entry(value: Any) -> Any:

@@ -283,11 +283,7 @@ def _digits(text: str) -> str:
 
 def _quoted(name: str) -> str:
     """Return a name in quotes, with nothing in it that could play tricks on a terminal."""
-    safe = (
-        char if char.isprintable() else char.encode("unicode_escape").decode()
-        for char in shown(name)
-    )
-    text = "".join(safe)
+    text = shown(name)
     return f'"{text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."}"'
 
 

@@ -28,7 +28,7 @@ from faxdrop.followers.follower import FollowerError, LineFollower
 from faxdrop.followers.program import Program, StoppedError
 from faxdrop.journal.files import read_file
 from faxdrop.journal.lines import hash_of, path_text
-from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
+from faxdrop.spool.places import LONGEST_RECEIPT, receipt_of
 from faxdrop.words import _
 
 log = structlog.stdlib.get_logger(__name__)
@@ -93,7 +93,7 @@ class Hook(LineFollower):
         told = json.dumps(content, ensure_ascii=False).encode() + b"\n"
         if path is not None:
             document = str(self._root / path_text(path))
-            receipt = document + RECEIPT_SUFFIX
+            receipt = receipt_of(document)
             filed = read_file(Path(receipt), LONGEST_RECEIPT)
             if filed is not None and hash_of(filed) == content.get("receipt_sha256"):
                 told = filed

@@ -21,6 +21,7 @@ from faxdrop.journal.files import read_file, walk
 from faxdrop.journal.lines import LONGEST_LINE
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import open_ordinary
+from faxdrop.spool.places import RECEIPT_SUFFIX
 
 ENDS = ("sent", "failed")
 """The events that are the end of a document."""
@@ -111,10 +112,17 @@ def ends_of_receipts(places: Iterable[Path], wanted: Filter) -> Iterator[dict[st
     for place in places:
         for folder, names in walk(place):
             for name in sorted(names):
-                data = read_file(folder / name, LONGEST_LINE) if name.endswith(".json") else None
+                data = (
+                    read_file(folder / name, LONGEST_LINE)
+                    if name.endswith(RECEIPT_SUFFIX)
+                    else None
+                )
                 receipt = _receipt_in(data) if data is not None else None
                 if receipt is not None and wanted.wants(receipt):
-                    yield {**receipt, "path": shown(str(folder / name.removesuffix(".json")))}
+                    yield {
+                        **receipt,
+                        "path": shown(str(folder / name.removesuffix(RECEIPT_SUFFIX))),
+                    }
 
 
 def _receipt_in(data: bytes) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from faxdrop.journal.files import read_file, sha256_of
 from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import RemovalLine, hash_of, path_text
 from faxdrop.spool.disk import Disk
-from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
+from faxdrop.spool.places import LONGEST_RECEIPT, receipt_path
 
 _UNDECIDED = ("outcome_unknown", "no_final_status")
 
@@ -72,12 +72,7 @@ def remove(one: Expired, root: Path, journal: Journal, disk: Disk) -> None:
         )
     with contextlib.suppress(FileNotFoundError):  # a crash came behind it
         disk.remove(one.document)
-    disk.remove(receipt_of(one.document))
-
-
-def receipt_of(document: Path) -> Path:
-    """Return where a document's receipt lies."""
-    return document.with_name(document.name + RECEIPT_SUFFIX)
+    disk.remove(receipt_path(one.document))
 
 
 def _is_over(content: dict[str, Any], periods: Periods, now: datetime) -> bool:
@@ -102,7 +97,7 @@ def _as_left(root: Path, job_id: str, content: dict[str, Any], *, is_noted: bool
     if within.parts[:1] not in (("sent",), ("failed",)) or ".." in within.parts:
         return None
     place = root / within
-    receipt = read_file(receipt_of(place), LONGEST_RECEIPT)
+    receipt = read_file(receipt_path(place), LONGEST_RECEIPT)
     is_gone = is_noted and receipt is not None and sha256_of(place) is None
     if receipt is None or hash_of(receipt) != wanted:
         return None

@@ -21,7 +21,7 @@ from faxdrop.journal.files import read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
 from faxdrop.journal.witness import Stamped, WitnessError
 from faxdrop.names.printable import shown
-from faxdrop.spool.places import LONGEST_RECEIPT, PLACE, RECEIPT_SUFFIX
+from faxdrop.spool.places import LONGEST_RECEIPT, PLACE, RECEIPT_SUFFIX, receipt_of
 from faxdrop.words import _
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class _Files:
             if isinstance(content.get("document"), dict) and content["document"].get("sha256")
         }
         self._by_receipt_path = {
-            root / (path_text(content["path"]) + RECEIPT_SUFFIX): job_id
+            root / receipt_of(path_text(content["path"])): job_id
             for job_id, content in ends.items()
             if content.get("path") is not None
         }

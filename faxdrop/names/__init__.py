@@ -1,1 +1,1 @@
-"""File names: as people read them, as Macs write them, and which are passed over."""
+"""Names of files and hosts, and words fit to be shown: without tricks, without secrets."""

@@ -7,7 +7,6 @@ piece by piece and never collected.
 """
 
 import contextlib
-import ipaddress
 import itertools
 import socket
 import struct
@@ -20,6 +19,8 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote
+
+from faxdrop.names.loopback import is_loopback
 
 _PIECE = 1 << 16  # bytes of a body that are handed on together
 _LONGEST_LINE = 1 << 16  # bytes of a line between chunks
@@ -108,7 +109,7 @@ class Server:
     """
 
     def __init__(self, application: Application, host: str, port: int) -> None:
-        if not ipaddress.ip_address(host).is_loopback:
+        if not is_loopback(host):
             raise ValueError(f"the simulator listens on loopback only, not on {host}")
         self.port = port  # 0: the next start chooses
         self.control_port = 0

@@ -9,7 +9,6 @@ leave a doubt, both answers are read.
 """
 
 import base64
-import re
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, SecretStr
 
+from faxdrop.names.redaction import IN_ANSWERS, redacted, spellings
 from faxdrop.sipgate.answers import (
     LONGEST_WORDS,
     Balance,
@@ -45,8 +45,6 @@ MOST_PAGES = 100  # requests for one look at the history, whatever the server sa
 LONGEST_DELAY = 3600.0  # seconds; a longer Retry-After is cut to it
 _EARLIEST, _LATEST = 1577836800.0, 4102444800.0  # 2020 and 2100: the dates that are believed
 # Addresses, that of a report with its key among them, and what was submitted, sent back.
-_NOT_FOR_PEOPLE = re.compile(r"https?://\S+|[A-Za-z0-9+/=_-]{60,}")
-
 _Shaped = TypeVar("_Shaped", bound=BaseModel)
 
 
@@ -131,7 +129,7 @@ class Sipgate:
     ) -> None:
         secret = token.get_secret_value()
         basic = base64.b64encode(f"{token_id}:{secret}".encode()).decode()
-        self._secrets = (secret, basic)
+        self._secrets = spellings((secret, basic))
         self._clock = clock
         self._monotonic = monotonic or clock
         self._transport = Transport(base_url, token_id, secret, timeout)
@@ -308,9 +306,7 @@ class Sipgate:
         return Answer(outcome, None, reply.status, words, self._retry_after(reply), advice)
 
     def _redacted(self, text: str) -> str:
-        for secret in filter(None, self._secrets):
-            text = text.replace(secret, "[...]")
-        text = _NOT_FOR_PEOPLE.sub("[...]", text)
+        text = redacted(text, self._secrets, IN_ANSWERS)
         return text if len(text) <= LONGEST_WORDS else text[:LONGEST_WORDS].rstrip() + "..."
 
     def _learn_time(self, reply: Reply) -> None:

@@ -17,7 +17,6 @@ Nothing here knows what a status means; that is in ``sipgate``.
 import contextlib
 import errno
 import http.client
-import ipaddress
 import os
 import re
 import ssl
@@ -40,6 +39,7 @@ from urllib3.exceptions import (
 )
 
 from faxdrop import __version__
+from faxdrop.names.loopback import is_loopback
 from faxdrop.sipgate.connection import ONCE, POOLS, DocumentChanged, Pools, Upload, Withheld
 from faxdrop.words import N_, _, number
 
@@ -166,7 +166,7 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
                 verify=True,
-                proxies={"no_proxy": self._host} if _is_loopback(self._host) else None,
+                proxies={"no_proxy": self._host} if is_loopback(self._host) else None,
             ) as response:
                 body = _read(response, limit)
                 handed_over = data is None or data.handed_over
@@ -279,13 +279,6 @@ def _host_of(url: str) -> str:
     with contextlib.suppress(ValueError):
         return urlsplit(url).hostname or url
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _read(response: requests.Response, limit: int) -> bytes:

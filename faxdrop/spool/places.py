@@ -259,6 +259,11 @@ def receipt_of(name: str) -> str:
     return name + RECEIPT_SUFFIX
 
 
+def receipt_path(document: Path) -> Path:
+    """Return where a document's receipt lies."""
+    return document.with_name(receipt_of(document.name))
+
+
 def report_of(name: str, longest: int = 255) -> str:
     """Return the name of the report beside a document: ``letter.report.pdf``."""
     stem, _ = _split(name)

@@ -15,7 +15,7 @@ from faxdrop.config.settings import InboxSettings
 from faxdrop.fax.job import Instant, Record
 from faxdrop.inbox.scan import Inbox
 from faxdrop.names.printable import shown
-from faxdrop.spool.places import RECEIPT_SUFFIX
+from faxdrop.spool.places import RECEIPT_SUFFIX, receipt_path
 from faxdrop.spool.root import Spool
 from faxdrop.words import _
 
@@ -78,7 +78,7 @@ def _documents(top: Path) -> Iterator[tuple[float, Path]]:
 
 
 def _lying(path: Path, folder: str | None, words: str) -> Lying:
-    at = _written_at(path.with_name(path.name + RECEIPT_SUFFIX)) or _written_at(path)
+    at = _written_at(receipt_path(path)) or _written_at(path)
     return Lying(
         folder=None if folder is None else shown(folder),
         name=shown(path.name),
@@ -96,7 +96,7 @@ def _written_at(path: Path) -> float | None:
 
 def _why(document: Path) -> str:
     """Return why a document failed, in its receipt's words."""
-    receipt = document.with_name(document.name + RECEIPT_SUFFIX)
+    receipt = receipt_path(document)
     try:
         with receipt.open("rb") as file:
             reason = json.loads(file.read(_LONGEST_RECEIPT))["reason"]

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faxdrop import logs
+from faxdrop.names.redaction import REDACTED
 
 TOKEN = "5a0b/f6e8d3c4b7e9a5"  # noqa: S105 - nobody's
 
@@ -140,8 +141,8 @@ def test_a_telling_key_hides_its_value(key: str) -> None:
     """Whatever stands under the name of a secret is dropped, also deep in an answer."""
     event = logged(**{key: ["hunter22"]}, answer={"items": [{key: "hunter22", "id": 7}]})
     assert "hunter22" not in str(event)
-    assert event[key] == logs.REDACTED
-    assert event["answer"] == {"items": [{key: logs.REDACTED, "id": 7}]}
+    assert event[key] == REDACTED
+    assert event["answer"] == {"items": [{key: REDACTED, "id": 7}]}
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_an_exception_is_logged_without_its_secrets() -> None:
     (event,) = events(stream)
     assert event["level"] == "error"
     assert "ValueError: invalid literal" in event["exception"]
-    assert logs.REDACTED in event["exception"]
+    assert REDACTED in event["exception"]
     assert TOKEN not in stream.getvalue()
 
 

@@ -16,6 +16,7 @@ from faxdrop.documents.pdf import forms, judge, pictures
 from faxdrop.documents.pdf.areas import Flattened
 from faxdrop.documents.pdf.judge import Judgement, Loss
 from faxdrop.documents.pdf.render import Page, Rendered, RenderError
+from faxdrop.documents.pdf.saving import saved
 from faxdrop.documents.verdict import Limits
 
 _MARGIN = 4  # pixels around what the copy alone shows
@@ -59,7 +60,7 @@ def copied(pdf: Pdf, limits: Limits) -> Copy:
     original = _with_its_own_looks(pdf)
     flattened = forms.flatten(pdf)
     Sanitizer().remove_javascript().remove_attachments().apply(pdf)
-    data = _saved(pdf, limits)
+    data = _to_fax(pdf, limits)
     with pikepdf.open(io.BytesIO(data), inherit_page_attributes=False) as again:
         tidy = not again.is_encrypted and Name.AcroForm not in again.Root
         if not tidy or len(again.pages) != pages or again.get_warnings():
@@ -77,15 +78,9 @@ def _with_its_own_looks(pdf: Pdf) -> bytes | None:
     if form is None or form.get_bool(Name.NeedAppearances) is not True:
         return None
     form[Name.NeedAppearances] = False
-    file = io.BytesIO()
-    pdf.save(
-        file,
-        encryption=False,
-        stream_decode_level=pikepdf.StreamDecodeLevel.none,
-        fix_metadata_version=False,
-    )
+    data = saved(pdf)
     form[Name.NeedAppearances] = True
-    return file.getvalue()
+    return data
 
 
 def judged(original: bytes, copy: Copy, is_late: Callable[[], bool]) -> Judgement:
@@ -124,7 +119,7 @@ def rasterized(
                     ]
                     shown = pictures.united(page.drawn(*size), flat.drawn(*size), loss, boxes)
                     _show(pdf, number, page, shown)
-            return _saved(pdf, limits)
+            return _to_fax(pdf, limits)
     except (RenderError, MemoryError, pikepdf.PdfError):
         raise LossError from None
 
@@ -144,7 +139,7 @@ def pictured(original: bytes, pages: int, limits: Limits, is_late: Callable[[], 
                 pdf.add_blank_page()
                 with rendered.page(number) as page:
                     _show(pdf, number, page, page.drawn(*page.pixels(pictures.FINE)))
-            return _saved(pdf, limits)
+            return _to_fax(pdf, limits)
     except (RenderError, MemoryError, pikepdf.PdfError):
         raise LossError from None
 
@@ -154,17 +149,8 @@ def _show(pdf: Pdf, number: int, page: Page, shown: pictures.Picture) -> None:
     pictures.show_instead(pdf, pdf.pages[number].obj, picture, page.box, page.rotation)
 
 
-def _saved(pdf: Pdf, limits: Limits) -> bytes:
-    file = io.BytesIO()
-    pdf.save(
-        file,
-        encryption=False,
-        stream_decode_level=pikepdf.StreamDecodeLevel.none,
-        deterministic_id=True,
-        preserve_pdfa=False,
-        fix_metadata_version=False,
-    )
-    data = file.getvalue()
+def _to_fax(pdf: Pdf, limits: Limits) -> bytes:
+    data = saved(pdf, to_fax=True)
     if len(data) > limits.max_bytes:
         raise TooLargeError(len(data), limits.max_bytes, len(pdf.pages))
     return data

@@ -5,17 +5,16 @@ whole if a second reader (pdfium) finds the same pages, nothing is missing that 
 all that they draw can be unpacked. What the readers say in words decides nothing.
 """
 
-import io
 import re
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import NamedTuple
 
-import pikepdf
 from pikepdf import Dictionary, Name, Pdf
 
 from faxdrop.documents.pdf import holes, rebuilding, second_reader, streams, wholeness
 from faxdrop.documents.pdf.graph import DamageError, ObjectId, UsedStreams, drawn_by, page_list
+from faxdrop.documents.pdf.saving import saved
 from faxdrop.documents.pdf.streams import Context, DataState
 from faxdrop.words import _
 
@@ -179,11 +178,4 @@ def _shown(pdf: Pdf, file: bytes, pages: int, claimed: int, is_late: Callable[[]
 def _saved(pdf: Pdf) -> bytes:
     if Name.Size not in pdf.trailer:
         pdf.trailer.Size = len(pdf.objects) + 1  # it would be missing in every copy
-    copy = io.BytesIO()
-    pdf.save(
-        copy,
-        encryption=False,
-        stream_decode_level=pikepdf.StreamDecodeLevel.none,
-        fix_metadata_version=False,
-    )
-    return copy.getvalue()
+    return saved(pdf)
