@@ -6,7 +6,7 @@ stable: ``format`` changes when a reader of it would have to.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ from faxdrop.names.printable import shown
 from faxdrop.queue.schedule import blocks_line
 from faxdrop.spool.root import Spool
 from faxdrop.words import _
+from faxdrop.status import ended
+from faxdrop.status.ended import Ended
 
 OVERVIEW_FORMAT: Final = "faxdrop-overview/1"
 INBOX: Final = "inbox"  # the state of what is not claimed yet
@@ -65,6 +67,7 @@ class LastWords(BaseModel):
     faxdrop: str | None = None
     started_at: datetime | None = None
     watching: bool = True
+    inbox: int = 0  # files that wait there
     scanning: Scanning | None = None
     holds: tuple[StandingHold, ...] = ()
     problems: tuple[Wrong, ...] = ()
@@ -107,6 +110,8 @@ class Overview(Record):
     counts: dict[str, int]  # documents by state; every state is named
     documents: tuple[Document, ...]  # the oldest first, those in the inbox last
     unreadable: int  # records that cannot be read, and that the next start sets aside
+    failed: Ended  # what lies in failed/
+    sent_today: Ended  # since midnight here
 
 
 def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
@@ -116,6 +121,34 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
     inbox = Inbox(spool.inbox, settings)
     # The inbox first: what is claimed meanwhile is then shown twice rather than not at all.
     waiting = list(_waiting(inbox, words.waiting, running=running))
+    return _look(spool, words, waiting, now, running=running, problems=inbox.problems)
+
+
+def look_with(
+    told: Mapping[str, object], spool: Spool, now: datetime, *, running: bool
+) -> Overview:
+    """Look at a root as the daemon does, which has ``told`` how things stand (faxdrop-status/1).
+
+    Does not read the inbox, which may be large: ``documents`` has only the first of its files.
+    Raises OSError as ``look``.
+    """
+    words = words_of(told)
+    waiting = list(_told_waiting(words.waiting, running=running))
+    known = words if running else LastWords()
+    seen = _look(spool, known, waiting, now, running=running, problems={})
+    counts = seen.counts | {INBOX: max(words.inbox, len(waiting))}
+    return seen.model_copy(update={"counts": counts})
+
+
+def _look(
+    spool: Spool,
+    words: LastWords,
+    waiting: list[Document],
+    now: datetime,
+    *,
+    running: bool,
+    problems: Mapping[str, str],
+) -> Overview:
     jobs = sorted(_jobs(spool), key=lambda job: (job.claimed_at, job.job_id))
     holds = {hold.what for hold in words.holds} - {"intake"}  # which holds nothing in the spool
     lines = _on_the_lines(jobs)
@@ -128,14 +161,14 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
     ]
     is_there = spool.inbox.is_dir()
     counts = Counter(document.state for document in documents)
-    problems = inbox.problems | {wrong.path: wrong.problem for wrong in words.problems}
+    wrongs = {**problems} | {wrong.path: wrong.problem for wrong in words.problems}
     if not is_there:
-        problems[str(spool.inbox)] = _(
+        wrongs[str(spool.inbox)] = _(
             "is not there, so nothing can be dropped: faxdrop makes it "
         ) + (_("again at its next look") if running else _("when it starts"))
     unreadable = _unreadable(spool)
     for folder in unreadable:
-        problems[str(folder)] = _(
+        wrongs[str(folder)] = _(
             "holds a document, and its record cannot be read: what became of that fax, only the "
             "sipgate account tells. faxdrop sets it aside at its next start."
         )
@@ -150,13 +183,15 @@ def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
         scanning=words.scanning,
         holds=words.holds,
         problems=tuple(
-            Wrong(path=shown(path), problem=problem) for path, problem in sorted(problems.items())
+            Wrong(path=shown(path), problem=problem) for path, problem in sorted(wrongs.items())
         ),
         corrupt=_corrupt(spool),
         corrupt_folder=shown(str(spool.jobs.corrupt_folder)),
         counts={state: counts[state] for state in (INBOX, *State)},
         documents=tuple(documents),
         unreadable=len(unreadable),
+        failed=ended.failed(spool.root),
+        sent_today=ended.sent_today(spool.root, spool.home / "journal", now),
     )
 
 
@@ -295,22 +330,38 @@ def _waiting(inbox: Inbox, said: Iterable[WaitingFile], *, running: bool) -> Ite
         path = inbox.root / (key.folder or "") / key.name
         folder, name = None if key.folder is None else shown(key.folder), shown(key.name)
         waits = known.get((folder, name))
-        words = waits.words if waits else _("in the inbox, not taken yet")
-        yield Document(
-            job=None,
-            folder=folder,
-            name=name,
-            number=None,
-            state=INBOX,
-            words=words if running else _("faxdrop is not running"),
-            since=_written_at(path),
-            attempts=0,
-            next_attempt_at=None,
-            fails_at=waits.until if waits else None,
-            session_id=None,
-            sipgate_status=None,
-            cancelled=False,
-        )
+        yield _in_the_inbox(folder, name, waits, _written_at(path), running=running)
+
+
+def _told_waiting(said: Iterable[WaitingFile], *, running: bool) -> Iterator[Document]:
+    for waits in said:
+        yield _in_the_inbox(waits.folder, waits.name, waits, None, running=running)
+
+
+def _in_the_inbox(
+    folder: str | None,
+    name: str,
+    waits: WaitingFile | None,
+    since: datetime | None,
+    *,
+    running: bool,
+) -> Document:
+    words = waits.words if waits else _("in the inbox, not taken yet")
+    return Document(
+        job=None,
+        folder=folder,
+        name=name,
+        number=None,
+        state=INBOX,
+        words=words if running else _("faxdrop is not running"),
+        since=since,
+        attempts=0,
+        next_attempt_at=None,
+        fails_at=waits.until if waits else None,
+        session_id=None,
+        sipgate_status=None,
+        cancelled=False,
+    )
 
 
 def _written_at(path: Path) -> datetime | None:
@@ -323,8 +374,13 @@ def _written_at(path: Path) -> datetime | None:
 
 def last_words(spool: Spool) -> LastWords:
     """Return what the daemon wrote down last; of worth only while one is running."""
+    return words_of(spool.notes.read_status())
+
+
+def words_of(status: Mapping[str, object]) -> LastWords:
+    """Return what the daemon says in its status."""
     try:
-        return LastWords.model_validate(spool.notes.read_status())
+        return LastWords.model_validate(status)
     except ValidationError:
         return LastWords()
 

@@ -168,6 +168,8 @@ def test_json_has_a_stable_shape(tmp_path: Path) -> None:
         "counts",
         "documents",
         "unreadable",
+        "failed",
+        "sent_today",
     ]
 
 
