@@ -39,6 +39,7 @@ from faxdrop.config.problems import NoConfigError
 from faxdrop.config.settings import Config
 from faxdrop.daemon import build as service
 from faxdrop.fax import receipt
+from faxdrop.followers.status_page import write_now
 from faxdrop.journal.chain import Journal, JournalError
 from faxdrop.journal.lines import RetryLine
 from faxdrop.names.printable import json_shown, shown
@@ -207,8 +208,9 @@ def _taken(config_path: Path, simulator: Simulator | None) -> Config:
 @main.command(short_help="What is on its way, and what is in its way?")
 @click.option("--all", "everything", is_flag=True, help="List every document, however many.")
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-overview/1).")
+@click.option("--page", is_flag=True, help="Only write STATUS.html, as it should be now.")
 @click.pass_obj
-def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
+def status(config_path: Path, *, everything: bool, as_json: bool, page: bool) -> None:
     """Show what is in the inbox and on its way, and what is in its way.
 
     Works while the daemon runs and while it does not, and changes nothing. What is done with lies
@@ -217,6 +219,9 @@ def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
     """
     config = _without_secrets(config_path)
     now = datetime.now(UTC)
+    if page:
+        _write_page(config, now)
+        return
     with _spool_of(config, shared=True) as spool:
         if not spool.is_ours():
             found = shared.look(spool, config.inbox)
@@ -231,6 +236,14 @@ def status(config_path: Path, *, everything: bool, as_json: bool) -> None:
     else:
         start = starting(config_path)
         show(screens.status(seen, now, everything=everything, start=start))
+
+
+def _write_page(config: Config, now: datetime) -> None:
+    """Have the status page say what is so, also when no daemon does."""
+    with _spool_of(config):
+        written = write_now(config.root, now, wanted=config.status_page)
+    for path, problem in written.problems.items():
+        raise SpoolError(f"{path} {problem}")
 
 
 @main.command(short_help="Fax documents from failed/ again.")

@@ -336,6 +336,7 @@ class Settings(_Table):
         default="DE", description=N_('a country in two capital letters (ISO 3166), such as "DE"')
     )
     language: Language = Field(default="en", description=N_('"en" or "de"'))
+    status_page: bool = Field(default=True, description=N_("true or false"))
     sipgate: SipgateSettings = Field(description=N_("a table [sipgate]"))
     recipients: dict[str, Annotated[AddressEntry, BeforeValidator(_entry)]] = Field(
         default={}, description=N_('a table [recipients] of lines such as "Name" = "+492111234567"')

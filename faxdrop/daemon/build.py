@@ -27,6 +27,7 @@ from faxdrop.followers.heartbeat import Heartbeat
 from faxdrop.followers.hook import Hook
 from faxdrop.followers.metrics import Metrics
 from faxdrop.followers.notices import Notices
+from faxdrop.followers.status_page import StatusPage
 from faxdrop.followers.tables import Tables, separator_of
 from faxdrop.inbox import mounts
 from faxdrop.inbox.pickup import LOOKS
@@ -89,7 +90,8 @@ def followers_of(config: Config) -> list[Follower]:
     """Return all who follow the journal by a config; of each name one."""
     root, url = config.root, config.secrets.heartbeat_url
     found: list[Follower] = [
-        Tables(root, root / ".faxdrop" / "journal", separator_of(config.region))
+        Tables(root, root / ".faxdrop" / "journal", separator_of(config.region)),
+        StatusPage(root, wanted=config.status_page),
     ]
     if config.hook.command:
         found.append(Hook(root, config.hook.command, config.hook.timeout))

@@ -96,7 +96,9 @@ def drop_in(config: Path, root: Path, program: Path) -> str:
         if _is_home(root):
             service += ["ProtectHome=no"]
     if program != PROGRAM:
-        service += ["ExecStart=", f"ExecStart={_quoted(program)} --config {_quoted(config)} run"]
+        faxdrop = f"{_quoted(program)} --config {_quoted(config)}"
+        service += ["ExecStart=", f"ExecStart={faxdrop} run"]
+        service += ["ExecStopPost=", f"ExecStopPost=-{faxdrop} status --page"]
     sections = (("Unit", unit), ("Service", service))
     return "\n".join(
         f"[{name}]\n" + "".join(f"{line}\n" for line in lines) for name, lines in sections if lines

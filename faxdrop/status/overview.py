@@ -20,9 +20,9 @@ from faxdrop.inbox.scan import Inbox
 from faxdrop.names.printable import shown
 from faxdrop.queue.schedule import blocks_line
 from faxdrop.spool.root import Spool
-from faxdrop.words import _
 from faxdrop.status import ended
 from faxdrop.status.ended import Ended
+from faxdrop.words import _
 
 OVERVIEW_FORMAT: Final = "faxdrop-overview/1"
 INBOX: Final = "inbox"  # the state of what is not claimed yet

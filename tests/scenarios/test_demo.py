@@ -57,7 +57,7 @@ def _shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
 def test_where_everything_ends(shown: Shown) -> None:
     """The good ones end in sent/, the others in failed/, each as dropped and with its receipt.
 
-    The month's table, for people, lies beside them.
+    The month's table and the status page, for people, lie beside them.
     """
     share = shown.folder / "share"
     found = {
@@ -67,6 +67,7 @@ def test_where_everything_ends(shown: Shown) -> None:
     }
     table = found.pop(next(name for name in found if name.startswith("journal/")))
     assert table.suffix == ".csv"
+    del found["STATUS.html"]
     assert sorted(name for name in found if not name.endswith(".json")) == [
         "failed/+49 30 23125 005/invoice.pdf",
         "failed/Dr. Müller/half a scan.pdf",

@@ -418,6 +418,7 @@ def test_the_drop_in_of_another_program() -> None:
     text = units.drop_in(place.DEFAULT_PATH, Path("/data/100%"), program)
     assert "ReadWritePaths=\nReadWritePaths=/data/100%%\n" in text
     assert f"ExecStart=\nExecStart={program} --config {place.DEFAULT_PATH} run\n" in text
+    assert f"ExecStopPost=-{program} --config {place.DEFAULT_PATH} status --page\n" in text
     assert units.drop_in(place.DEFAULT_PATH, place.SERVICE_ROOT, units.PROGRAM) == ""
     assert units.drop_in(place.config_of("berlin"), Path("/srv/fax/berlin"), units.PROGRAM) == ""
 

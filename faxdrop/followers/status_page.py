@@ -1,0 +1,171 @@
+"""The status page: how faxing stands, for people, as a file that any browser opens from the share.
+
+    <root>/STATUS.html
+
+It shows what ``faxdrop status`` shows, from the same place (``status``). It is written when that
+has changed and in a quiet hour never, so disks may sleep; and it is whole at every moment. Whoever
+can read the share can read it, change it or put something else in its place: nothing in it is ever
+read back, and it is made anew.
+"""
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from faxdrop.followers.follower import Follower, Turn
+from faxdrop.followers.page import MARK, PageContent, page_of, render
+from faxdrop.names.printable import shown
+from faxdrop.spool.disk import Disk, open_ordinary
+from faxdrop.spool.root import Spool
+from faxdrop.status import ended, overview
+from faxdrop.words import _, of_system
+
+PAGE: Final = "STATUS.html"
+_SOON: Final = 5.0  # seconds until the loop has said how things stand
+_EVERY: Final = 60.0  # seconds between looks at what nobody tells us of
+_ON_THE_WAY: Final = 30.0  # the same while a document is: what sipgate says of it is no news
+_SHARE: Final = 30  # of that many seconds, one may go into the page: a long queue is looked at less
+
+
+class StatusPage(Follower):
+    """Keeps the page of one root; ``wanted``: False takes it away instead."""
+
+    name = "status_page"
+    gathers = 2.0  # what happens together is shown together
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        wanted: bool,
+        monotonic: Callable[[], float] = time.monotonic,
+        disk: Disk | None = None,
+    ) -> None:
+        self.path = root / PAGE
+        self._spool = Spool(root)
+        self._wanted = wanted
+        self._monotonic = monotonic
+        self._disk = disk or Disk()
+        self._page: PageContent | None = None  # what was written last
+        self._stamp: object = None  # of the file, as it was written
+        self._known: tuple[object, ...] = ()  # what was known then
+        self._rests_until = 0.0  # monotonic
+        self._problems: dict[str, str] = {}
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """Why the page is not what it should be."""
+        return self._problems
+
+    def turn(self, now: Turn) -> float | None:
+        """Show what has changed. Looks for itself at what no news tell of."""
+        if not self._wanted:
+            self.withdraw()
+            return None
+        if not now.standing:
+            return _SOON
+        if (rest := self._rests_until - self._monotonic()) > 0:
+            return rest
+        is_whole = self._stamp is not None and _stamp(self.path) == self._stamp
+        known = (now.standing, now.head, ended.stamp(self._spool.root), is_whole)
+        if known != self._known or self._is_moving or self._problems:
+            cost = time.thread_time()
+            self.show(now.standing, now.at, running=True)
+            cost = time.thread_time() - cost
+            self._known = (*known[:3], not self._problems)
+            self._rests_until = self._monotonic() + cost * _SHARE
+        return _ON_THE_WAY if self._is_moving else _EVERY
+
+    def last(self, now: Turn) -> None:
+        """Show that faxdrop does not run any more."""
+        if self._wanted and now.standing:
+            self.show(now.standing, now.at, running=False)
+
+    def show(self, told: Mapping[str, Any], at: datetime, *, running: bool) -> None:
+        """Write the page, if it is not what it should be.
+
+        ``told``: faxdrop-status/1. What is in the way is left to ``problems``.
+        """
+        try:
+            seen = overview.look_with(told, self._spool, at, running=running)
+            self._write(page_of(seen, without=shown(str(self.path))), at)
+        except OSError as error:
+            self._stamp = None
+            self._problems = {shown(str(self.path)): _why(error)}
+        else:
+            self._problems = {}
+
+    def withdraw(self) -> None:
+        """Remove the page, if it is one of ours: nobody keeps it true any more."""
+        with suppress(OSError):
+            with open_ordinary(self.path) as file:
+                is_ours = file.read(len(MARK)) == MARK
+            if is_ours:
+                self._disk.remove(self.path)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    @property
+    def _is_moving(self) -> bool:
+        return self._page is not None and self._page.is_moving
+
+    def _write(self, page: PageContent, at: datetime) -> None:
+        if page == self._page and self._stamp is not None and _stamp(self.path) == self._stamp:
+            return
+        content = render(page, at)
+        temporary = self._spool.home / f"{PAGE}.tmp"
+        with suppress(FileNotFoundError):  # of a page that was not finished
+            self._disk.remove(temporary)
+        fd = self._disk.open_new(temporary, 0o644)
+        try:
+            _give_to_the_group(fd, self._spool.root)
+            self._disk.write(fd, content)
+            stamp = _stamp_of(os.fstat(fd))
+        finally:
+            os.close(fd)
+        # Not durable: after a power cut it is made anew. A link or a pipe in its place is replaced,
+        # never opened.
+        self._disk.replace(temporary, self.path)
+        self._page, self._stamp = page, stamp
+
+
+def write_now(root: Path, at: datetime, *, wanted: bool) -> StatusPage:
+    """Write the page without a daemon, or beside it; a wish that there is none is followed, too."""
+    page = StatusPage(root, wanted=wanted)
+    spool = Spool(root)
+    if wanted:
+        page.show(spool.notes.read_status(), at, running=spool.is_locked())
+    else:
+        page.withdraw()
+    return page
+
+
+def _why(error: OSError) -> str:
+    if error.errno in {errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST}:
+        return _("cannot be written, for a folder has its name: take that away")
+    return _("cannot be written ({why})").format(why=of_system(error))
+
+
+def _give_to_the_group(fd: int, root: Path) -> None:
+    """Have the page belong to the group of the folder that it will lie in, if all in it does."""
+    status = root.stat()
+    if status.st_mode & stat.S_ISGID and os.fstat(fd).st_gid != status.st_gid:
+        with suppress(PermissionError):
+            os.fchown(fd, -1, status.st_gid)
+
+
+def _stamp(path: Path) -> object:
+    try:
+        return _stamp_of(path.lstat())
+    except OSError:
+        return None
+
+
+def _stamp_of(status: os.stat_result) -> object:
+    return status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns
