@@ -114,6 +114,7 @@ class Account:
         self.pace = pace
         self.show_number: Callable[[str], str] = lambda number: number  # how the history has it
         self.show_pages: Callable[[int], int] = lambda pages: pages  # how sipgate counts them
+        self.show_report: Callable[[str], str] = lambda url: url  # where reports lie, so it says
         self.downloads = ""  # the address that reports are fetched below
         self._lock = threading.RLock()
         self._faxes: dict[str, Fax] = {}
@@ -233,7 +234,7 @@ class Account:
             "labels": [],
             "faxStatusType": status,
             "documentUrl": f"{folder}/fax.pdf",
-            "reportUrl": f"{folder}/report.pdf" if final else "",
+            "reportUrl": self.show_report(f"{folder}/report.pdf") if final else "",
             "previewUrl": f"{folder}/preview_small_1.jpg",
         }
         if status != "PENDING":

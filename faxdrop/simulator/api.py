@@ -79,7 +79,7 @@ class Api:
     ) -> None:
         self._account = account
         self._clock = clock
-        self._temper = temper
+        self.temper = temper
         self._hostility = hostility
         self.elsewhere = ""  # where a redirect leads: an address on another host
         self._authorization = "Basic " + base64.b64encode(":".join(credentials).encode()).decode()
@@ -128,7 +128,7 @@ class Api:
         """Return what is sent under a behaviour, after a share of the delay that it would have."""
         if behaviour is None:
             return right
-        answer = wrong(behaviour, right, self._temper, self._clock(), self.elsewhere)
+        answer = wrong(behaviour, right, self.temper, self._clock(), self.elsewhere)
         return replace(answer, delay=answer.delay * share) if answer.delay else answer
 
     def _submit(self, request: Request, forced: str | None) -> Response:
@@ -159,14 +159,14 @@ class Api:
         return self._wrong(behaviour, good({"sessionId": taken.session_id}), share)
 
     def _fax(self, taken: TakenFax, known: Magic, draw: Draw, *, readable: bool) -> Fax:
-        late = self._temper.late * (1.0 if known.late else draw.late)
+        late = self.temper.late * (1.0 if known.late else draw.late)
         fresh = known.fresh or draw.fresh
         return Fax(
             taken,
             known.fate if readable else Fate.UNREADABLE,
             visible_at=taken.at + late,
             fresh=fresh,
-            fresh_until=taken.at + late + (self._temper.late if fresh else 0),
+            fresh_until=taken.at + late + (self.temper.late if fresh else 0),
         )
 
     def _submission(self, request: Request, upload: SubmissionBody) -> tuple[str, str, str]:

@@ -55,6 +55,27 @@ def error(status: int, message: str = "") -> Response:
     return Response(status, _PLAIN.get(status, "").encode(), "text/plain")
 
 
+def report(name: str) -> bytes:
+    """Return a transmission report of one page: a PDF that every reader can read."""
+    text = f"BT /F 12 Tf 60 780 Td (Simulated transmission report {name}) Tj ET".encode()
+    parts = (
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources 5 0 R>>",
+        b"<</Length %d>>stream\n%b\nendstream" % (len(text), text),
+        b"<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>> >> >>",
+    )
+    made = bytearray(b"%PDF-1.4\n")
+    places = []
+    for number, part in enumerate(parts, 1):
+        places.append(len(made))
+        made += b"%d 0 obj\n%b\nendobj\n" % (number, part)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    size, start = len(parts) + 1, len(made)
+    made += b"xref\n0 %d\n0000000000 65535 f \n%b" % (size, table)
+    return bytes(made) + b"trailer<</Root 1 0 R/Size %d>>\nstartxref\n%d\n%%%%EOF\n" % (size, start)
+
+
 def wrong(behaviour: str, right: Response, temper: Temper, now: float, elsewhere: str) -> Response:
     """Return what is sent under a behaviour in place of the right answer.
 

@@ -20,6 +20,7 @@ In the same process::
         simulator.trouble = 401  # until it is None again
         simulator.enter_by_hand("+4930123456", pages=1)  # a fax sent on sipgate's web page
         simulator.archive(session_id)
+        simulator.script(["html"], kind="GET /download")  # how reports are fetched, elsewhere
         simulator.account        # faxlines (can_send), balance (402 when 0), admin, pace
 
 ``trouble`` is None; a behaviour for every request (see `faxdrop.simulator.behaviour`); a status
@@ -57,7 +58,7 @@ from faxdrop.simulator.account import Account, Fax, TakenFax
 from faxdrop.simulator.api import SUBMIT, Api, route
 from faxdrop.simulator.behaviour import MAGIC, Fate, Hostility, Magic, canonical
 from faxdrop.simulator.http import Request, Response, Server, Small
-from faxdrop.simulator.responses import Temper, error, good
+from faxdrop.simulator.responses import Temper, error, good, report, wrong
 from faxdrop.simulator.upload import SubmissionBody
 
 __all__ = ["MAGIC", "Magic", "Response", "Simulator", "TakenFax"]
@@ -68,7 +69,7 @@ Known = str | Response | None  # a behaviour by its own name
 
 _ONLY_SUBMISSIONS = ("402", "403", "405", "413", "415")
 _REMEMBERED = 100_000  # requests of each kind whose times are kept
-_REPORT = b"%PDF-1.4\n% a simulated transmission report\n%%EOF\n"
+_DOWNLOAD = "GET /download"  # of a report, from the other host
 
 
 class Simulator:
@@ -214,9 +215,12 @@ class Simulator:
     def opened(self, request: Request) -> None:
         """Note a request whose headers have arrived, and decide what is to go wrong with it."""
         request.arrived = self._clock()
-        if not request.path.startswith("/v2/"):
+        if request.path.startswith("/download/"):
+            request.kind = _DOWNLOAD
+        elif request.path.startswith("/v2/"):
+            request.kind = route(request.method, request.path).kind
+        else:
             return
-        request.kind = route(request.method, request.path).kind
         with self._changed:
             times = self._requests.setdefault(request.kind, deque(maxlen=_REMEMBERED))
             times.append(request.arrived)
@@ -233,7 +237,7 @@ class Simulator:
         trouble = self._trouble
         if isinstance(trouble, Mapping):
             trouble = trouble.get(kind)
-        elif trouble in _ONLY_SUBMISSIONS and kind != SUBMIT:
+        elif kind == _DOWNLOAD or (trouble in _ONLY_SUBMISSIONS and kind != SUBMIT):
             return None
         return None if trouble in (None, "down") else str(trouble)
 
@@ -247,16 +251,22 @@ class Simulator:
         else:
             if "authorization" in request.headers:
                 self.leaks.append(f"{request.method} /{top}")
-            answer = self._download(request.path.split("/"))
+            answer = self._download(request)
         with self._changed:
             self._changed.notify_all()
         return answer
 
-    def _download(self, path: list[str]) -> Response:
-        match path:
+    def _download(self, request: Request) -> Response:
+        match request.path.split("/"):
             case ["", "download", secret, "report.pdf"] if self.account.has_report(secret):
-                return Response(200, _REPORT, "application/pdf")
-        return error(404)
+                right = Response(200, report(secret), "application/pdf")
+            case _:
+                return error(404)
+        forced = request.behaviour
+        if forced is None or isinstance(forced, Response):
+            return forced or right
+        elsewhere = self._api.elsewhere
+        return wrong(forced, right, self._api.temper, self._clock(), elsewhere)
 
     def _control(self, request: Request) -> Response:
         try:

@@ -94,6 +94,9 @@ class HistoryEntry(_Shape):
     pages: Count | None = Field(default=None, alias="pageCount")
     faxlines: Names = Field(default=[], alias="connectionIds")
     archived: Flag | None = None
+    report_url: Annotated[str, Field(max_length=2000), _or("")] = Field(
+        default="", alias="reportUrl", repr=False
+    )
 
 
 class HistoryPage(_Shape):

@@ -9,6 +9,7 @@ leave a doubt, both answers are read.
 """
 
 import base64
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from faxdrop.sipgate.answers import (
     phrase,
 )
 from faxdrop.sipgate.connection import Upload
+from faxdrop.sipgate.download import fetch
 from faxdrop.sipgate.outcome import Outcome, PostResult, decide
 from faxdrop.sipgate.transport import NoAnswer, Reply, Transport
 from faxdrop.words import _
@@ -237,6 +239,32 @@ class Sipgate:
         if one.id != session_id:
             raise Unreachable(self._unreadable(reply))
         return _entry(one, archived=False)
+
+    def report(self, session_id: str, seconds: float) -> bytes | None:
+        """Return sipgate's own report on a fax, a PDF; None where there is none to be had.
+
+        ``seconds`` bound all of it, whatever names, connections and servers do.
+        """
+        found: list[bytes] = []
+        until = time.monotonic() + seconds
+        # A look-up of a name cannot be bounded, so it may go on in a thread that nobody waits for.
+        asking = threading.Thread(
+            target=self._fetch_report, args=(session_id, until, found), daemon=True
+        )
+        asking.start()
+        asking.join(seconds)
+        return found[0] if found else None
+
+    def _fetch_report(self, session_id: str, until: float, found: list[bytes]) -> None:
+        try:
+            reply = self._ask(f"/history/{quote(session_id, safe='')}", tolerate={400, 404})
+        except Unreachable:
+            return
+        one = _shaped_json(HistoryEntry, reply.body) if reply.status == HTTPStatus.OK else None
+        left = until - time.monotonic()
+        if one is not None and str(one.id) == session_id and left > 0:
+            report = fetch(one.report_url, left, from_here=self._transport.is_here)
+            found += [] if report is None else [report]
 
     def account(self) -> AccountReport:
         """Return what the token may see of its account."""

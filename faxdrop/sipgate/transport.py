@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
+from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import (
     ConnectTimeoutError,
     LocationValueError,
@@ -100,12 +100,24 @@ class _Http(requests.Session):
         del resp
 
 
-class Transport:
-    """The way to one API. ``timeout`` is in seconds. Several threads may use it at once."""
+class _Nobody(AuthBase):
+    """No credentials: given, so that .netrc is never asked."""
 
-    def __init__(self, base_url: str, token_id: str, token: str, timeout: float) -> None:
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        return r
+
+
+class Transport:
+    """The way to one API. ``timeout`` is in seconds. Several threads may use it at once.
+
+    Without a token, no credentials are sent.
+    """
+
+    def __init__(self, base_url: str, token_id: str, token: str | None, timeout: float) -> None:
         self._base_url = base_url.rstrip("/")
-        self._credentials = (token_id.encode(), token.encode())
+        self._auth = (
+            _Nobody() if token is None else HTTPBasicAuth(token_id.encode(), token.encode())
+        )
         self._timeout = timeout
         self._host = _host_of(self._base_url)
         self._http = self._open(POOLS)
@@ -131,9 +143,14 @@ class Transport:
         upload.timeout = self._timeout
         return self._fetch(self._once, path, limit, data=upload)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the API is on this machine, as a simulator is."""
+        return is_loopback(self._host)
+
     def _open(self, pools: Pools) -> _Http:
         opened = _Http()
-        opened.auth = HTTPBasicAuth(*self._credentials)  # given here, .netrc is never asked
+        opened.auth = self._auth
         opened.headers.update(
             {
                 "Accept": "application/json",
@@ -166,7 +183,7 @@ class Transport:
                 allow_redirects=False,
                 stream=True,
                 verify=True,
-                proxies={"no_proxy": self._host} if is_loopback(self._host) else None,
+                proxies={"no_proxy": self._host} if self.is_here else None,
             ) as response:
                 body = _read(response, limit)
                 handed_over = data is None or data.handed_over
