@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from faxdrop.fax.events import Cancelled, Policy
-from faxdrop.fax.job import FINAL, Job, ReasonCode, State
+from faxdrop.fax.job import FINAL, Job, State
 from faxdrop.fax.lifecycle import advance
+from faxdrop.fax.reasons import PERHAPS_SENT
 from faxdrop.journal.lines import RetryLine
 from faxdrop.names.printable import shown
 from faxdrop.spool.places import RECEIPT_SUFFIX, SpoolError
 from faxdrop.spool.root import Spool
-
-_PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS}
 
 
 class OrderError(Exception):
@@ -117,7 +116,7 @@ def _perhaps_sent(receipt: dict[str, Any]) -> str:
     code = _reason(receipt)
     if code is None:
         return "no receipt says what became of it"
-    if code in _PERHAPS_SENT:
+    if code in PERHAPS_SENT:
         return code
     attempts = receipt.get("attempts")
     each = attempts if isinstance(attempts, list) else []

@@ -42,7 +42,7 @@ from faxdrop.config.settings import (
     parse_duration,
 )
 from faxdrop.config.simulated import SIMULATED
-from faxdrop.fax.job import ReasonCode
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.recipient import AddressEntry, RecipientError, name_key, number, number_in
 from faxdrop.names.passed_over import is_passed_over
 from faxdrop.words import N_, _, of_system

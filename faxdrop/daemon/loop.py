@@ -24,8 +24,8 @@ from faxdrop.daemon.bookkeeping import Bookkeeping
 from faxdrop.daemon.systemd import Notifier
 from faxdrop.documents.assess import Assessor, limits_of
 from faxdrop.documents.checker import Checker
-from faxdrop.fax.reasons import SHARED_ADVICE
 from faxdrop.fax.recipient import AddressBook, normalise
+from faxdrop.fax.sentences import SHARED_ADVICE
 from faxdrop.followers.driver import Followers
 from faxdrop.followers.follower import Follower
 from faxdrop.inbox.claim import Claimer

@@ -19,7 +19,8 @@ from faxdrop.documents.opening import (
 )
 from faxdrop.documents.verdict import Limits, Verdict
 from faxdrop.fax.events import Checked, Refused
-from faxdrop.fax.job import Facts, Job, Reason, ReasonCode
+from faxdrop.fax.job import Facts, Job, Reason
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.recipient import AddressBook, Recipient, RecipientError
 from faxdrop.spool.root import Spool
 from faxdrop.words import _

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from faxdrop.fax.job import Reason, ReasonCode
+from faxdrop.fax.job import Reason
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.spool import refusals
 from faxdrop.spool.disk import closed_at_last
 from faxdrop.spool.jobs import GoneError

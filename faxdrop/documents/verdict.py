@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from faxdrop.fax.job import Facts, Reason, ReasonCode, Record
+from faxdrop.fax.job import Facts, Reason, Record
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.words import N_, SOURCE, Language, _, language, number
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from faxdrop import words
+from faxdrop.fax.reasons import ReasonCode
 
 RECORD_FORMAT: Final = "faxdrop-job/2"
 READABLE_FORMATS: Final = ("faxdrop-job/1", RECORD_FORMAT)
@@ -40,27 +41,6 @@ class State(StrEnum):
 
 FINAL = frozenset({State.SENT, State.FAILED})
 ON_ITS_WAY = frozenset({State.SUBMITTING, State.ACCEPTED, State.UNKNOWN})
-
-
-class ReasonCode(StrEnum):
-    """Why a document ended in failed/."""
-
-    NOT_A_PDF = "not_a_pdf"
-    DAMAGED_PDF = "damaged_pdf"
-    ENCRYPTED_PDF = "encrypted_pdf"
-    UNSAFE_FILE = "unsafe_file"
-    TOO_LARGE = "too_large"
-    TOO_MANY_PAGES = "too_many_pages"
-    RECIPIENT_UNKNOWN = "recipient_unknown"
-    NUMBER_INVALID = "number_invalid"
-    NUMBER_BLOCKED = "number_blocked"
-    REJECTED = "rejected"
-    NUMBER_REJECTED = "number_rejected"
-    TRANSMISSION_FAILED = "transmission_failed"
-    OUTCOME_UNKNOWN = "outcome_unknown"
-    NO_FINAL_STATUS = "no_final_status"
-    CANCELLED = "cancelled"
-    DUPLICATE = "duplicate"
 
 
 def _name_from_json(value: Any) -> str:

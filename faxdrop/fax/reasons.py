@@ -1,201 +1,102 @@
-"""Why a fax ended as it did, in sentences for the person at the folder: what happened, what to do.
+"""Every way to fail, on one page: code, whose fault, where it is found, and when.
 
-What a document or a number lacks is said where it is found out (``verdict``, ``recipient``).
+``sentences`` and whoever finds a reason say it in words. What is no document's fault (the account,
+the network, the disk) is not here: it holds the queue, and fails nothing.
 """
 
-from faxdrop.fax.job import Reason, ReasonCode
-from faxdrop.words import N_, _, ngettext, number
-
-SHARED_ADVICE = N_(
-    "Give each root a fax line of its own: then a fax whose answer was lost can be found."
-)
+from enum import Enum, StrEnum, auto
+from typing import Final, NamedTuple
 
 
-def cancelled() -> Reason:
-    """Return why a fax is not sent that a person has cancelled."""
-    return Reason.said(
-        ReasonCode.CANCELLED,
-        _("The fax was cancelled before it was sent."),
-        _("Nothing to do. To fax it after all, put the PDF into the inbox again."),
-    )
+class ReasonCode(StrEnum):
+    """Why a document ended in failed/."""
+
+    NOT_A_PDF = "not_a_pdf"
+    DAMAGED_PDF = "damaged_pdf"
+    ENCRYPTED_PDF = "encrypted_pdf"
+    UNSAFE_FILE = "unsafe_file"
+    TOO_LARGE = "too_large"
+    TOO_MANY_PAGES = "too_many_pages"
+    RECIPIENT_UNKNOWN = "recipient_unknown"
+    NUMBER_INVALID = "number_invalid"
+    NUMBER_BLOCKED = "number_blocked"
+    REJECTED = "rejected"
+    NUMBER_REJECTED = "number_rejected"
+    TRANSMISSION_FAILED = "transmission_failed"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    NO_FINAL_STATUS = "no_final_status"
+    CANCELLED = "cancelled"
+    DUPLICATE = "duplicate"
 
 
-def outcome_unknown() -> Reason:
-    """Return why a fax is given up that was handed over, and that the history does not show."""
-    return _unknown(
-        _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer, and "
-            "sipgate's history does not show the fax. Whether it was sent is not known; it was "
-            "not sent again."
-        )
-    )
+class Blame(Enum):
+    """Where the cause lies, and so who can mend it."""
+
+    DOCUMENT = auto()  # whoever made the file
+    NUMBER = auto()  # whoever named the folder, or keeps the address book
+    LINE = auto()  # the recipient's line or machine
+    ANSWER = auto()  # sipgate's answer or its final status: it was lost, or never came
+    NOBODY = auto()  # somebody wanted it so
 
 
-def outcome_ambiguous() -> Reason:
-    """Return the same where entries of the history could be this fax, or another."""
-    return _unknown(
-        _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer, and what "
-            "sipgate's history shows of that time could be this fax or another. Which one is this "
-            "document is not known; it was not sent again."
-        )
-    )
+class Stage(Enum):
+    """Where in the life of a fax it is found."""
+
+    DOCUMENT = auto()  # the file is checked: documents/
+    RECIPIENT = auto()  # the folder is resolved to a number: fax/recipient
+    QUEUE = auto()  # before an attempt, or between two: queue/dispatcher, fax/transitions
+    POST = auto()  # sipgate answers a submission: queue/meaning
+    HISTORY = auto()  # sipgate's history is looked at: fax/transitions
 
 
-def outcome_failed() -> Reason:
-    """Return the same where the one entry that could be it failed."""
-    return _unknown(
-        _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
-            "history shows one fax to this number at that time, and that it failed. It is probably "
-            "this one, but may be another, such as one sent by hand; so it was not sent again."
-        )
-    )
+class Way(NamedTuple):
+    """One way to fail."""
+
+    blame: Blame
+    stages: tuple[Stage, ...]
+    when: str
+    perhaps_sent: bool = False  # the fax may have arrived: only a person may send it again
 
 
-def outcome_open() -> Reason:
-    """Return the same where the one entry that could be it never came to an end."""
-    return _unknown(
-        _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
-            "history shows one fax to this number at that time, which is probably this one, and "
-            "did not say in all the time since whether it was delivered."
-        )
-    )
+_DOCUMENT, _NUMBER = Blame.DOCUMENT, Blame.NUMBER
+_CHECK, _RESOLVE = (Stage.DOCUMENT,), (Stage.RECIPIENT,)
+_POST, _LOOK, _QUEUE = (Stage.POST,), (Stage.HISTORY,), (Stage.QUEUE,)
 
-
-def outcome_shared() -> Reason:
-    """Return the same where the entry may be the fax of another root."""
-    return _unknown(
-        _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
-            "history shows a fax to this number at that time, but another faxdrop on this machine "
-            "uses the same fax line, so it may be the other's; it was not sent again."
-        ),
-        more=" " + _(SHARED_ADVICE),
-    )
-
-
-def _unknown(message: str, more: str = "") -> Reason:
-    advice = _(
-        "Look into the sipgate account or ask the recipient. If the fax did not arrive, put the "
-        "PDF into the inbox again."
-    )
-    return Reason.said(ReasonCode.OUTCOME_UNKNOWN, message, advice + more)
-
-
-def rejected(words: str) -> Reason:
-    """Return why a fax failed that sipgate refused; ``words`` are sipgate's, without an end."""
-    return Reason.said(
-        ReasonCode.REJECTED,
-        f"{words}.",
-        _("Save the document as a new PDF (print it to PDF), and try once more."),
-    )
-
-
-def number_rejected(words: str) -> Reason:
-    """Return why a fax failed whose number sipgate refused; ``words`` as for ``rejected``."""
-    return Reason.said(
-        ReasonCode.NUMBER_REJECTED,
-        f"{words}.",
-        _("Correct the number (the recipient folder's name, or the address book)."),
-    )
-
-
-def transmission_failed(tried: int) -> Reason:
-    """Return why a fax failed that sipgate could not deliver in so many attempts."""
-    return Reason.said(
-        ReasonCode.TRANSMISSION_FAILED,
-        _(
-            "sipgate could not deliver the fax: the recipient's line was busy, did not answer, or "
-            "is no fax machine. Attempts made: {tried}."
-        ).format(tried=tried),
-        _("Check the fax number, then put the PDF into the inbox again."),
-    )
-
-
-def no_final_status(seconds: float) -> Reason:
-    """Return why a fax is given up whose end sipgate did not tell in so many seconds."""
-    return Reason.said(
-        ReasonCode.NO_FINAL_STATUS,
-        _(
-            "sipgate took the fax but did not say within {time} whether it was delivered. It may "
-            "still be."
-        ).format(time=_in_words(seconds)),
-        _(
-            "Look into the sipgate account before anything else. Put the PDF into the inbox again "
-            "only if sipgate shows that it was not sent."
-        ),
-    )
-
-
-def duplicate(first: str, job_id: str, standing: str, window: float) -> Reason:
-    """Return why a document is not faxed that is the same as a first, to the same number.
-
-    ``first`` is the file name of that, as it can be shown; ``standing`` its state, or the reason
-    why it failed; ``window`` in seconds.
-    """
-    if standing in _ENDED:
-        advice = _(
-            "Nothing to do, if once is enough. To fax it all the same, put it into the inbox again "
-            "in {time}, or run `faxdrop retry --even-if-sent` with its path."
-        ).format(time=_in_words(window))
-    else:
-        advice = _(
-            "Nothing to do, if once is enough. To fax it all the same, put it into the inbox again "
-            "once that one is done, or run `faxdrop retry --even-if-sent` with its path."
-        )
-    return Reason.said(
-        ReasonCode.DUPLICATE,
-        _(
-            "The same document was put in for the same number a moment ago ({first}, job {job}: "
-            "{standing}), so it was not faxed once more."
-        ).format(
-            first=first,
-            job=job_id,
-            standing=_(_STANDING.get(standing, _STANDING["outcome_unknown"])),
-        ),
-        advice,
-    )
-
-
-def after_a_lost_answer(reason: Reason) -> Reason:
-    """Return a reason with the word that an earlier attempt may have reached the recipient."""
-    more = _("An earlier attempt, whose answer was lost, may have been sent all the same.")
-    ask = _("Ask the recipient whether the fax has arrived. If not: {advice}")
-    return Reason.said(reason.code, f"{reason.message} {more}", ask.format(advice=reason.advice))
-
-
-_ENDED = {
-    "sent": N_("it was sent"),
-    "outcome_unknown": N_("it may have been sent"),
-    "no_final_status": N_("it may have been sent"),
-    "transmission_failed": N_("an attempt of it may have been sent"),
-    "cancelled": N_("an attempt of it may have been sent"),
+# fmt: off
+PERMANENT: Final[dict[ReasonCode, Way]] = {
+    # The same document in the same folder would fail again: something has to be mended first.
+    ReasonCode.NOT_A_PDF:           Way(_DOCUMENT, _CHECK, "something else, or nothing"),
+    ReasonCode.DAMAGED_PDF:         Way(_DOCUMENT, _CHECK, "broken, cut off, or beyond the reader"),
+    ReasonCode.ENCRYPTED_PDF:       Way(_DOCUMENT, _CHECK, "a password is needed to open it"),
+    ReasonCode.UNSAFE_FILE:         Way(_DOCUMENT, _CHECK, "a link, a device, a second name, or "
+                                                           "not ours to read"),
+    ReasonCode.TOO_LARGE:           Way(_DOCUMENT, _CHECK, "more bytes than the config allows"),
+    ReasonCode.TOO_MANY_PAGES:      Way(_DOCUMENT, _CHECK, "more pages than the config allows"),
+    ReasonCode.RECIPIENT_UNKNOWN:   Way(_NUMBER, _RESOLVE, "the folder names nobody"),
+    ReasonCode.NUMBER_INVALID:      Way(_NUMBER, _RESOLVE, "no such number can exist"),
+    ReasonCode.NUMBER_BLOCKED:      Way(_NUMBER, _RESOLVE, "an emergency or a premium-rate number"),
+    ReasonCode.REJECTED:            Way(_DOCUMENT, (Stage.DOCUMENT, Stage.POST),
+                                        "sipgate refuses it (400, 413), or is known to fail it"),
+    ReasonCode.NUMBER_REJECTED:     Way(_NUMBER, _POST, "sipgate refuses the number (407)"),
 }
-_STANDING = {
-    **_ENDED,
-    "queued": N_("it waits for its turn"),
-    "submitting": N_("it is on its way"),
-    "accepted": N_("it is on its way"),
-    "unknown": N_("it may have been sent, which is being looked up"),
+TEMPORARY: Final[dict[ReasonCode, Way]] = {
+    # The same document in the same folder may go through another time.
+    ReasonCode.TRANSMISSION_FAILED: Way(Blame.LINE, _LOOK, "FAILED in every attempt allowed"),
+    ReasonCode.OUTCOME_UNKNOWN:     Way(Blame.ANSWER, _LOOK, "the answer was lost, and the "
+                                        "history does not show for certain what became of it",
+                                        perhaps_sent=True),
+    ReasonCode.NO_FINAL_STATUS:     Way(Blame.ANSWER, _LOOK, "no end within give_up_after",
+                                        perhaps_sent=True),
+    ReasonCode.CANCELLED:           Way(Blame.NOBODY, _QUEUE, "`faxdrop cancel`"),
+    ReasonCode.DUPLICATE:           Way(Blame.NOBODY, _QUEUE, "the same content to the same"
+                                        " number is on its way, or was sent within "
+                                        "duplicate_window"),
 }
+# fmt: on
+WAYS: Final = {**PERMANENT, **TEMPORARY}
 
+PERHAPS_SENT: Final = frozenset(code for code, way in WAYS.items() if way.perhaps_sent)
+"""The reasons after which only a person may send a document again."""
 
-def _in_words(seconds: float) -> str:
-    """Return a time as it stands behind "within" and "in"."""
-    if seconds >= 3600:  # noqa: PLR2004 - an hour
-        value = seconds / 3600
-        words = ngettext("{value} hour", "{value} hours", _counted(value))
-    elif seconds >= 60:  # noqa: PLR2004 - a minute
-        value = seconds / 60
-        words = ngettext("{value} minute", "{value} minutes", _counted(value))
-    else:
-        value = seconds
-        words = ngettext("{value} second", "{value} seconds", _counted(value))
-    return words.format(value=number(float(f"{value:.3g}")))
-
-
-def _counted(value: float) -> int:
-    """Return what a plural goes by: 1 for one, and not for one and a half."""
-    return 1 if value == 1 else 2
+WITHOUT_NUMBER: Final = frozenset(code for code, way in WAYS.items() if way.stages == _RESOLVE)
+"""The reasons of which the recipient's folder means no number that may be faxed to."""

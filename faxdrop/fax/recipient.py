@@ -19,7 +19,8 @@ from phonenumbers import CountryCodeSource, PhoneNumber, PhoneNumberFormat, Phon
 from pydantic import Field, StringConstraints
 
 from faxdrop.fax import emergency
-from faxdrop.fax.job import Reason, ReasonCode, Record
+from faxdrop.fax.job import Reason, Record
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.names.mac import as_the_mac_shows
 from faxdrop.names.printable import shown
 from faxdrop.words import N_, _

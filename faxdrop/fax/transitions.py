@@ -6,7 +6,7 @@ They are asked only for the states that the table names.
 from datetime import datetime, timedelta
 
 from faxdrop import words
-from faxdrop.fax import reasons
+from faxdrop.fax import sentences
 from faxdrop.fax.events import (
     FAILED,
     SENT,
@@ -23,7 +23,8 @@ from faxdrop.fax.events import (
     Submitting,
     Taken,
 )
-from faxdrop.fax.job import Attempt, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.fax.job import Attempt, Job, Reason, State, StatusSeen
+from faxdrop.fax.reasons import WITHOUT_NUMBER, ReasonCode
 
 
 def checked(job: Job, event: Checked, _now: datetime, _policy: Policy) -> Job:
@@ -36,7 +37,7 @@ def checked(job: Job, event: Checked, _now: datetime, _policy: Policy) -> Job:
 def refused(job: Job, event: Refused, now: datetime, _policy: Policy) -> Job:
     """Fail a fax whose document or number is no good; nothing was submitted."""
     job = job.model_copy(update={"document": event.facts or job.document})
-    if event.number or event.reason.code in _NO_NUMBER:  # what it meant before is history
+    if event.number or event.reason.code in WITHOUT_NUMBER:  # what it meant before is history
         job = job.model_copy(update={"number": event.number, "faxline": event.faxline})
     return _failed(job, event.reason, now)
 
@@ -117,9 +118,9 @@ def followed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
         return _attempt_failed(job, now, policy)
     if attempt.waited >= policy.give_up_after:
         if attempt.found:
-            return _failed(_with_attempt(job, outcome="unknown"), reasons.outcome_open(), now)
+            return _failed(_with_attempt(job, outcome="unknown"), sentences.outcome_open(), now)
         job = _with_attempt(job, outcome="no_final_status")
-        return _failed(job, reasons.no_final_status(policy.give_up_after), now)
+        return _failed(job, sentences.no_final_status(policy.give_up_after), now)
     return job
 
 
@@ -138,8 +139,10 @@ def _inferred(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
         return job
     job = _with_attempt(job, outcome="unknown")
     if event.is_shared:
-        return _failed(job, reasons.outcome_shared(), now)
-    return _failed(job, reasons.outcome_failed() if is_alone else reasons.outcome_ambiguous(), now)
+        return _failed(job, sentences.outcome_shared(), now)
+    return _failed(
+        job, sentences.outcome_failed() if is_alone else sentences.outcome_ambiguous(), now
+    )
 
 
 def reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
@@ -157,17 +160,17 @@ def reconciled(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
     job = _with_attempt(job, outcome="unknown")
     if job.attempts[-1].suspected:
         is_shared = event.is_shared and event.matches
-        reason = reasons.outcome_shared() if is_shared else reasons.outcome_ambiguous()
+        reason = sentences.outcome_shared() if is_shared else sentences.outcome_ambiguous()
         return _failed(job, reason, now)
     may_resend = policy.resend_if_absent and event.is_complete and not job.cancelled
     if may_resend and len(job.attempts) < policy.attempts:
         return _queued(job, 0.0, now)
-    return _failed(job, reasons.outcome_unknown(), now)
+    return _failed(job, sentences.outcome_unknown(), now)
 
 
 def cancel_queued(job: Job, _event: Cancelled, now: datetime, _policy: Policy) -> Job:
     """Fail a queued fax as cancelled."""
-    return _failed(job.model_copy(update={"cancelled": True}), reasons.cancelled(), now)
+    return _failed(job.model_copy(update={"cancelled": True}), sentences.cancelled(), now)
 
 
 def cancel_rest(job: Job, _event: Cancelled, _now: datetime, _policy: Policy) -> Job:
@@ -197,7 +200,7 @@ def _attempt_failed(job: Job, now: datetime, policy: Policy) -> Job:
     job = _with_attempt(job, outcome=FAILED)
     tried = len(job.attempts)
     if tried >= policy.attempts and not job.cancelled:
-        return _failed(job, reasons.transmission_failed(tried), now)
+        return _failed(job, sentences.transmission_failed(tried), now)
     return _queued(job, policy.delay(tried), now)
 
 
@@ -209,7 +212,7 @@ def _is_looked_for(job: Job, event: Looked, policy: Policy) -> bool:
 
 def _queued(job: Job, delay: float, now: datetime) -> Job:
     if job.cancelled:
-        return _failed(job, reasons.cancelled(), now)
+        return _failed(job, sentences.cancelled(), now)
     due_at = now + timedelta(seconds=delay)
     return job.model_copy(update={"state": State.QUEUED, "due_at": due_at})
 
@@ -224,7 +227,7 @@ def _failed(job: Job, reason: Reason, now: datetime) -> Job:
     # An attempt that was repeated although its answer was lost may have reached the recipient.
     is_lost = any(attempt.outcome == "unknown" for attempt in job.attempts)
     if reason.code is not ReasonCode.OUTCOME_UNKNOWN and is_lost:
-        reason = reasons.after_a_lost_answer(reason)
+        reason = sentences.after_a_lost_answer(reason)
     return job.model_copy(
         update={
             "state": State.FAILED,
@@ -243,8 +246,3 @@ def numbers_perhaps_sent_to(job: Job) -> set[str]:
 
 
 _PERHAPS_SENT = {SENT, "unknown", "no_final_status", None}
-_NO_NUMBER = {
-    ReasonCode.RECIPIENT_UNKNOWN,
-    ReasonCode.NUMBER_INVALID,
-    ReasonCode.NUMBER_BLOCKED,
-}

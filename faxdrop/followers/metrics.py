@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from faxdrop import __version__
-from faxdrop.fax.job import FINAL, ReasonCode, State
+from faxdrop.fax.job import FINAL, State
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.followers.follower import Follower, FollowerError, Turn
 from faxdrop.journal.history import ENDS, reason_of
 from faxdrop.names.printable import shown

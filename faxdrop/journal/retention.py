@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from faxdrop.fax.reasons import PERHAPS_SENT
 from faxdrop.journal import history
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, sha256_of
@@ -18,8 +19,6 @@ from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import RemovalLine, hash_of, path_text
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.places import LONGEST_RECEIPT, receipt_path
-
-_UNDECIDED = ("outcome_unknown", "no_final_status")
 
 
 class Periods(NamedTuple):
@@ -76,7 +75,7 @@ def remove(one: Expired, root: Path, journal: Journal, disk: Disk) -> None:
 
 
 def _is_over(content: dict[str, Any], periods: Periods, now: datetime) -> bool:
-    if history.reason_of(content) in _UNDECIDED:
+    if history.reason_of(content) in PERHAPS_SENT:
         return False
     period = periods.sent if content["event"] == "sent" else periods.failed
     try:

@@ -19,7 +19,7 @@ from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
 from faxdrop.documents.assess import Assessor, NotYet
-from faxdrop.fax import reasons
+from faxdrop.fax import sentences
 from faxdrop.fax.events import Cancelled, Changed, Looked, Refused, Restarted
 from faxdrop.fax.job import FINAL, Job, State
 from faxdrop.fax.lifecycle import Action, action
@@ -238,7 +238,7 @@ class Dispatcher:
             after = job.model_copy(update={"even_if_sent": True})
         else:
             window = self._parts.config.inbox.duplicate_window
-            words = reasons.duplicate(shown(first.name), first.job_id, first.standing, window)
+            words = sentences.duplicate(shown(first.name), first.job_id, first.standing, window)
             after = self._parts.delivery.after(job, Refused(words))
         self._repeats.know(after, now)
         self._schedule.put(after, now=now)

@@ -19,7 +19,7 @@ import structlog
 
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
-from faxdrop.fax import reasons
+from faxdrop.fax import sentences
 from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.marks import Marks
 from faxdrop.words import _
@@ -118,7 +118,7 @@ class SharedLines:
         """See who else uses our fax lines, before anything is submitted or found."""
         shared = self._lines.shared(config.sipgate.base_url, _lines_of(config))
         for faxline in shared - self._shared:
-            log.warning("line.shared", faxline=faxline, advice=_(reasons.SHARED_ADVICE))
+            log.warning("line.shared", faxline=faxline, advice=_(sentences.SHARED_ADVICE))
         self._shared |= shared
         for faxline in shared - self._noted:
             try:

@@ -8,7 +8,7 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from faxdrop.fax import reasons
+from faxdrop.fax import sentences
 from faxdrop.fax.events import AnswerLost, NotTaken, Refused, Taken
 from faxdrop.sipgate import Answer, Outcome
 
@@ -36,11 +36,11 @@ def _taken(answer: Answer) -> SubmissionEvent:
 
 
 def _rejected(answer: Answer) -> SubmissionEvent:
-    return Refused(reasons.rejected(answer.words))
+    return Refused(sentences.rejected(answer.words))
 
 
 def _number_rejected(answer: Answer) -> SubmissionEvent:
-    return Refused(reasons.number_rejected(answer.words))
+    return Refused(sentences.number_rejected(answer.words))
 
 
 def _not_taken(answer: Answer) -> SubmissionEvent:

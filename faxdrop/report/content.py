@@ -7,12 +7,12 @@ tell is said to be not told.
 from datetime import UTC, datetime, tzinfo
 from typing import Final, Literal
 
-from faxdrop.fax.job import ReasonCode, Record
+from faxdrop.fax.job import Record
+from faxdrop.fax.reasons import PERHAPS_SENT
 from faxdrop.fax.receipt import Receipt, ReceiptAttempt
 from faxdrop.words import _, ngettext
 
 MOST_ATTEMPTS: Final = 8  # that one page has room for; the others stand in the receipt
-_PERHAPS_SENT = {ReasonCode.OUTCOME_UNKNOWN, ReasonCode.NO_FINAL_STATUS}
 
 Mark = Literal["good", "bad", "none"]
 
@@ -118,7 +118,7 @@ def local(at: datetime, zone: tzinfo | None) -> str:
 
 def _is_uncertain(receipt: Receipt) -> bool:
     return receipt.status == "failed" and (
-        (receipt.reason is not None and receipt.reason.code in _PERHAPS_SENT)
+        (receipt.reason is not None and receipt.reason.code in PERHAPS_SENT)
         or any(each.outcome in {"unknown", "no_final_status"} for each in receipt.attempts)
         or any(each.outcome is None for each in receipt.attempts)
     )

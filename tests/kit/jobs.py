@@ -5,7 +5,8 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from faxdrop.fax.job import Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.fax.job import Attempt, Facts, Faxed, Job, Reason, State, StatusSeen
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.receipt import to_bytes
 from faxdrop.spool.root import Spool
 

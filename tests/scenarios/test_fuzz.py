@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.verdict import Limits, Verdict
-from faxdrop.fax.job import ReasonCode
+from faxdrop.fax.reasons import ReasonCode
 from tests.kit import letters, pdfs
 from tests.kit.promises import sha256
 from tests.kit.seeds import seed_of, tell

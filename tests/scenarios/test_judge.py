@@ -24,7 +24,7 @@ from faxdrop.documents.pdf.areas import Area, Flattened
 from faxdrop.documents.pdf.judge import Judgement, Loss, judge
 from faxdrop.documents.pdf.render import Rendered, grey
 from faxdrop.documents.verdict import Limits, Verdict
-from faxdrop.fax.job import ReasonCode
+from faxdrop.fax.reasons import ReasonCode
 from tests.kit import pdfs, renderers, shaky_reader
 from tests.kit.breaking import assert_all_answered, ends, stage
 

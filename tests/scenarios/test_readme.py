@@ -12,7 +12,7 @@ import pytest
 
 from faxdrop.cli.main import main
 from faxdrop.fax import receipt
-from faxdrop.fax.job import ReasonCode
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.names.passed_over import is_passed_over
 from tests.kit import installed
 

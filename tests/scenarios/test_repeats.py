@@ -11,7 +11,8 @@ import pytest
 
 from faxdrop.cli import orders
 from faxdrop.config.settings import InboxSettings
-from faxdrop.fax.job import Attempt, Facts, Job, Reason, ReasonCode, State
+from faxdrop.fax.job import Attempt, Facts, Job, Reason, State
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.recipient import AddressEntry
 from faxdrop.fax.repeats import Repeats
 from faxdrop.queue.delivery import Delivery

@@ -22,7 +22,8 @@ from faxdrop.daemon.build import make_sipgate
 from faxdrop.documents import sandbox
 from faxdrop.documents.checker import CheckerError
 from faxdrop.documents.verdict import Verdict
-from faxdrop.fax.job import Reason, ReasonCode
+from faxdrop.fax.job import Reason
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.recipient import AddressEntry
 from faxdrop.inbox import mounts
 from faxdrop.setup import check, check_account, check_unit, units

@@ -23,7 +23,7 @@ import psutil
 import pytest
 
 from faxdrop.documents.checker import SEATS, Checker, CheckerError, Limits
-from faxdrop.fax.job import ReasonCode
+from faxdrop.fax.reasons import ReasonCode
 from tests.kit import pdfs
 from tests.kit.readers import HOSTILE, TIGHT, are_waiting, check, opened
 from tests.kit.waiting import until

@@ -23,7 +23,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from faxdrop.documents.pdf import document, lettering
 from faxdrop.documents.pdf.document import Limits, Verdict
-from faxdrop.fax.job import ReasonCode
+from faxdrop.fax.reasons import ReasonCode
 from tests.kit import pdfs
 from tests.kit.pdfs import Field, Rect
 from tests.kit.ways import scanned

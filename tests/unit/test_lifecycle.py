@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from faxdrop.fax import reasons
+from faxdrop.fax import sentences
 from faxdrop.fax.events import (
     AnswerLost,
     Cancelled,
@@ -22,8 +22,9 @@ from faxdrop.fax.events import (
     Submitting,
     Taken,
 )
-from faxdrop.fax.job import FINAL, Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.fax.job import FINAL, Attempt, Facts, Faxed, Job, Reason, State, StatusSeen
 from faxdrop.fax.lifecycle import TRANSITIONS, Action, NoTransitionError, action, advance
+from faxdrop.fax.reasons import ReasonCode
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 FACTS = Facts(sha256="0" * 64, bytes=1000, pages=1)
@@ -391,16 +392,16 @@ def test_an_impossible_event_says_what_and_where() -> None:
 def test_every_reason_tells_a_person_what_to_do() -> None:
     """Each way to fail has a message and an advice, in whole sentences."""
     ways = [
-        reasons.cancelled(),
-        reasons.outcome_unknown(),
-        reasons.outcome_ambiguous(),
-        reasons.outcome_failed(),
-        reasons.outcome_open(),
-        reasons.outcome_shared(),
+        sentences.cancelled(),
+        sentences.outcome_unknown(),
+        sentences.outcome_ambiguous(),
+        sentences.outcome_failed(),
+        sentences.outcome_open(),
+        sentences.outcome_shared(),
     ]
-    ways += [reasons.transmission_failed(3), reasons.no_final_status(7200.0)]
-    ways += [reasons.after_a_lost_answer(way) for way in ways]
-    ways += [reasons.duplicate("a.pdf", "j1", state, 120.0) for state in (*State, *ReasonCode)]
+    ways += [sentences.transmission_failed(3), sentences.no_final_status(7200.0)]
+    ways += [sentences.after_a_lost_answer(way) for way in ways]
+    ways += [sentences.duplicate("a.pdf", "j1", state, 120.0) for state in (*State, *ReasonCode)]
     for reason in ways:
         assert reason.message.endswith(".")
         assert reason.advice.endswith(".")

@@ -18,7 +18,7 @@ import structlog.testing
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from faxdrop.fax.job import ReasonCode
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.followers.cursor import Cursor
 from faxdrop.followers.follower import FollowerError, Turn
 from faxdrop.followers.heartbeat import Heartbeat

@@ -10,7 +10,8 @@ import pytest
 
 from faxdrop.cli.orders import Answered, Cancellation, OrderError, PerhapsSentError, cancel, retry
 from faxdrop.config.settings import SendingSettings
-from faxdrop.fax.job import Job, ReasonCode, State
+from faxdrop.fax.job import Job, State
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
 from tests.kit.jobs import NOON, attempt, failed_document, in_spool, job_in

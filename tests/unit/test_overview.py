@@ -14,7 +14,8 @@ from rich.console import Console
 
 from faxdrop.cli import screens
 from faxdrop.config.settings import InboxSettings
-from faxdrop.fax.job import FINAL, Job, Reason, ReasonCode, State
+from faxdrop.fax.job import FINAL, Job, Reason, State
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.names.printable import shown
 from faxdrop.spool.root import Spool
 from faxdrop.status import overview

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from faxdrop.fax.job import ReasonCode
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.recipient import (
     REGIONS,
     AddressBook,

@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 
 from faxdrop.cli.main import main
 from faxdrop.documents.checker import Checker
-from faxdrop.fax.job import Attempt, Facts, Faxed, Job, Reason, ReasonCode, State, StatusSeen
+from faxdrop.fax.job import Attempt, Facts, Faxed, Job, Reason, State, StatusSeen
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
 from faxdrop.report import order
 from faxdrop.report.content import MOST_ATTEMPTS, compose

@@ -6,8 +6,9 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from faxdrop.fax.job import ON_ITS_WAY, Attempt, Facts, Job, Reason, ReasonCode, State
+from faxdrop.fax.job import ON_ITS_WAY, Attempt, Facts, Job, Reason, State
 from faxdrop.fax.lifecycle import Action, action
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.queue.schedule import SLOW, Schedule
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)

@@ -25,7 +25,8 @@ from faxdrop.documents.pdf.placeholder import is_placeholder
 from faxdrop.documents.pdf.preparing import Target
 from faxdrop.documents.pdf.soundness import Condition, DamageError, Source, inspect
 from faxdrop.documents.verdict import DAMAGED_ADVICE, Announce, Limits, Verdict, crashed
-from faxdrop.fax.job import Change, Facts, Reason, ReasonCode
+from faxdrop.fax.job import Change, Facts, Reason
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.words import N_, _, number
 
 __all__ = ["Limits", "Verdict", "examine", "prepare"]

@@ -1,0 +1,202 @@
+"""Why a fax ended as it did, in sentences for the person at the folder: what happened, what to do.
+
+What a document or a number lacks is said where it is found out (``verdict``, ``recipient``).
+"""
+
+from faxdrop.fax.job import Reason
+from faxdrop.fax.reasons import ReasonCode
+from faxdrop.words import N_, _, ngettext, number
+
+SHARED_ADVICE = N_(
+    "Give each root a fax line of its own: then a fax whose answer was lost can be found."
+)
+
+
+def cancelled() -> Reason:
+    """Return why a fax is not sent that a person has cancelled."""
+    return Reason.said(
+        ReasonCode.CANCELLED,
+        _("The fax was cancelled before it was sent."),
+        _("Nothing to do. To fax it after all, put the PDF into the inbox again."),
+    )
+
+
+def outcome_unknown() -> Reason:
+    """Return why a fax is given up that was handed over, and that the history does not show."""
+    return _unknown(
+        _(
+            "The fax was handed over, but sipgate's answer was lost or was no answer, and "
+            "sipgate's history does not show the fax. Whether it was sent is not known; it was "
+            "not sent again."
+        )
+    )
+
+
+def outcome_ambiguous() -> Reason:
+    """Return the same where entries of the history could be this fax, or another."""
+    return _unknown(
+        _(
+            "The fax was handed over, but sipgate's answer was lost or was no answer, and what "
+            "sipgate's history shows of that time could be this fax or another. Which one is this "
+            "document is not known; it was not sent again."
+        )
+    )
+
+
+def outcome_failed() -> Reason:
+    """Return the same where the one entry that could be it failed."""
+    return _unknown(
+        _(
+            "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
+            "history shows one fax to this number at that time, and that it failed. It is probably "
+            "this one, but may be another, such as one sent by hand; so it was not sent again."
+        )
+    )
+
+
+def outcome_open() -> Reason:
+    """Return the same where the one entry that could be it never came to an end."""
+    return _unknown(
+        _(
+            "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
+            "history shows one fax to this number at that time, which is probably this one, and "
+            "did not say in all the time since whether it was delivered."
+        )
+    )
+
+
+def outcome_shared() -> Reason:
+    """Return the same where the entry may be the fax of another root."""
+    return _unknown(
+        _(
+            "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
+            "history shows a fax to this number at that time, but another faxdrop on this machine "
+            "uses the same fax line, so it may be the other's; it was not sent again."
+        ),
+        more=" " + _(SHARED_ADVICE),
+    )
+
+
+def _unknown(message: str, more: str = "") -> Reason:
+    advice = _(
+        "Look into the sipgate account or ask the recipient. If the fax did not arrive, put the "
+        "PDF into the inbox again."
+    )
+    return Reason.said(ReasonCode.OUTCOME_UNKNOWN, message, advice + more)
+
+
+def rejected(words: str) -> Reason:
+    """Return why a fax failed that sipgate refused; ``words`` are sipgate's, without an end."""
+    return Reason.said(
+        ReasonCode.REJECTED,
+        f"{words}.",
+        _("Save the document as a new PDF (print it to PDF), and try once more."),
+    )
+
+
+def number_rejected(words: str) -> Reason:
+    """Return why a fax failed whose number sipgate refused; ``words`` as for ``rejected``."""
+    return Reason.said(
+        ReasonCode.NUMBER_REJECTED,
+        f"{words}.",
+        _("Correct the number (the recipient folder's name, or the address book)."),
+    )
+
+
+def transmission_failed(tried: int) -> Reason:
+    """Return why a fax failed that sipgate could not deliver in so many attempts."""
+    return Reason.said(
+        ReasonCode.TRANSMISSION_FAILED,
+        _(
+            "sipgate could not deliver the fax: the recipient's line was busy, did not answer, or "
+            "is no fax machine. Attempts made: {tried}."
+        ).format(tried=tried),
+        _("Check the fax number, then put the PDF into the inbox again."),
+    )
+
+
+def no_final_status(seconds: float) -> Reason:
+    """Return why a fax is given up whose end sipgate did not tell in so many seconds."""
+    return Reason.said(
+        ReasonCode.NO_FINAL_STATUS,
+        _(
+            "sipgate took the fax but did not say within {time} whether it was delivered. It may "
+            "still be."
+        ).format(time=_in_words(seconds)),
+        _(
+            "Look into the sipgate account before anything else. Put the PDF into the inbox again "
+            "only if sipgate shows that it was not sent."
+        ),
+    )
+
+
+def duplicate(first: str, job_id: str, standing: str, window: float) -> Reason:
+    """Return why a document is not faxed that is the same as a first, to the same number.
+
+    ``first`` is the file name of that, as it can be shown; ``standing`` its state, or the reason
+    why it failed; ``window`` in seconds.
+    """
+    if standing in _ENDED:
+        advice = _(
+            "Nothing to do, if once is enough. To fax it all the same, put it into the inbox again "
+            "in {time}, or run `faxdrop retry --even-if-sent` with its path."
+        ).format(time=_in_words(window))
+    else:
+        advice = _(
+            "Nothing to do, if once is enough. To fax it all the same, put it into the inbox again "
+            "once that one is done, or run `faxdrop retry --even-if-sent` with its path."
+        )
+    return Reason.said(
+        ReasonCode.DUPLICATE,
+        _(
+            "The same document was put in for the same number a moment ago ({first}, job {job}: "
+            "{standing}), so it was not faxed once more."
+        ).format(
+            first=first,
+            job=job_id,
+            standing=_(_STANDING.get(standing, _STANDING["outcome_unknown"])),
+        ),
+        advice,
+    )
+
+
+def after_a_lost_answer(reason: Reason) -> Reason:
+    """Return a reason with the word that an earlier attempt may have reached the recipient."""
+    more = _("An earlier attempt, whose answer was lost, may have been sent all the same.")
+    ask = _("Ask the recipient whether the fax has arrived. If not: {advice}")
+    return Reason.said(reason.code, f"{reason.message} {more}", ask.format(advice=reason.advice))
+
+
+_ENDED = {
+    "sent": N_("it was sent"),
+    "outcome_unknown": N_("it may have been sent"),
+    "no_final_status": N_("it may have been sent"),
+    "transmission_failed": N_("an attempt of it may have been sent"),
+    "cancelled": N_("an attempt of it may have been sent"),
+}
+_STANDING = {
+    **_ENDED,
+    "queued": N_("it waits for its turn"),
+    "submitting": N_("it is on its way"),
+    "accepted": N_("it is on its way"),
+    "unknown": N_("it may have been sent, which is being looked up"),
+}
+
+
+def _in_words(seconds: float) -> str:
+    """Return a time as it stands behind "within" and "in"."""
+    if seconds >= 3600:  # noqa: PLR2004 - an hour
+        value = seconds / 3600
+        words = ngettext("{value} hour", "{value} hours", _counted(value))
+    elif seconds >= 60:  # noqa: PLR2004 - a minute
+        value = seconds / 60
+        words = ngettext("{value} minute", "{value} minutes", _counted(value))
+    else:
+        value = seconds
+        words = ngettext("{value} second", "{value} seconds", _counted(value))
+    return words.format(value=number(float(f"{value:.3g}")))
+
+
+def _counted(value: float) -> int:
+    """Return what a plural goes by: 1 for one, and not for one and a half."""
+    return 1 if value == 1 else 2
