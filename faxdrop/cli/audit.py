@@ -1,10 +1,10 @@
-"""The commands for auditors: receipts, verify, evidence. They change nothing and need no daemon."""
+"""The commands that prove something: verify, evidence. They change nothing and need no daemon."""
 
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,86 +12,26 @@ from typing import Any
 import click
 from rich.console import Group, RenderableType
 from rich.progress import Progress
-from rich.table import Table
 from rich.text import Text
 
+from faxdrop.cli.place import takes_place
+from faxdrop.cli.receipts import JOURNAL, ROOT, root_of
 from faxdrop.cli.terminal import make_console, name_of_file, show
-from faxdrop.config.load import load_what_is_right
-from faxdrop.followers import tables
 from faxdrop.journal import evidence as evidence_
-from faxdrop.journal import history
 from faxdrop.journal import verify as verify_
 from faxdrop.journal.chain import months_of
 from faxdrop.journal.evidence import NoEvidenceError
 from faxdrop.journal.files import read_file
-from faxdrop.journal.history import Filter
 from faxdrop.journal.verify import Verification
 from faxdrop.journal.witness import WitnessError, roots_in
 from faxdrop.names.printable import shown
 from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX, SpoolError, receipt_path
-from faxdrop.spool.root import Spool
 
 _LONGEST_DOCUMENT = 1 << 28  # bytes
 _HASH = re.compile("[0-9a-fA-F]{8,64}")
-_DAY = click.DateTime(["%Y-%m-%d"])
 
 
-_ROOT = click.option(
-    "--root",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Another root than the config's: a copy, for instance. No config is needed then.",
-)
-
-
-def _spool_of(config_path: Path, root: Path | None) -> Spool:
-    return Spool(root if root is not None else load_what_is_right(config_path)[0].root)
-
-
-@click.command(short_help="What was faxed, to whom, when, how did it end?")
-@click.option("--since", type=_DAY, metavar="DAY", help="From that day on (2026-11-01).")
-@click.option("--until", type=_DAY, metavar="DAY", help="Up to that day, itself included.")
-@click.option("--to", default="", metavar="TEXT", help="Recipients whose name or number has it.")
-@click.option("--status", type=click.Choice(["sent", "failed"]), help="Only those.")
-@click.option("--reason", metavar="CODE", default="", help="Only those (outcome_unknown, ...).")
-@click.option("--summary", is_flag=True, help="Totals by month, recipient and outcome.")
-@click.option("--csv", "as_csv", is_flag=True, help="A table for a spreadsheet.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
-@_ROOT
-@click.pass_obj
-def receipts(  # noqa: PLR0913 - one for each option
-    config_path: Path,
-    *,
-    root: Path | None,
-    since: datetime | None,
-    until: datetime | None,
-    to: str,
-    status: str | None,
-    reason: str,
-    summary: bool,
-    as_csv: bool,
-    as_json: bool,
-) -> None:
-    """List what was faxed, to whom, when and how it ended, the oldest first.
-
-    Days are days here. Where the journal cannot be read, the receipts themselves are.
-    """
-    if as_csv and (as_json or summary):
-        raise click.UsageError("--csv goes with neither --json nor --summary.")
-    wanted = Filter(_day(since), _day(until), to, status or "", reason)
-    found = _ends(_spool_of(config_path, root), wanted)
-    if summary and as_json:
-        click.echo(json.dumps(history.summary(found), ensure_ascii=False, indent=2))
-    elif summary:
-        show(_totals(history.summary(found)))
-    elif as_csv:
-        click.echo(tables.table(found, ","), nl=False)
-    elif as_json:
-        for content in found:
-            click.echo(json.dumps(content, ensure_ascii=True))
-    else:
-        show(_listed(found))
-
-
+@takes_place
 @click.command(short_help="Was anything touched since it was faxed?")
 @click.argument(
     "archives",
@@ -114,7 +54,7 @@ def receipts(  # noqa: PLR0913 - one for each option
     help="Certificates of the time stamp authorities whose signatures are believed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-verified/1).")
-@_ROOT
+@ROOT
 @click.pass_obj
 def verify(
     config_path: Path,
@@ -130,8 +70,8 @@ def verify(
     Says which file was altered, is missing, or was added by another hand. PATHs are archives to
     which people moved what was filed. Ends with 0 only if all is well.
     """
-    spool = _spool_of(config_path, root)
-    journal = spool.home / "journal"
+    root = root_of(config_path, root)
+    journal = root / JOURNAL
     if not months_of(journal):
         raise SpoolError(f"There is no journal to read in {name_of_file(journal)}.")
     if head and not _HASH.fullmatch(head):
@@ -142,7 +82,7 @@ def verify(
         raise SpoolError(f"Time stamps cannot be checked: {error}.") from None
     with _progress(is_quiet=as_json or head == "") as tick:
         verified = verify_.verify(
-            spool.root, journal, archives, head=head, authorities=authorities, tick=tick
+            root, journal, archives, head=head, authorities=authorities, tick=tick
         )
     if head == "":
         click.echo(f"{verified.head_seq} {verified.head_hash}")
@@ -157,6 +97,7 @@ def verify(
         raise SystemExit(1)
 
 
+@takes_place
 @click.command(short_help="All that proves one fax, in one file.")
 @click.argument(
     "fax", metavar="FILE|JOB", help="A document, its receipt, or the id that its receipt has."
@@ -167,7 +108,7 @@ def verify(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file to make.",
 )
-@_ROOT
+@ROOT
 @click.pass_obj
 def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None) -> None:
     """Put document, receipt and lines of the journal into one ZIP file.
@@ -175,8 +116,8 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
     FILE is the document or its receipt, wherever it lies; JOB is an id that the receipt has. The
     READ-ME.txt inside says how to check it by hand.
     """
-    spool = _spool_of(config_path, root)
-    journal = spool.home / "journal"
+    root = root_of(config_path, root)
+    journal = root / JOURNAL
     document = Path(fax.removesuffix(RECEIPT_SUFFIX))
     try:
         if document.exists():
@@ -184,7 +125,7 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
             found = evidence_.extract(journal, evidence_.job_of(receipt))
         else:
             found = evidence_.extract(journal, fax)
-            document = spool.root / evidence_.path_of(found)
+            document = root / evidence_.path_of(found)
             content, receipt = _pair(document)
         packed = evidence_.bundle(content, document.name, receipt, found)
     except NoEvidenceError as error:
@@ -205,62 +146,6 @@ def _pair(document: Path) -> tuple[bytes, bytes]:
             "to an archive, name the document where it is now."
         )
     return content, receipt
-
-
-def _day(at: datetime | None) -> date | None:
-    return at.date() if at else None
-
-
-def _ends(spool: Spool, wanted: Filter) -> Iterable[dict[str, Any]]:
-    journal = spool.home / "journal"
-    try:
-        if months_of(journal):
-            return list(history.ends(journal, wanted))
-    except PermissionError:
-        pass  # a member of the group: the receipts are there to be read
-    found = history.ends_of_receipts((spool.sent, spool.failed), wanted)
-    return sorted(found, key=lambda content: str(content.get("finished_at")))
-
-
-def _listed(found: Iterable[dict[str, Any]]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Finished", "Result", "Document", "Recipient", "Pages"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("Finished", "Pages"))
-    count = 0
-    for content in found:
-        count += 1
-        document = content.get("document") or {}
-        recipient = content.get("recipient") or {}
-        to = " ".join(str(recipient[key]) for key in ("folder", "number") if recipient.get(key))
-        status = str(content.get("status", content.get("event")))
-        result = status if status == "sent" else f"failed: {history.reason_of(content)}"
-        at = content.get("finished_at")
-        when = f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
-        table.add_row(
-            when,
-            Text(shown(result), "" if status == "sent" else "red"),
-            shown(str(document.get("name"))),
-            shown(to),
-            str(document.get("pages") or ""),
-        )
-    if not count:
-        return Text("Nothing of that kind was filed.")
-    return Group(table, "", Text(f"{count} in all."))
-
-
-def _totals(found: dict[str, dict[str, dict[str, int]]]) -> RenderableType:
-    parts: list[RenderableType] = []
-    for name, rows in found.items():
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column(name.capitalize(), overflow="fold")
-        for heading in ("Sent", "Failed", "Pages sent"):
-            table.add_column(heading, justify="right")
-        for row, counts in sorted(rows.items()):
-            table.add_row(
-                shown(row), str(counts["sent"]), str(counts["failed"]), str(counts["pages"])
-            )
-        parts += [table, ""]
-    return Group(*parts[:-1])
 
 
 def _verified(verified: Verification) -> RenderableType:

@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 from pydantic import SecretStr
 
+from faxdrop.cli.place import takes_place
 from faxdrop.cli.setup import checked, tell
 from faxdrop.cli.terminal import name_of_file, say
 from faxdrop.config import place
@@ -35,6 +36,7 @@ _ASK_WITHIN = 30.0  # seconds for sipgate to answer
 _START_ANYWAY = {"sipgate", "faxline", "balance", "clock", "daemon", check_unit.OUTDATED}
 
 
+@takes_place
 @click.command(short_help="Set it up: config, folders, token; with --service, everything.")
 @click.option(
     "--service",

@@ -10,6 +10,7 @@ import click
 from pydantic import ValidationError
 
 from faxdrop.cli.orders import OrderError, document_of
+from faxdrop.cli.place import takes_place
 from faxdrop.cli.terminal import name_of_file
 from faxdrop.config.load import ConfigError, load_what_is_right
 from faxdrop.config.problems import NoConfigError
@@ -25,6 +26,7 @@ from faxdrop.spool.places import LONGEST_RECEIPT, receipt_of, report_of
 from faxdrop.words import _
 
 
+@takes_place
 @click.command(short_help="Make the transmission report of a fax.")
 @click.argument(
     "file",

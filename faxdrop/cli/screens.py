@@ -4,25 +4,23 @@ Names come from whoever dropped a file, so they are shown and never obeyed: no m
 no control character of theirs takes effect.
 """
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
 from faxdrop.cli.demo import DemoRow
+from faxdrop.cli.terminal import Hanging
 from faxdrop.names.printable import shown
 from faxdrop.setup.check import CheckReport, Finding, Level
 from faxdrop.status.overview import INBOX, Document, Overview
 from faxdrop.status.shared import Shared
 
 FIRST = 20  # documents that are listed unless all are wanted
-_NARROWEST = 20  # characters a line, however narrow a terminal says it is
 _LOOK = Text("LOOK  ", "bold yellow")
 _STATE_WORDS = {
     INBOX: "in the inbox",
@@ -33,39 +31,6 @@ _STATE_WORDS = {
     "sent": "sent, being filed",
     "failed": "failed, being filed",
 }
-
-
-class Hanging:
-    """A text behind a label, its further lines below its first; broken between words only.
-
-    An address is a word: it goes beyond the edge rather than being cut, and can be copied whole.
-    """
-
-    def __init__(self, text: Text | str, label: Text | str = "") -> None:
-        self._text = Text(text) if isinstance(text, str) else text
-        self._label = Text(label) if isinstance(label, str) else label
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the lines."""
-        indent = self._label.cell_len
-        room = max(options.max_width - indent, _NARROWEST)
-        lead = self._label
-        for whole in self._text.split("\n", allow_blank=True):
-            for line in whole.divide(_breaks(whole.plain, room)):
-                line.rstrip()
-                text = Text.assemble(lead, line, no_wrap=True, overflow="ignore")
-                yield from console.render(text, options)
-                lead = Text(" " * indent)
-
-
-def _breaks(line: str, room: int) -> Iterable[int]:
-    """Yield where a line has to be broken: before words, and never within one."""
-    used = 0
-    for word in re.finditer(r"\s*\S+\s*", line):
-        if used and used + cell_len(word[0].rstrip()) > room:
-            yield word.start()
-            used = 0
-        used += cell_len(word[0])
 
 
 def status(

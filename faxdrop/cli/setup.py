@@ -18,6 +18,7 @@ from rich.live import Live
 from faxdrop.cli import demo as demo_
 from faxdrop.cli import screens
 from faxdrop.cli.demo import Demo, DemoRow
+from faxdrop.cli.place import takes_place
 from faxdrop.cli.terminal import make_console, name_of_file, show
 from faxdrop.config.load import ConfigError, load
 from faxdrop.config.settings import Config
@@ -105,6 +106,7 @@ def _live(shows: Demo, console: Console) -> bool:
     return False
 
 
+@takes_place
 @click.command(short_help="Would this machine fax now?")
 @click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
 @click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")

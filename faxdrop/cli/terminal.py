@@ -1,16 +1,53 @@
 """What the commands print with: colours and tables on a terminal, plain text elsewhere."""
 
 import os
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.text import Text
 
-from faxdrop.cli.screens import Hanging
 from faxdrop.names.printable import shown
 
 _WIDE = 10_000  # characters a line where there is no terminal: nothing is broken there
+_NARROWEST = 20  # characters a line, however narrow a terminal says it is
+
+
+class Hanging:
+    """A text behind a label, its further lines below its first; broken between words only.
+
+    An address is a word: it goes beyond the edge rather than being cut, and can be copied whole.
+    """
+
+    def __init__(self, text: Text | str, label: Text | str = "") -> None:
+        self._text = Text(text) if isinstance(text, str) else text
+        self._label = Text(label) if isinstance(label, str) else label
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines."""
+        indent = self._label.cell_len
+        room = max(options.max_width - indent, _NARROWEST)
+        lead = self._label
+        for whole in self._text.split("\n", allow_blank=True):
+            for line in whole.divide(_breaks(whole.plain, room)):
+                line.rstrip()
+                text = Text.assemble(lead, line, no_wrap=True, overflow="ignore")
+                yield from console.render(text, options)
+                lead = Text(" " * indent)
+
+
+def _breaks(line: str, room: int) -> Iterable[int]:
+    """Yield where a line has to be broken: before words, and never within one."""
+    used = 0
+    for word in re.finditer(r"\s*\S+\s*", line):
+        if used and used + cell_len(word[0].rstrip()) > room:
+            yield word.start()
+            used = 0
+        used += cell_len(word[0])
 
 
 def make_console() -> Console:

@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 from dotenv import dotenv_values
 
 from faxdrop import __version__
-from faxdrop.cli import main as cli
+from faxdrop.cli import jobs
 from faxdrop.cli.main import main
 from faxdrop.config import place
 from faxdrop.config.simulated import SIMULATED
@@ -81,7 +82,7 @@ def test_help_teaches() -> None:
     """The help says what faxdrop does, what its commands are for, and the first steps."""
     text = faxdrop(None, "--help").output
     listed = re.findall(r"^  ([a-z-]+) {2,}\S.*\.?$", text.partition("Commands:")[2], re.MULTILINE)
-    assert listed == COMMANDS == list(main.commands)
+    assert listed == COMMANDS == main.list_commands(click.Context(main))
     assert "faxdrop demo" in text
     assert "78" in text
     assert "..." not in text.partition("\n")[2], "a sentence is cut off"
@@ -92,7 +93,9 @@ def test_every_command_has_help(command: str) -> None:
     """Each command says what it does, and every option of it what it is for."""
     text = faxdrop(None, command, "-h").output
     assert text.startswith(f"Usage: main {command}")
-    for parameter in main.commands[command].params:
+    found = main.get_command(click.Context(main), command)
+    assert found is not None
+    for parameter in found.params:
         assert not hasattr(parameter, "help") or parameter.help, parameter.name
 
 
@@ -362,7 +365,7 @@ def test_cancel_too_late(config: Path) -> None:
 
 def test_cancel_while_the_daemon_is_busy(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that has no time at once will find the wish, and where to look is said."""
-    monkeypatch.setattr(cli, "_CANCEL_WITHIN", 0.1)
+    monkeypatch.setattr(jobs, "_CANCEL_WITHIN", 0.1)
     job = job_in(State.SUBMITTING, attempts=(attempt(),))
     daemon = in_spool(config.parent / "share", job)
     daemon.open()

@@ -196,6 +196,8 @@ def test_the_way_through_the_house_exists() -> None:
         ("faxdrop.simulator", {"phonenumbers", "pikepdf", "watchdog", "requests"}),
         ("faxdrop.setup.check", {"watchdog", "pikepdf", "faxdrop.daemon"}),
         ("faxdrop.daemon.build", {"pikepdf", "pypdfium2", "reportlab"}),
+        ("faxdrop.cli.main", {"pydantic", "structlog", "rich", "faxdrop.config.load"}),
+        ("faxdrop.cli.receipts", {"structlog", "requests", "faxdrop.daemon", "faxdrop.simulator"}),
     ],
 )
 def test_nothing_surprising_is_loaded(loaded: str, without: set[str]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from faxdrop.cli import screens
+from faxdrop.cli.terminal import Hanging
 from faxdrop.config.settings import InboxSettings
 from faxdrop.fax.job import FINAL, Job, Reason, State
 from faxdrop.fax.reasons import ReasonCode
@@ -386,7 +387,7 @@ def test_words_hang_below_their_label() -> None:
     address = "/srv/" + "x" * 90
     text = f"{'word ' * 30}{address} and more\n\n  -> an end"
     file = StringIO()
-    Console(file=file, width=80).print(screens.Hanging(text, "LOOK  "), crop=False)
+    Console(file=file, width=80).print(Hanging(text, "LOOK  "), crop=False)
     lines = file.getvalue().splitlines()
     assert lines[0].startswith("LOOK  word word")
     assert all(line.startswith("      ") or not line for line in lines[1:])

@@ -1,0 +1,237 @@
+"""The commands for what is on its way, or failed: status, retry, cancel."""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import click
+
+from faxdrop.cli import orders, screens
+from faxdrop.cli.orders import (
+    Answered,
+    Cancellation,
+    OrderError,
+    PerhapsSentError,
+    UnknownJobError,
+)
+from faxdrop.cli.place import takes_place
+from faxdrop.cli.terminal import name_of_file, of_the_system, show
+from faxdrop.clock import Clock
+from faxdrop.config.load import ConfigError, command, load_what_is_right
+from faxdrop.config.place import starting
+from faxdrop.config.settings import Config
+from faxdrop.daemon import build as service
+from faxdrop.followers.status_page import write_now
+from faxdrop.journal.chain import Journal
+from faxdrop.journal.lines import RetryLine
+from faxdrop.names.printable import json_shown, shown
+from faxdrop.setup import check as check_
+from faxdrop.spool.ownership import acting_as_owner, caller
+from faxdrop.spool.places import SpoolError
+from faxdrop.spool.root import Spool
+from faxdrop.status import overview, shared
+
+_CANCEL_WITHIN = 5.0  # seconds that the daemon is given to answer
+
+
+@takes_place
+@click.command(short_help="What is on its way, and what is in its way?")
+@click.option("--all", "everything", is_flag=True, help="List every document, however many.")
+@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-overview/1).")
+@click.option("--page", is_flag=True, help="Only write STATUS.html, as it should be now.")
+@click.pass_obj
+def status(config_path: Path, *, everything: bool, as_json: bool, page: bool) -> None:
+    """Show what is in the inbox and on its way, and what is in its way.
+
+    Works while the daemon runs and while it does not, and changes nothing. What is done with lies
+    in sent/ and failed/, each with its receipt. The people who may fax see what lies in their
+    folders (faxdrop-shared/1); what is on its way, only root and the service's user.
+    """
+    config = _without_secrets(config_path)
+    now = datetime.now(UTC)
+    if page:
+        _write_page(config, now)
+        return
+    with _spool_of(config, shared=True) as spool:
+        if not spool.is_ours():
+            found = shared.look(spool, config.inbox)
+            if as_json:
+                click.echo(json_shown(found.model_dump_json(indent=2)))
+            else:
+                show(screens.shared(found, now, f"sudo {command('status', config_path)}"))
+            return
+        seen = overview.look(spool, config.inbox, now)
+    if as_json:
+        click.echo(json_shown(seen.model_dump_json(indent=2)))
+    else:
+        start = starting(config_path)
+        show(screens.status(seen, now, everything=everything, start=start))
+
+
+def _write_page(config: Config, now: datetime) -> None:
+    """Have the status page say what is so, also when no daemon does."""
+    with _spool_of(config):
+        written = write_now(config.root, now, wanted=config.status_page)
+    for path, problem in written.problems.items():
+        raise SpoolError(f"{path} {problem}")
+
+
+@takes_place
+@click.command(short_help="Fax documents from failed/ again.")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(path_type=Path),
+    help="A PDF in failed/, or its receipt.",
+)
+@click.option("--even-if-sent", is_flag=True, help="Also what may have been sent already.")
+@click.pass_obj
+def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> None:
+    """Put documents from failed/ back into their inbox, to be faxed again.
+
+    Their receipts are removed: there will be new ones. A document that may have been sent already
+    (outcome_unknown, no_final_status, or no receipt) is only put back with --even-if-sent; and only
+    with that is a duplicate faxed while it is one.
+    """
+    failures = 0
+    config = _without_secrets(config_path)
+    note = partial(_note, service.journal_of(config.root, Clock()))
+    with _spool_of(config, shared=True) as spool:
+        for file in dict.fromkeys(map(orders.document_of, files)):
+            try:
+                target = orders.retry(
+                    spool, file, even_if_sent=even_if_sent, user=caller(os.environ), note=note
+                )
+            except PerhapsSentError as error:
+                failures += 1
+                click.echo(
+                    f"faxdrop: {error} To fax it again all the same: --even-if-sent", err=True
+                )
+            except OrderError as error:
+                failures += 1
+                click.echo(f"faxdrop: {error}", err=True)
+            else:
+                click.echo(f"Back in the inbox: {name_of_file(target)}")
+        if failures < len(files) and spool.is_ours() and not spool.is_locked():
+            start = starting(config_path)
+            click.echo(f"faxdrop is not running: it is faxed when it does ({start}).")
+    if failures:
+        raise SystemExit(1)
+
+
+def _note(journal: Journal, retried: RetryLine) -> None:
+    """Have the journal told; a person who may not write there is told what follows from that."""
+    try:
+        journal.append(retried)
+    except OSError as error:
+        click.echo(
+            f"faxdrop: the journal could not be told ({of_the_system(error)}): "
+            "`faxdrop verify` will say that the document is gone from failed/.",
+            err=True,
+        )
+
+
+@takes_place
+@click.command(short_help="Cancel faxes that are waiting.")
+@click.argument(
+    "jobs",
+    nargs=-1,
+    required=True,
+    metavar="JOB...",
+    help="An id that `faxdrop status` shows.",
+)
+@click.pass_obj
+def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
+    """Cancel faxes that are waiting.
+
+    A document that waits is moved to failed/ and not faxed (again). A fax that sipgate has already
+    taken cannot be taken back: it may arrive, and only further attempts are cancelled. A document
+    that is still in the inbox has no id yet: just take it out.
+    """
+    config = _without_secrets(config_path)
+    failures = 0
+    with _spool_of(config) as spool:
+        for job_id in jobs:
+            try:
+                answered = orders.cancel(
+                    spool, job_id, config.sending, now=datetime.now(UTC), pause=_patience()
+                )
+            except UnknownJobError as error:
+                failures += 1
+                ids = command("status", config_path)
+                click.echo(f"faxdrop: {error} The ids stand in: {ids}", err=True)
+            else:
+                click.echo(_cancelled(answered, config_path))
+                failures += answered.what is Cancellation.TOO_LATE
+    if failures:
+        raise SystemExit(1)
+
+
+def _cancelled(answered: Answered, config_path: Path) -> str:
+    """Say what a cancellation came to."""
+    job = answered.job
+    what = shown(job.name)
+    if job.folder is not None:
+        what += f" to {shown(job.folder)}"
+    where = f" It lies in {name_of_file(answered.filed)}." if answered.filed else ""
+    match answered.what:
+        case Cancellation.CANCELLED:
+            again = " again" if job.attempts else ""
+            return f"Cancelled: {what} is not faxed{again}.{where}"
+        case Cancellation.REST:
+            return (
+                f"{what} is with sipgate and cannot be taken back: this attempt goes on, and the "
+                "fax may arrive. There will be no further attempt."
+            )
+        case Cancellation.ASKED:
+            return (
+                f"{what} is in faxdrop's hands at this moment; it is cancelled as soon as they are "
+                f"free. What became of it: {command('status', config_path)}"
+            )
+        case Cancellation.TOO_LATE:
+            return f"Too late: {what} has come to its end.{where}"
+
+
+def _patience() -> Callable[[], bool]:
+    """Return what pauses a little, and returns False when it has paused long enough."""
+    left = iter(range(int(_CANCEL_WITHIN / 0.05)))
+    never = threading.Event()
+
+    def pause() -> bool:
+        never.wait(0.05)
+        return next(left, None) is not None
+
+    return pause
+
+
+def _without_secrets(config_path: Path) -> Config:
+    """Load the config for a command that never talks to sipgate: no token is needed.
+
+    What is wrong in it is said and no obstacle: the daemon may run with what stood there before.
+    """
+    config, problems = load_what_is_right(config_path)
+    if problems:
+        click.echo(
+            "faxdrop: the config has problems (a daemon that runs keeps its old one):", err=True
+        )
+        for line in str(ConfigError(problems)).splitlines():
+            click.echo(f"  {shown(line)}", err=True)
+    return config
+
+
+@contextlib.contextmanager
+def _spool_of(config: Config, *, shared: bool = False) -> Iterator[Spool]:
+    """Yield the spool of a config, not opened; root acts as its owner.
+
+    ``shared``: for what needs no more than the folders that people share.
+    """
+    with acting_as_owner(config.root):
+        if (why := check_.kept_out(config.root, shared=shared)) is not None:
+            raise SpoolError(" ".join(why))
+        yield Spool(config.root, note=service.journal_of(config.root, Clock()).note)

@@ -1,0 +1,144 @@
+"""The command that lists what was faxed. It changes nothing and needs no daemon."""
+
+import json
+from collections.abc import Iterable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from faxdrop.cli.place import takes_place
+from faxdrop.cli.terminal import show
+from faxdrop.config.load import load_what_is_right
+from faxdrop.fax import receipt as receipt_
+from faxdrop.followers import tables
+from faxdrop.journal import history
+from faxdrop.journal.chain import months_of
+from faxdrop.journal.history import Filter
+from faxdrop.names.printable import shown
+
+JOURNAL = ".faxdrop/journal"  # in a root
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+ROOT = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Another root than the config's: a copy, for instance. No config is needed then.",
+)
+
+
+def root_of(config_path: Path, root: Path | None) -> Path:
+    """Return the root that a command is for."""
+    return root if root is not None else load_what_is_right(config_path)[0].root
+
+
+@takes_place
+@click.command(short_help="What was faxed, to whom, when, how did it end?")
+@click.option("--since", type=_DAY, metavar="DAY", help="From that day on (2026-11-01).")
+@click.option("--until", type=_DAY, metavar="DAY", help="Up to that day, itself included.")
+@click.option("--to", default="", metavar="TEXT", help="Recipients whose name or number has it.")
+@click.option("--status", type=click.Choice(["sent", "failed"]), help="Only those.")
+@click.option("--reason", metavar="CODE", default="", help="Only those (outcome_unknown, ...).")
+@click.option("--summary", is_flag=True, help="Totals by month, recipient and outcome.")
+@click.option("--csv", "as_csv", is_flag=True, help="A table for a spreadsheet.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
+@ROOT
+@click.pass_obj
+def receipts(  # noqa: PLR0913 - one for each option
+    config_path: Path,
+    *,
+    root: Path | None,
+    since: datetime | None,
+    until: datetime | None,
+    to: str,
+    status: str | None,
+    reason: str,
+    summary: bool,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """List what was faxed, to whom, when and how it ended, the oldest first.
+
+    Days are days here. Where the journal cannot be read, the receipts themselves are.
+    """
+    if as_csv and (as_json or summary):
+        raise click.UsageError("--csv goes with neither --json nor --summary.")
+    wanted = Filter(_day(since), _day(until), to, status or "", reason)
+    found = _ends(root_of(config_path, root), wanted)
+    if summary and as_json:
+        click.echo(json.dumps(history.summary(found), ensure_ascii=False, indent=2))
+    elif summary:
+        show(_totals(history.summary(found)))
+    elif as_csv:
+        click.echo(tables.table(found, ","), nl=False)
+    elif as_json:
+        for content in found:
+            click.echo(json.dumps(content, ensure_ascii=True))
+    else:
+        show(_listed(found))
+
+
+@click.command()
+def receipt_schema() -> None:
+    """Print the JSON Schema of the receipts."""
+    click.echo(json.dumps(receipt_.schema(), indent=2))
+
+
+def _day(at: datetime | None) -> date | None:
+    return at.date() if at else None
+
+
+def _ends(root: Path, wanted: Filter) -> Iterable[dict[str, Any]]:
+    journal = root / JOURNAL
+    try:
+        if months_of(journal):
+            return list(history.ends(journal, wanted))
+    except PermissionError:
+        pass  # a member of the group: the receipts are there to be read
+    found = history.ends_of_receipts((root / "sent", root / "failed"), wanted)
+    return sorted(found, key=lambda content: str(content.get("finished_at")))
+
+
+def _listed(found: Iterable[dict[str, Any]]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in ("Finished", "Result", "Document", "Recipient", "Pages"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("Finished", "Pages"))
+    count = 0
+    for content in found:
+        count += 1
+        document = content.get("document") or {}
+        recipient = content.get("recipient") or {}
+        to = " ".join(str(recipient[key]) for key in ("folder", "number") if recipient.get(key))
+        status = str(content.get("status", content.get("event")))
+        result = status if status == "sent" else f"failed: {history.reason_of(content)}"
+        at = content.get("finished_at")
+        when = f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
+        table.add_row(
+            when,
+            Text(shown(result), "" if status == "sent" else "red"),
+            shown(str(document.get("name"))),
+            shown(to),
+            str(document.get("pages") or ""),
+        )
+    if not count:
+        return Text("Nothing of that kind was filed.")
+    return Group(table, "", Text(f"{count} in all."))
+
+
+def _totals(found: dict[str, dict[str, dict[str, int]]]) -> RenderableType:
+    parts: list[RenderableType] = []
+    for name, rows in found.items():
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column(name.capitalize(), overflow="fold")
+        for heading in ("Sent", "Failed", "Pages sent"):
+            table.add_column(heading, justify="right")
+        for row, counts in sorted(rows.items()):
+            table.add_row(
+                shown(row), str(counts["sent"]), str(counts["failed"]), str(counts["pages"])
+            )
+        parts += [table, ""]
+    return Group(*parts[:-1])

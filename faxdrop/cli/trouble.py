@@ -1,0 +1,44 @@
+"""What the commands say when something is in their way. Loaded only then: it knows all rooms."""
+
+import errno
+import os
+
+import click
+
+from faxdrop.cli.orders import OrderError
+from faxdrop.cli.terminal import of_the_system
+from faxdrop.config.load import ConfigError
+from faxdrop.config.problems import NoConfigError
+from faxdrop.journal.chain import JournalError
+from faxdrop.names.printable import shown
+from faxdrop.setup.init import InitError
+from faxdrop.setup.installation import InstallationError
+from faxdrop.spool.places import SpoolError
+
+EX_CONFIG = 78  # sysexits.h: something was found in an unconfigured or misconfigured state
+
+_NOT_THE_UNITS = (
+    "The service's unit lets it write to one folder only. As root, `faxdrop check` says what to do."
+)
+
+
+def tell(error: Exception) -> int | None:
+    """Say what is wrong; return the exit status, or None where the error is a bug of ours."""
+    match error:
+        case NoConfigError():
+            click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
+            return EX_CONFIG
+        case ConfigError():
+            click.echo("faxdrop: the settings are wrong:", err=True)
+            for line in str(error).splitlines():
+                click.echo(f"  {shown(line)}", err=True)
+            return EX_CONFIG
+        case SpoolError() | OrderError() | InitError() | InstallationError() | JournalError():
+            click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
+        case OSError():
+            click.echo(f"faxdrop: {of_the_system(error)}", err=True)
+            if error.errno == errno.EROFS and "INVOCATION_ID" in os.environ:  # systemd.exec(5)
+                click.echo(f"faxdrop: {_NOT_THE_UNITS}", err=True)
+        case _:
+            return None
+    return 1
