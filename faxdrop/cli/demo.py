@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from faxdrop import logs
 from faxdrop.config.load import load
 from faxdrop.daemon import build as service
 from faxdrop.fax.receipt import Receipt
+from faxdrop.followers.status_page import PAGE
 from faxdrop.setup import specimen
 from faxdrop.simulator import Simulator
-from faxdrop.spool.places import receipt_of
+from faxdrop.spool.places import receipt_of, report_of
 from faxdrop.spool.root import Spool
 from faxdrop.status.overview import of_job
 
@@ -125,6 +127,26 @@ class Demo:
             if path.is_file():
                 return path
         return None
+
+    @property
+    def page(self) -> Path:
+        """The status page."""
+        return self.spool.root / PAGE
+
+    def report(self, drop: Drop) -> Path | None:
+        """Return where a document's report lies, None if there is none."""
+        receipt = self.receipt(drop)
+        path = receipt.with_name(report_of(drop.name)) if receipt else None
+        return path if path is not None and path.is_file() else None
+
+    def page_is_current(self) -> bool:
+        """Tell whether the status page shows every document that is filed."""
+        try:
+            page = self.page.read_text("utf-8")
+        except OSError:
+            return False
+        filed = [row.filed.relative_to(self.spool.root) for row in self.rows() if row.filed]
+        return all("/".join(quote(part, safe="") for part in path.parts) in page for path in filed)
 
     def _filed(self, one: Drop) -> DemoRow:
         path = self.receipt(one)

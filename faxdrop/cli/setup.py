@@ -8,8 +8,9 @@ import shlex
 import signal
 import threading
 import time
+import webbrowser
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 import click
 from rich.console import Console
@@ -33,8 +34,10 @@ from faxdrop.setup.check import CheckReport
 from faxdrop.simulator import MAGIC, Simulator
 from faxdrop.spool.ownership import acting_as_owner
 from faxdrop.spool.root import Spool
+from faxdrop.words import _
 
 _DEMO_WITHIN = 60.0  # seconds; it takes a quarter of that
+_PAGE_WITHIN = 10.0  # seconds; it is written two after the last fax
 
 
 @click.command(short_help="See it work: no account, no config, no network.")
@@ -44,14 +47,19 @@ _DEMO_WITHIN = 60.0  # seconds; it takes a quarter of that
     metavar="DIR",
     help="Leave everything in DIR (new, or empty), to look at and to drop more into.",
 )
-def demo(keep: Path | None) -> None:
+@click.option(
+    "--open", "opens", is_flag=True, help="Open the status page in the browser; keeps everything."
+)
+def demo(keep: Path | None, *, opens: bool) -> None:
     """Show how it works: no account, no config, no network, and a quarter of a minute.
 
     Drops five documents of its own making, lets the daemon fax them to the simulator, and ends with
-    what lies in sent/ and failed/ and with one of the receipts.
+    what lies in sent/ and failed/, one of the receipts, and where the pages for people are.
     """
     with contextlib.ExitStack() as stack:
-        if keep is None:
+        if keep is None and opens:
+            keep = folder = Path(mkdtemp(prefix="faxdrop-demo-"))
+        elif keep is None:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="faxdrop-demo-")))
         else:
             folder = keep.absolute()
@@ -73,6 +81,9 @@ def demo(keep: Path | None) -> None:
         if receipt_path := shows.receipt(demo_.TOLD_IN_FULL):
             console.print(f"\nThe receipt {receipt_path.name}:\n")
             console.out(receipt_path.read_text("utf-8").rstrip(), highlight=False)
+        _tell_pages(shows, console)
+        if opens:
+            _open(shows)
     if keep is not None:
         config = shlex.quote(str(folder / "config.toml"))
         console.print(
@@ -80,8 +91,29 @@ def demo(keep: Path | None) -> None:
             f"and run:\n  faxdrop --config {config} run --simulate",
             soft_wrap=True,
         )
+    else:
+        console.print("\n" + _("To look at them: faxdrop demo --open"))
     if not over:
         raise click.ClickException(f"not all was done within {_DEMO_WITHIN:.0f} s")
+
+
+def _tell_pages(shows: Demo, console: Console) -> None:
+    """Name what is made for people to look at."""
+    console.print("\n" + _("For people, to open and to print:"), soft_wrap=True)
+    for path in (shows.report(demo_.TOLD_IN_FULL), shows.page):
+        if path is not None:
+            console.print(f"  {name_of_file(path)}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _open(shows: Demo) -> None:
+    """Show the status page in the browser; the daemon runs as long as a person at it wants."""
+    never = threading.Event()
+    end = time.monotonic() + _PAGE_WITHIN
+    while not shows.page_is_current() and time.monotonic() < end:
+        never.wait(0.1)
+    if not webbrowser.open(shows.page.as_uri()):
+        click.echo(_("No browser could be opened: open the page yourself."), err=True)
+    click.pause(_("Press any key to end the demo."))
 
 
 def _live(shows: Demo, console: Console) -> bool:

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from io import StringIO
@@ -31,6 +32,15 @@ from tests.kit.processes import FAXDROP, PATIENCE, PROJECT
 QUICK = {'patience = "5s"': 'patience = "1s"', '"3s"': '"300ms"', '"300ms"': '"100ms"'}
 
 
+def _quick() -> str:
+    """Return the demo's config with shorter pauses than people like."""
+    quick = demo.CONFIG
+    for long, short in QUICK.items():
+        assert long in quick
+        quick = quick.replace(long, short)
+    return quick
+
+
 class Shown(NamedTuple):
     """A demo that was run: what it printed, and the folder that it kept."""
 
@@ -42,12 +52,8 @@ class Shown(NamedTuple):
 def _shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """Run the demo once, with shorter pauses than people like."""
     folder = tmp_path_factory.mktemp("demo") / "kept"
-    quick = demo.CONFIG
-    for long, short in QUICK.items():
-        assert long in quick
-        quick = quick.replace(long, short)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "CONFIG", quick)
+        patch.setattr(demo, "CONFIG", _quick())
         patch.setattr(demo, "_PACE", 0.2)
         result = CliRunner().invoke(main, ["demo", "--keep", str(folder)])
     assert result.exit_code == 0, result.output
@@ -114,6 +120,35 @@ def test_the_receipt_that_it_shows(shown: Shown) -> None:
         "FAILED",
         "SENT",
     ]
+
+
+def test_the_pages_that_it_names(shown: Shown) -> None:
+    """What is made for people is named at the end, and lies there."""
+    named = shown.text.split("For people, to open and to print:\n", 1)[1].split("\n\n")[0]
+    paths = [Path(line.strip()) for line in named.splitlines()]
+    assert paths[-1] == shown.folder / "share" / "STATUS.html"
+    assert all(path.is_file() for path in paths)
+
+
+def test_it_opens_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --open the browser gets the page, which shows all documents, and that faxdrop runs."""
+    browser = tmp_path / "browser"
+    browser.write_text(
+        f'#!/bin/sh\necho "$1" >{tmp_path}/address\ncp "${{1#file://}}" {tmp_path}\n'
+    )
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, value in (("CONFIG", _quick()), ("_PACE", 0.2)):
+        monkeypatch.setattr(demo, name, value)
+    result = CliRunner().invoke(main, ["demo", "--open"])
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "STATUS.html").read_text()
+    assert "faxdrop is running." in page
+    assert all(one.name in page for one in DROPS)
+    opened = Path((tmp_path / "address").read_text().strip().removeprefix("file://"))
+    assert "faxdrop is not running" in opened.read_text(), "it is left, and the demo is over"
+    assert f"It is all in {opened.parents[1]}." in result.output
 
 
 def test_to_go_on(shown: Shown) -> None:
