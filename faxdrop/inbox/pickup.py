@@ -21,7 +21,8 @@ from faxdrop.inbox import mounts
 from faxdrop.inbox.claim import Claimer
 from faxdrop.inbox.looks import Candidate, Key, Rest, Waiting
 from faxdrop.inbox.mounts import DEAF_RESCAN
-from faxdrop.inbox.scan import Inbox, Progress
+from faxdrop.inbox.rounds import Progress
+from faxdrop.inbox.scan import Inbox
 from faxdrop.inbox.turns import Claims
 from faxdrop.inbox.watcher import Watcher
 from faxdrop.names.printable import shown

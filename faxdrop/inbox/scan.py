@@ -13,13 +13,12 @@ import stat
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
-from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
 
 from faxdrop.config.settings import InboxSettings
 from faxdrop.documents.opening import Signature
 from faxdrop.inbox.looks import Candidate, Key, Look, Looks, Rest, Waiting
+from faxdrop.inbox.rounds import Cause, Progress, Reading, Rounds
 from faxdrop.names.passed_over import is_job_ticket, is_passed_over
 from faxdrop.spool import refusals
 from faxdrop.spool.refusals import Refusal, Refusals
@@ -27,40 +26,6 @@ from faxdrop.words import _, of_system
 
 _MOST_EVENTS = 20_000  # more than that at once: look at everything instead
 _QUANTUM = 500  # entries of a folder that are read before it is another's turn
-
-
-class Progress(NamedTuple):
-    """How far a look at everything is."""
-
-    folders: int  # that are read
-    of: int
-
-
-class _Cause(IntEnum):
-    """Why a folder is read."""
-
-    EVENT = 0
-    DUE = 1
-    RESCAN = 2
-
-
-_TURNS = (_Cause.EVENT, _Cause.EVENT, _Cause.DUE, _Cause.RESCAN)  # so that no lane starves
-
-
-class _Reading:
-    """One look at a folder, some entries at a time."""
-
-    def __init__(self, folder: str | None, closed: set[str]) -> None:
-        self.folder = folder
-        self.closed = closed  # the names of which an event said so
-        self.entries: deque[os.DirEntry[str]] | None = None  # None: it has not begun
-        self.again: set[str] | None = None  # what events said since it began
-        self.known: set[str] = set()
-        self.seen: set[str] = set()
-        self.candidates: list[tuple[int, Candidate]] = []
-        self.unsettled: list[int] = []  # when they were written, by the share's clock
-        self.problems: dict[str, str] = {}
-        self.tickets = 0
 
 
 class Inbox:
@@ -76,9 +41,7 @@ class Inbox:
         self._looks = Looks()
         self._problems: dict[str | None, dict[str, str]] = {}  # of each folder
         self._noticed: deque[tuple[Key, bool]] = deque(maxlen=_MOST_EVENTS)
-        self._lanes: dict[_Cause, dict[str | None, _Reading]] = {lane: {} for lane in _Cause}
-        self._turn = 0
-        self._to_rescan = 0
+        self._rounds = Rounds()
 
     @property
     def waiting(self) -> int:
@@ -96,8 +59,7 @@ class Inbox:
     @property
     def progress(self) -> Progress | None:
         """How far the look at everything is; None when it is done."""
-        left = len(self._lanes[_Cause.RESCAN])
-        return Progress(self._to_rescan - left, self._to_rescan) if left else None
+        return self._rounds.progress
 
     def waiting_files(self, most: int) -> list[Key]:
         """Return some of them, for people."""
@@ -121,7 +83,7 @@ class Inbox:
     @property
     def is_behind(self) -> bool:
         """Whether there is something that the next scan can read at once."""
-        return bool(self._noticed) or any(self._lanes.values())
+        return bool(self._noticed or self._rounds)
 
     def scan(self, now: float, *, everything: bool, most: int | None = None) -> list[Candidate]:
         """Look at everything, or at what events and time make worth a look.
@@ -132,12 +94,12 @@ class Inbox:
         """
         all_heard = self._hear()
         for folder in self._looks.take_due(now):
-            self._enter(_Cause.DUE, folder)
-        if not all_heard or (everything and not self._lanes[_Cause.RESCAN]):
+            self._rounds.enter(Cause.DUE, folder)
+        if not all_heard or (everything and not self._rounds.is_rescanning):
             self._begin_rescan()
         candidates: list[Candidate] = []
         left = most if most is not None else float("inf")
-        while left > 0 and (found := self._next()) is not None:
+        while left > 0 and (found := self._rounds.next()) is not None:
             lane, reading = found
             left -= self._read(lane, reading, now, candidates)
         return candidates
@@ -166,49 +128,19 @@ class Inbox:
             look.was_refused(candidate, refusal.words, now)
             self._set_due(candidate.key, look)
 
-    # -- which folder is read next ------------------------------------------------------------
-
     def _hear(self) -> bool:
         """Take the events; return whether these were all."""
         all_heard = len(self._noticed) < _MOST_EVENTS
         while self._noticed:
             key, closed = self._noticed.popleft()
-            self._enter(_Cause.EVENT, key.folder, {key.name} if closed else set())
+            self._rounds.enter(Cause.EVENT, key.folder, {key.name} if closed else set())
         return all_heard
-
-    def _enter(self, lane: _Cause, folder: str | None, closed: set[str] | None = None) -> None:
-        """Have a folder read; one that is to be read already moves up, or is read again after."""
-        closed = closed or set()
-        for other, readings in self._lanes.items():
-            reading = readings.get(folder)
-            if reading is None:
-                continue
-            if reading.entries is None:
-                reading.closed |= closed
-            elif lane is not _Cause.RESCAN:
-                reading.again = (reading.again or set()) | closed
-            if lane < other:
-                del readings[folder]
-                self._lanes[lane][folder] = reading
-            return
-        self._lanes[lane][folder] = _Reading(folder, closed)
 
     def _begin_rescan(self) -> None:
         folders: set[str | None] = {None, *self._folders()}
         for gone in (self._looks.folders | self._problems.keys()) - folders:
             self._forget_folder(gone)
-        for folder in sorted(folders, key=lambda name: name or ""):
-            self._enter(_Cause.RESCAN, folder)
-        self._to_rescan = len(self._lanes[_Cause.RESCAN])
-
-    def _next(self) -> tuple[_Cause, _Reading] | None:
-        for _again in _TURNS:
-            lane = _TURNS[self._turn % len(_TURNS)]
-            self._turn += 1
-            for folder, reading in self._lanes[lane].items():
-                del self._lanes[lane][folder]
-                return lane, reading
-        return None
+        self._rounds.rescan(folders)
 
     # -- reading a folder ---------------------------------------------------------------------
 
@@ -218,9 +150,7 @@ class Inbox:
                 if entry.is_dir(follow_symlinks=False) and not is_passed_over(entry.name):
                     yield entry.name
 
-    def _read(
-        self, lane: _Cause, reading: _Reading, now: float, candidates: list[Candidate]
-    ) -> int:
+    def _read(self, lane: Cause, reading: Reading, now: float, candidates: list[Candidate]) -> int:
         """Read some of a folder; return how many entries that were, at least one."""
         if reading.entries is None and not self._list(reading):
             return 1
@@ -229,12 +159,12 @@ class Inbox:
         for _again in range(read):
             self._see(reading, entries.popleft(), now)
         if entries:
-            self._lanes[lane][reading.folder] = reading
+            self._rounds.put_back(lane, reading)
         else:
             candidates += self._ended(reading)
         return 1 + read
 
-    def _list(self, reading: _Reading) -> bool:
+    def _list(self, reading: Reading) -> bool:
         """Begin to read a folder; return whether it can be read."""
         folder = reading.folder
         path = self.root if folder is None else self.root / folder
@@ -256,7 +186,7 @@ class Inbox:
         reading.known = self._looks.names(folder)
         return True
 
-    def _see(self, reading: _Reading, entry: os.DirEntry[str], now: float) -> None:
+    def _see(self, reading: Reading, entry: os.DirEntry[str], now: float) -> None:
         if is_passed_over(entry.name):
             reading.tickets += is_job_ticket(entry.name)
             return
@@ -286,7 +216,7 @@ class Inbox:
         elif not look.in_hands and look.looked < Rest.SETTLED and not look.refused:
             reading.unsettled.append(status.st_mtime_ns)
 
-    def _ended(self, reading: _Reading) -> list[Candidate]:
+    def _ended(self, reading: Reading) -> list[Candidate]:
         """Take what a whole look at a folder found; return its candidates, the oldest first."""
         folder = reading.folder
         for name in reading.known - reading.seen:
@@ -303,7 +233,7 @@ class Inbox:
         if not reading.problems:
             del self._problems[folder]
         if reading.again is not None:
-            self._enter(_Cause.EVENT, folder, reading.again)
+            self._rounds.enter(Cause.EVENT, folder, reading.again)
         reading.candidates.sort(key=lambda found: (found[0], found[1].key.name))
         return self._in_order(reading.candidates, min(reading.unsettled, default=None))
 

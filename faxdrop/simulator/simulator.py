@@ -11,12 +11,12 @@ In the same process::
     with Simulator(pace=0) as simulator:
         simulator.base_url       # http://127.0.0.1:PORT/v2
         simulator.control_url    # http://127.0.0.1:OTHER/simulator, which stays up when "down"
-        simulator.taken          # list[Taken], the oldest first: what was really taken
+        simulator.taken          # list[TakenFax], the oldest first: what was really taken
         simulator.requests       # {"POST /sessions/fax": [times], "GET /history/{id}": [...], ...}
         simulator.leaks          # requests that carried the token to another host: must be empty
         simulator.wait(lambda: len(simulator.taken) == 5, timeout=10)   # after every request
         simulator.script(["lose-after", "429", None])    # what happens to the next POSTs
-        simulator.script([Answer(200, b"[]")], kind="GET /history")     # or to any other kind
+        simulator.script([Response(200, b"[]")], kind="GET /history")     # or to any other kind
         simulator.trouble = 401  # until it is None again
         simulator.enter_by_hand("+4930123456", pages=1)  # a fax sent on sipgate's web page
         simulator.archive(session_id)
@@ -28,37 +28,23 @@ code, of which 402, 403, 405, 413 and 415 concern only POST /sessions/fax, and e
 request; "down": the port is closed, and connections are refused; or a dict of behaviours and
 status codes by kind of request.
 
-From another process, as JSON at ``control_url`` (or, for those who know only the public port, at
-the same path there, which "down" closes like everything else):
-
-    GET  /simulator              {"base_url", "control_url", "seed"}
-    GET  /simulator/taken        [{"session_id", "number", "faxline", "filename", "sha256", "pages",
-                                   "at", "arrived", "by_hand"}, ...]
-    GET  /simulator/requests     {kind: [seconds since 1970, ...], ...}
-    GET  /simulator/leaks        ["GET /elsewhere", ...]
-    POST /simulator/trouble      {"trouble": null | 401 | "down" | {"GET /history": 500} | ...}
-    POST /simulator/script       {"behaviours": ["lose-after", null, {"status": 200, "body": "x"}],
-                                  "kind": "POST /sessions/fax"}
-    POST /simulator/by-hand      {"number", "pages", "faxline"} -> {"session_id"}
-    POST /simulator/archive      {"session_id"}
-    POST /simulator/account      {"balance", "admin", "pace", "can_send": {"f0": false}}
+From another process: see `faxdrop.simulator.control`.
 """
 
-import json
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.simulator.account import Account, Fax, TakenFax
 from faxdrop.simulator.api import SUBMIT, Api, route
 from faxdrop.simulator.behaviour import MAGIC, Fate, Hostility, Magic, canonical
-from faxdrop.simulator.http import Request, Response, Server, Small
-from faxdrop.simulator.responses import Temper, error, good, report, wrong
+from faxdrop.simulator.control import controlled
+from faxdrop.simulator.http import Request, Response, Server
+from faxdrop.simulator.responses import Temper, error, report, wrong
 from faxdrop.simulator.upload import SubmissionBody
 
 __all__ = ["MAGIC", "Magic", "Response", "Simulator", "TakenFax"]
@@ -245,7 +231,7 @@ class Simulator:
         """Answer a request that has arrived to its last byte."""
         top = request.path.split("/")[1] if request.path.startswith("/") else ""
         if top == "simulator":
-            answer = self._control(request)
+            answer = controlled(self, request)
         elif request.public:
             answer = self._api.answer(request)
         else:
@@ -268,62 +254,7 @@ class Simulator:
         elsewhere = self._api.elsewhere
         return wrong(forced, right, self._api.temper, self._clock(), elsewhere)
 
-    def _control(self, request: Request) -> Response:
-        try:
-            wish = json.loads(request.sink.data or b"{}") if isinstance(request.sink, Small) else {}
-            return good(self._controlled(request.method, request.path, wish))
-        except (AttributeError, KeyError, OSError, TypeError, ValueError) as problem:
-            return error(400, f"{type(problem).__name__}: {problem}")
-
-    def _controlled(self, method: str, path: str, wish: dict[str, Any]) -> object:
-        match method, path.removeprefix("/simulator").strip("/"):
-            case "GET", "":
-                return {
-                    "base_url": self.base_url,
-                    "control_url": self.control_url,
-                    "seed": self.seed,
-                }
-            case "GET", "taken":
-                return [asdict(taken) for taken in self.taken]
-            case "GET", "requests":
-                return self.requests
-            case "GET", "leaks":
-                return self.leaks
-            case "POST", "trouble":
-                self.trouble = wish["trouble"]
-            case "POST", "script":
-                behaviours = [_from_json(behaviour) for behaviour in wish["behaviours"]]
-                self.script(behaviours, kind=wish.get("kind", SUBMIT))
-            case "POST", "by-hand":
-                return {"session_id": self.enter_by_hand(**wish)}
-            case "POST", "archive":
-                self.archive(wish["session_id"])
-            case "POST", "account":
-                self._set_account(wish)
-            case _:
-                raise ValueError(f"no such control: {method} {path}")
-        return {}
-
-    def _set_account(self, wish: dict[str, Any]) -> None:
-        account = self.account
-        account.balance = int(wish.get("balance", account.balance))
-        account.admin = bool(wish.get("admin", account.admin))
-        account.pace = float(wish.get("pace", account.pace))
-        for line in account.faxlines:
-            line.can_send = bool(wish.get("can_send", {}).get(line.id, line.can_send))
-
 
 def _known(behaviour: Behaviour) -> Known:
     """Return the behaviour by its own name. Raises ValueError."""
     return canonical(behaviour) if isinstance(behaviour, str | int) else behaviour
-
-
-def _from_json(behaviour: Any) -> Behaviour:
-    if not isinstance(behaviour, dict):
-        return behaviour if behaviour is None else str(behaviour)
-    return Response(
-        int(behaviour["status"]),
-        str(behaviour.get("body", "")).encode(),
-        str(behaviour.get("content_type", "application/json")),
-        tuple(dict(behaviour.get("headers", {})).items()),
-    )

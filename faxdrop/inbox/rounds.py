@@ -1,0 +1,107 @@
+"""Which folder of the inbox is read next.
+
+First those that events name, then those with a file that is due, then all others.
+"""
+
+import os
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+from faxdrop.inbox.looks import Candidate
+
+
+class Progress(NamedTuple):
+    """How far a look at everything is."""
+
+    folders: int  # that are read
+    of: int
+
+
+class Cause(IntEnum):
+    """Why a folder is read."""
+
+    EVENT = 0
+    DUE = 1
+    RESCAN = 2
+
+
+_TURNS = (Cause.EVENT, Cause.EVENT, Cause.DUE, Cause.RESCAN)  # so that no lane starves
+
+
+@dataclass(eq=False)
+class Reading:
+    """One look at a folder, some entries at a time."""
+
+    folder: str | None
+    closed: set[str]  # the names of which an event said so
+    entries: deque[os.DirEntry[str]] | None = None  # None: it has not begun
+    again: set[str] | None = None  # what events said since it began
+    known: set[str] = field(default_factory=set)
+    seen: set[str] = field(default_factory=set)
+    candidates: list[tuple[int, Candidate]] = field(default_factory=list)
+    unsettled: list[int] = field(default_factory=list)  # when written, by the share's clock
+    problems: dict[str, str] = field(default_factory=dict)
+    tickets: int = 0
+
+
+class Rounds:
+    """The folders that are to be read, each once, and for which cause first."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Cause, dict[str | None, Reading]] = {lane: {} for lane in Cause}
+        self._turn = 0
+        self._to_rescan = 0
+
+    def __bool__(self) -> bool:
+        return any(self._lanes.values())
+
+    @property
+    def is_rescanning(self) -> bool:
+        """Whether the look at everything is not done yet."""
+        return bool(self._lanes[Cause.RESCAN])
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the look at everything is; None when it is done."""
+        left = len(self._lanes[Cause.RESCAN])
+        return Progress(self._to_rescan - left, self._to_rescan) if left else None
+
+    def rescan(self, folders: Collection[str | None]) -> None:
+        """Have everything read."""
+        for folder in sorted(folders, key=lambda name: name or ""):
+            self.enter(Cause.RESCAN, folder)
+        self._to_rescan = len(self._lanes[Cause.RESCAN])
+
+    def enter(self, lane: Cause, folder: str | None, closed: set[str] | None = None) -> None:
+        """Have a folder read; one that is to be read already moves up, or is read again after."""
+        closed = closed or set()
+        for other, readings in self._lanes.items():
+            reading = readings.get(folder)
+            if reading is None:
+                continue
+            if reading.entries is None:
+                reading.closed |= closed
+            elif lane is not Cause.RESCAN:
+                reading.again = (reading.again or set()) | closed
+            if lane < other:
+                del readings[folder]
+                self._lanes[lane][folder] = reading
+            return
+        self._lanes[lane][folder] = Reading(folder, closed)
+
+    def next(self) -> tuple[Cause, Reading] | None:
+        """Take the folder whose turn it is; None: there is none to read."""
+        for _again in _TURNS:
+            lane = _TURNS[self._turn % len(_TURNS)]
+            self._turn += 1
+            for folder, reading in self._lanes[lane].items():
+                del self._lanes[lane][folder]
+                return lane, reading
+        return None
+
+    def put_back(self, lane: Cause, reading: Reading) -> None:
+        """Have the rest of a folder read when the others have had their turns."""
+        self._lanes[lane][reading.folder] = reading
