@@ -1,12 +1,13 @@
 """The command that lists what was faxed. It changes nothing and needs no daemon."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,9 @@ from faxdrop.journal.history import Filter
 from faxdrop.names.printable import shown
 
 JOURNAL = ".faxdrop/journal"  # in a root
+_T = TypeVar("_T")
+_HEADINGS = ("Finished", "Result", "Document", "Recipient", "Pages")
+_FOLDED = 500  # documents: a list of so many is made to fit the terminal
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 ROOT = click.option(
@@ -68,18 +72,25 @@ def receipts(  # noqa: PLR0913 - one for each option
     if as_csv and (as_json or summary):
         raise click.UsageError("--csv goes with neither --json nor --summary.")
     wanted = Filter(_day(since), _day(until), to, status or "", reason)
-    found = _ends(root_of(config_path, root), wanted)
-    if summary and as_json:
-        click.echo(json.dumps(history.summary(found), ensure_ascii=False, indent=2))
-    elif summary:
-        show(_totals(history.summary(found)))
-    elif as_csv:
-        click.echo(tables.table(found, ","), nl=False)
+    root = root_of(config_path, root)
+    if summary:
+        totals = _ends(root, wanted, history.summary)
+        if as_json:
+            click.echo(json.dumps(totals, ensure_ascii=False, indent=2))
+        else:
+            show(_totals(totals))
+        return
+    if as_csv:
+        click.echo(_ends(root, wanted, lambda found: tables.table(found, ",")), nl=False)
     elif as_json:
-        for content in found:
+        for content in _ends(root, wanted, list):
             click.echo(json.dumps(content, ensure_ascii=True))
     else:
-        show(_listed(found))
+        rows = _ends(root, wanted, lambda found: list(map(_row, found)))
+        if len(rows) > _FOLDED:
+            click.echo(_aligned(rows))
+        else:
+            show(_listed(rows))
 
 
 @click.command()
@@ -92,41 +103,56 @@ def _day(at: datetime | None) -> date | None:
     return at.date() if at else None
 
 
-def _ends(root: Path, wanted: Filter) -> Iterable[dict[str, Any]]:
+def _ends(root: Path, wanted: Filter, take: Callable[[Iterable[dict[str, Any]]], _T]) -> _T:
+    """Return what is made of the ends that are wanted, of the oldest first."""
     journal = root / JOURNAL
     try:
         if months_of(journal):
-            return list(history.ends(journal, wanted))
+            return take(history.ends(journal, wanted))
     except PermissionError:
         pass  # a member of the group: the receipts are there to be read
     found = history.ends_of_receipts((root / "sent", root / "failed"), wanted)
-    return sorted(found, key=lambda content: str(content.get("finished_at")))
+    return take(sorted(found, key=lambda content: str(content.get("finished_at"))))
 
 
-def _listed(found: Iterable[dict[str, Any]]) -> RenderableType:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in ("Finished", "Result", "Document", "Recipient", "Pages"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("Finished", "Pages"))
-    count = 0
-    for content in found:
-        count += 1
-        document = content.get("document") or {}
-        recipient = content.get("recipient") or {}
-        to = " ".join(str(recipient[key]) for key in ("folder", "number") if recipient.get(key))
-        status = str(content.get("status", content.get("event")))
-        result = status if status == "sent" else f"failed: {history.reason_of(content)}"
-        at = content.get("finished_at")
-        when = f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
-        table.add_row(
-            when,
-            Text(shown(result), "" if status == "sent" else "red"),
-            shown(str(document.get("name"))),
-            shown(to),
-            str(document.get("pages") or ""),
-        )
-    if not count:
+def _row(content: dict[str, Any]) -> tuple[str, ...]:
+    document = content.get("document") or {}
+    recipient = content.get("recipient") or {}
+    to = " ".join(str(recipient[key]) for key in ("folder", "number") if recipient.get(key))
+    status = str(content.get("status", content.get("event")))
+    result = status if status == "sent" else f"failed: {history.reason_of(content)}"
+    at = content.get("finished_at")
+    when = f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
+    name, pages = str(document.get("name")), str(document.get("pages") or "")
+    return when, shown(result), shown(name), shown(to), pages
+
+
+def _listed(rows: list[tuple[str, ...]]) -> RenderableType:
+    if not rows:
         return Text("Nothing of that kind was filed.")
-    return Group(table, "", Text(f"{count} in all."))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in _HEADINGS:
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("Finished", "Pages"))
+    for when, result, *rest in rows:
+        table.add_row(when, Text(result, "" if result == "sent" else "red"), *rest)
+    return Group(table, "", Text(_in_all(rows)))
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> str:
+    """Return the same without colours and folds, which would take longer than to read it all."""
+    lines = [_HEADINGS, *rows]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    padded = (
+        "  ".join(
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in lines
+    )
+    return "\n".join([*padded, "", _in_all(rows)])
+
+
+def _in_all(rows: list[tuple[str, ...]]) -> str:
+    return f"{len(rows)} in all."
 
 
 def _totals(found: dict[str, dict[str, dict[str, int]]]) -> RenderableType:

@@ -323,7 +323,7 @@ def content_of(line: bytes) -> dict[str, Any] | None:
     Raises JournalError if it was written by a newer faxdrop.
     """
     try:
-        content = from_json(line, cache_strings="all")
+        content = from_json(line, cache_strings="keys")
     except ValueError:
         return None
     if not isinstance(content, dict):

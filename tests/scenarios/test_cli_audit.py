@@ -431,3 +431,12 @@ def test_screens_fit_a_terminal(archive: Archive, monkeypatch: pytest.MonkeyPatc
     for command, more, code in screens:
         text = faxdrop(archive.root, command, *more, code=code).output
         assert max(len(line) for line in text.splitlines()) <= 80, text
+
+
+def test_a_long_list_says_the_same_without_folds(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that is too long to be folded has the same words in the same columns."""
+    short = faxdrop(archive.root, "receipts").output
+    monkeypatch.setattr("faxdrop.cli.receipts._FOLDED", 0)
+    assert faxdrop(archive.root, "receipts").output == short
