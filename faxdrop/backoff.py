@@ -1,4 +1,4 @@
-"""Holding back: when sipgate or the account is in trouble, nothing is tried in a storm."""
+"""Backoff: while sipgate or the account is in trouble, tries become rarer."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ class Trouble:
 
 
 class Hold:
-    """One thing that is tried with growing pauses while it fails. Times are monotonic seconds."""
+    """One hold: what fails is tried with growing pauses. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self.trouble: Trouble | None = None
@@ -27,11 +27,11 @@ class Hold:
     def trip(
         self, words: str, advice: str, *, now: float, wall: datetime, told: float | None = None
     ) -> bool:
-        """Hold, for as long as told or longer each time; return whether this is news."""
+        """Hold, for as long as asked, else longer each time; return whether the hold is new."""
         news = self.trouble is None or self.trouble.words != words
         since = self.trouble.since if self.trouble else wall
         self.trouble = Trouble(words, advice, since)
-        # The answers of what was under way together, when the trouble began, count once.
+        # Failures of requests that were under way together when the trouble began count once.
         if self._is_tried or now >= self.until:
             self._is_tried = False
             self._pause = min(max(self._pause * 2, _FIRST), _LONGEST)
@@ -41,17 +41,17 @@ class Hold:
         return news
 
     def release(self) -> Trouble | None:
-        """Hold no longer; return what held."""
+        """End the hold; return what it was, None if there was none."""
         trouble, self.trouble = self.trouble, None
         self.until, self._pause, self._is_tried = 0.0, 0.0, False
         return trouble
 
     def may_try(self, now: float) -> bool:
-        """Tell whether a try is allowed now."""
+        """Return whether a try is allowed now."""
         return self.trouble is None or now >= self.until
 
     def trying(self, now: float) -> None:
-        """Hear that a try begins: while something holds, the next one must wait for its turn."""
+        """Note that a try begins: while something holds, the next one must wait for its turn."""
         if self.trouble is not None:
             self._is_tried = True
             self.until = now + max(self._pause, _FIRST)

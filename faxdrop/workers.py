@@ -1,4 +1,4 @@
-"""Steps: what waits for a disk or for sipgate runs in threads, and hands over what became of it."""
+"""Steps: whatever waits for the disk or for sipgate runs in threads and reports its result."""
 
 import errno
 import queue
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StepEnd:
-    """What became of a step: what it was about, and its result or its error."""
+    """The end of a step: what it was about, and its result or its error."""
 
     of: Any
     result: Any = None
@@ -20,7 +20,7 @@ class StepEnd:
 
 
 class NoThreadError(OSError):
-    """No thread could be had for a step, and the step will not be done: a limit of the machine."""
+    """No thread could be started, a limit of the machine; the step will not be done."""
 
 
 Then = Callable[[StepEnd], None]
@@ -28,14 +28,14 @@ Then = Callable[[StepEnd], None]
 
 
 class Steps:
-    """Runs steps in threads; their ends are taken in the thread that calls ``collect``."""
+    """Runs steps in threads; ``then`` is called for each in the thread that calls ``collect``."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._ended: queue.SimpleQueue[tuple[Then, StepEnd]] = queue.SimpleQueue()
 
     def start(self, pool: Executor, then: Then, of: object, step: Callable[[], Any]) -> None:
-        """Have a step done by a thread of a pool; NoThreadError is its end if none can be had."""
+        """Have a thread of a pool do a step; its end is NoThreadError if none can be started."""
         try:
             submit(pool, partial(self.do, then, of, step))
         except NoThreadError as error:
@@ -52,7 +52,7 @@ class Steps:
         self._wake()
 
     def collect(self) -> bool:
-        """Take what has ended; return whether anything had."""
+        """Pass on the steps that have ended; return whether there were any."""
         anything = False
         while True:
             try:
@@ -64,10 +64,10 @@ class Steps:
 
 
 def submit(pool: Executor, do: Callable[[], None]) -> None:
-    """Have something done by a thread of a pool, once.
+    """Have a thread of a pool do something, once. Raises NoThreadError if it will never be done.
 
-    Raises NoThreadError if it never will be. A pool whose thread cannot start may keep what it was
-    given, and do it when it is given something else: what was reported as not done must not be.
+    A pool whose thread cannot start may keep the call and run it with the next one. What we have
+    reported as not done must not be done then.
     """
     right = threading.Lock()  # who has it does it, or gives it up
 

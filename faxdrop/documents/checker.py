@@ -397,7 +397,7 @@ def _final_in(lines: list[bytes]) -> Verdict | OSError | None:
 
 
 def _is_of(verdict: Verdict | OSError | None, fd: int) -> bool:
-    """Tell whether a verdict has this very document in mind."""
+    """Return whether a verdict has this very document in mind."""
     if not isinstance(verdict, Verdict):
         return False
     with os.fdopen(os.dup(fd), "rb") as document:

@@ -59,7 +59,7 @@ class UnsafeError(Exception):
 
 
 def is_open_for_writing(fd: int) -> bool:
-    """Tell whether anybody has a file open for writing, as far as the kernel lets us know.
+    """Return whether anybody has a file open for writing, as far as the kernel lets us know.
 
     A read lease is granted only where nobody has (fcntl(2), F_SETLEASE). It needs a local file
     system and a file of our own, or CAP_LEASE; where it is refused for another reason than a
@@ -76,7 +76,7 @@ def is_open_for_writing(fd: int) -> bool:
 
 
 def looks_whole(fd: int, size: int) -> bool:
-    """Tell whether a file has the head and the tail of a PDF: a cheap look before the true one."""
+    """Return whether a file has the head and the tail of a PDF: a cheap look before the check."""
     head = os.pread(fd, _HEAD, 0)
     tail = os.pread(fd, _TAIL, max(0, size - _TAIL))
     return b"%PDF-" in head and b"%%EOF" in tail

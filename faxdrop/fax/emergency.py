@@ -1,8 +1,8 @@
-"""Emergency numbers, and the numbers of crisis lines: people wait for calls there, and lose time.
+"""Emergency numbers and crisis lines, where a fax takes the time of people who answer emergencies.
 
-They can be reached behind an area code, too (0211 110, +49 30 112): a switch may hand such a call
-on to the short number. So a number is one of them if, behind its country code or its area code,
-nothing is left but the short number. One that merely ends in its digits is a subscriber's.
+They can also be reached behind an area code (0211 110, +49 30 112): a switch may pass such a call
+on to the short number. So a number is an emergency number if nothing but the short number follows
+its country code or its area code. A number that only ends in those digits is a subscriber's.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber
 
-# What phonenumbers lists as no emergency number, or not at all.
+# Numbers that phonenumbers does not list, or not as emergency numbers.
 _LACKING = {
     "DE": {
         "115",  # the authorities
@@ -47,7 +47,7 @@ _LONGEST = 6  # digits of a short number
 
 
 def is_emergency(digits: str, region: str) -> bool:
-    """Tell whether digits are a short number of a region's that is never faxed to."""
+    """Return whether digits are a short number of a region that is never faxed to."""
     if digits in _LACKING.get(region, ()):
         return True
     code = phonenumbers.country_code_for_region(region)
@@ -57,7 +57,7 @@ def is_emergency(digits: str, region: str) -> bool:
 
 
 def is_behind_an_area_code(number: PhoneNumber) -> bool:
-    """Tell whether a number is a short number behind its country code, or an area code."""
+    """Return whether a number is a short number behind its country code, or an area code."""
     national = phonenumbers.national_significant_number(number)
     home = phonenumbers.region_code_for_country_code(number.country_code or 0)
     regions = {home, phonenumbers.region_code_for_number(number) or home}
@@ -75,7 +75,7 @@ def _divided(national: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_area_code(area: str, number: PhoneNumber) -> bool:
-    """Tell whether a number's first digits are an area code, or a mobile network's."""
+    """Return whether a number's first digits are an area code, or a mobile network's."""
     if phonenumbers.is_valid_number(number):
         return len(area) in _lengths(number)
     # phonenumbers takes a prefix off (0, in the USA 1) only where a number is left.

@@ -1,4 +1,4 @@
-"""What can happen to a fax, and the settings that decide what comes of it."""
+"""What can happen to a fax, and the settings that decide what follows."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,11 +18,11 @@ class Policy(Protocol):
 
     @property
     def give_up_after(self) -> float:
-        """For how long a final status is awaited."""
+        """For how long to wait for a final status."""
 
     @property
     def reconcile_for(self) -> float:
-        """For how long a lost answer is looked for in the history."""
+        """For how long to look in the history for a fax whose answer was lost."""
 
     @property
     def resend_if_absent(self) -> bool:
@@ -92,15 +92,15 @@ class Restarted:
 class Looked:
     """sipgate answered a look at the history.
 
-    ``status`` is that of the attempt's own entry, None while it does not show; ``pages`` is its
-    page count. ``waited`` is by how many seconds the time in which sipgate answered has grown.
+    ``status`` and ``pages`` are those of the attempt's own entry; ``status`` is None while the
+    history does not show it. ``waited`` is how much longer, in seconds, sipgate has now answered.
 
-    The rest is for attempts whose answer was lost. ``matches`` are the session ids of the entries
-    that look like this attempt and belong to no other job, ``doubtful`` those of entries that could
-    be it all the same, such as one whose number is masked. A look that is not complete may have
-    missed entries: it shows what is there, and never that something is not. Matches are certain
-    when all their page counts are known: one that is not may turn out to be another fax. On a
-    shared line, entries can be the faxes of another root.
+    The rest is for attempts whose answer was lost. ``matches`` are the session ids of entries that
+    look like this attempt and belong to no other job; ``doubtful`` are those of entries that could
+    also be it, for instance because the number is masked. An incomplete look may have missed
+    entries: it proves what is there, never what is not. Matches are certain when all their page
+    counts are known: an entry without one may turn out to be another fax. On a shared line, an
+    entry may be another root's fax.
     """
 
     waited: float

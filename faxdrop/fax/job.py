@@ -1,8 +1,8 @@
 """The record of one fax: what ``job.json`` in the spool holds.
 
-A job is immutable; every step makes a new one, and the spool writes it down before the step counts.
-The format is versioned (``format``): a reader refuses what it does not know, and loses nothing.
-Records of version 1 are read and become records of version 2.
+A job is immutable: every step makes a new one, and the spool records it before the step counts.
+The format is versioned (``format``): a reader refuses a version it does not know, so nothing is
+lost. Records of version 1 can be read; they are written again as version 2.
 """
 
 import os
@@ -78,7 +78,7 @@ Instant = Annotated[AwareDatetime, PlainSerializer(_utc_z, return_type=str, when
 
 
 class Record(BaseModel):
-    """What all stored records have in common: immutable, and unknown keys are errors."""
+    """Base of all stored records: immutable; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

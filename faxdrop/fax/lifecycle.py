@@ -1,8 +1,8 @@
 """The whole life of a fax as a pure function: (job, event, now) -> job. No I/O and no clock.
 
-The table ``TRANSITIONS`` is the state machine; what a state asks to be done next is ``action()``.
-Every event is recorded before it counts, so a crash leaves the job in the state before or after
-it, never between.
+The table ``TRANSITIONS`` is the state machine; ``action()`` says what to do next in each state.
+Every event is recorded before it counts, so a crash leaves the job in the state before the event
+or after it, never between.
 """
 
 from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ TRANSITIONS: Mapping[tuple[State, type], _Transition] = MappingProxyType(_TABLE)
 
 
 class Action(Enum):
-    """What a job's state asks to be done next."""
+    """What to do next with a job, by its state."""
 
     CHECK = auto()  # look at the document
     SUBMIT = auto()  # when it is due and its number is free
@@ -68,7 +68,7 @@ class Action(Enum):
 
 
 class NoTransitionError(Exception):
-    """An event that cannot happen in this state: a mistake in faxdrop, never in its input."""
+    """An event that cannot happen in this state: a bug in faxdrop, never bad input."""
 
     def __init__(self, job: Job, event: Event) -> None:
         super().__init__(f"{type(event).__name__} in state {job.state} (job {job.job_id})")
@@ -77,7 +77,7 @@ class NoTransitionError(Exception):
 
 
 def action(job: Job) -> Action:
-    """Return what is to be done next with a job."""
+    """Return what to do next with a job."""
     match job.state:
         case State.QUEUED:
             return Action.SUBMIT if job.document else Action.CHECK

@@ -1,7 +1,8 @@
-"""Every way to fail, on one page: code, whose fault, where it is found, and when.
+"""Every way a document can fail, on one page: code, whose fault, where it is found, and when.
 
-``sentences`` and whoever finds a reason say it in words. What is no document's fault (the account,
-the network, the disk) is not here: it holds the queue, and fails nothing.
+The words are in ``sentences``, or with the code that finds the reason. Trouble that is no
+document's fault (the account, the network, the disk) is not here: it holds the queue and fails
+no document.
 """
 
 from enum import Enum, StrEnum, auto
@@ -30,7 +31,7 @@ class ReasonCode(StrEnum):
 
 
 class Blame(Enum):
-    """Where the cause lies, and so who can mend it."""
+    """Where the cause lies, and so who can fix it."""
 
     DOCUMENT = auto()  # whoever made the file
     NUMBER = auto()  # whoever named the folder, or keeps the address book
@@ -64,7 +65,7 @@ _POST, _LOOK, _QUEUE = (Stage.POST,), (Stage.HISTORY,), (Stage.QUEUE,)
 
 # fmt: off
 PERMANENT: Final[dict[ReasonCode, Way]] = {
-    # The same document in the same folder would fail again: something has to be mended first.
+    # The same document in the same folder would fail again until something is changed.
     ReasonCode.NOT_A_PDF:           Way(_DOCUMENT, _CHECK, "something else, or nothing"),
     ReasonCode.DAMAGED_PDF:         Way(_DOCUMENT, _CHECK, "broken, cut off, or beyond the reader"),
     ReasonCode.ENCRYPTED_PDF:       Way(_DOCUMENT, _CHECK, "a password is needed to open it"),
@@ -80,7 +81,7 @@ PERMANENT: Final[dict[ReasonCode, Way]] = {
     ReasonCode.NUMBER_REJECTED:     Way(_NUMBER, _POST, "sipgate refuses the number (407)"),
 }
 TEMPORARY: Final[dict[ReasonCode, Way]] = {
-    # The same document in the same folder may go through another time.
+    # The same document in the same folder may succeed another time.
     ReasonCode.TRANSMISSION_FAILED: Way(Blame.LINE, _LOOK, "FAILED in every attempt allowed"),
     ReasonCode.OUTCOME_UNKNOWN:     Way(Blame.ANSWER, _LOOK, "the answer was lost, and the "
                                         "history does not show for certain what became of it",
@@ -99,4 +100,4 @@ PERHAPS_SENT: Final = frozenset(code for code, way in WAYS.items() if way.perhap
 """The reasons after which only a person may send a document again."""
 
 WITHOUT_NUMBER: Final = frozenset(code for code, way in WAYS.items() if way.stages == _RESOLVE)
-"""The reasons of which the recipient's folder means no number that may be faxed to."""
+"""The reasons that leave a document without a number: its folder names none that may be faxed."""

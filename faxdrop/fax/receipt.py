@@ -1,7 +1,7 @@
 """The receipt that lies beside every document in sent/ and failed/.
 
 Its format is versioned and its bytes are deterministic: the same job gives the same receipt.
-Receipts of version 1 are read and become receipts of version 2.
+Receipts of version 1 can be read too; in memory they become version 2.
 """
 
 from datetime import datetime
@@ -149,14 +149,14 @@ def make_receipt(job: Job, *, simulated: bool = False) -> Receipt:
 
 
 class _InOrder:
-    """Instants of a clock that may be set: none is told as earlier than the one before it."""
+    """Instants of a clock that may be set back: none is shown earlier than the one before it."""
 
     def __init__(self, first: datetime) -> None:
         self._latest = first
         self.set_back = 0.0  # seconds, the most that was seen
 
     def next(self, at: datetime) -> datetime:
-        """Return an instant as it is told."""
+        """Return an instant as the receipt shows it."""
         self.set_back = max(self.set_back, (self._latest - at).total_seconds())
         self._latest = max(self._latest, at)
         return self._latest

@@ -1,9 +1,9 @@
 """From the name of a recipient folder to the fax number it means.
 
-A letter that reaches a stranger cannot be taken back, so a number is only read where it can be read
-in one way: with its country code after ``+`` (or the international prefix), or exactly as it is
-dialled inside the configured region. ``2024-03-15`` would be a number in Wuppertal to a lenient
-reader; here it is none, for it lacks the leading 0.
+A letter that reaches a stranger cannot be taken back, so a name counts as a number only if it can
+be read in one way: with the country code after ``+`` (or the international prefix), or exactly as
+it is dialled in the configured region. A lenient reader would take ``2024-03-15`` for a number in
+Wuppertal; here it is not one, since it lacks the leading 0.
 """
 
 import difflib
@@ -38,8 +38,8 @@ FAXLINE_REMEDY = N_(
 # A number as people write it: digits, and between them what sets groups apart. No letters: neither
 # vanity numbers nor extensions can be faxed to.
 _WRITTEN = re.compile(r"\(?(?:\+ ?)?\(?[0-9][0-9 ./()-]*")
-# What copying a folder puts behind its name: "(2)" by Windows, " 2" by macOS. Read as digits, it
-# would dial somebody else.
+# What systems append to the name of a copied folder: Windows "(2)", macOS " 2". Read as digits of
+# the number, it would reach somebody else.
 _COPY = re.compile(r"(?: ?\([0-9]+\)| [0-9])\Z")
 _NAMED = re.compile(r"(.*?)(\(?\+ ?\(?[0-9][^+]*)", re.DOTALL)
 _ANOTHER = re.compile(r"\+ ?\(?[0-9][0-9 ./()-]{5,}")
@@ -117,7 +117,7 @@ class AddressBook:
         return Recipient(self._number(written))
 
     def _meant(self, folder: str) -> str:
-        """Return a question where an entry has nearly the same name; never a guess that is used."""
+        """Return a question if an entry has nearly the same name; a guess is never used."""
         near = difflib.get_close_matches(name_key(folder), self._spelt, n=1, cutoff=0.8)
         return (
             _(" Did you mean {quoted}?").format(quoted=_quoted(self._spelt[near[0]]))
@@ -130,11 +130,11 @@ class AddressBook:
 
 
 def name_key(name: str) -> str:
-    """Return what two spellings of one name share.
+    """Return a key that all spellings of one name share.
 
-    Upper and lower case, the Unicode form (macOS writes umlauts in two code points), what a Mac
-    writes for characters that a share does not take, and the width of blanks make no difference:
-    to people these are one name.
+    It ignores case, the Unicode form (macOS writes umlauts as two code points), what a Mac writes
+    for characters that a share does not take, and the width of blanks: to people these are one
+    name.
     """
     plain = unicodedata.normalize("NFC", as_the_mac_shows(name))
     return unicodedata.normalize("NFC", " ".join(plain.split()).casefold())
@@ -160,12 +160,12 @@ def number_in(folder: str) -> str | None:
 def number(written: str, region: str, *, allow_premium: bool) -> str:
     """Return a written fax number in E.164; raise RecipientError where none can be faxed to.
 
-    Blocked for good are emergency numbers, also behind an area code, and the short numbers of
-    services (115, 118xx): behind them sit people, never fax machines. Blocked unless
-    ``allow_premium``: premium-rate numbers (in Germany 0900 and 0137) and the networks that belong
-    to no country, satellite telephones above all (+870, +881, +979 ...), for a call there can cost
-    many euros a minute. Shared-cost numbers (0180) are no premium numbers: their price is capped,
-    and insurers do have fax machines there.
+    Always blocked: emergency numbers, also behind an area code, and the short numbers of services
+    (115, 118xx), where people answer and never fax machines. Blocked unless ``allow_premium``:
+    premium-rate numbers (in Germany 0900 and 0137) and networks that belong to no country, mostly
+    satellite telephones (+870, +881, +979 ...), since a call can cost many euros a minute.
+    Shared-cost numbers (0180) are not premium numbers: their price is capped, and insurers have
+    fax machines there.
     """
     plain = _plain(written)
     if not _WRITTEN.fullmatch(plain):
@@ -176,7 +176,7 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
         raise _invalid(written, _("is no fax number")) from None
     _refuse_emergency(written, plain, parsed, region)
     if _COPY.search(plain):
-        # Looked for before validity: with the last digit, the number may well be somebody's.
+        # Comes before the check of validity: with its last digit the number may be somebody's.
         raise _invalid(
             written,
             _("looks like the copy of a folder, so its last digits may not belong to the number"),
@@ -203,8 +203,8 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
 def normalise(written: str, region: str) -> str | None:
     """Return a number that sipgate shows in E.164, for comparing; None where it is no number.
 
-    Lenient, where ``number`` is strict: what stands in the history has been dialled already. But it
-    must be a number whole: of one that is masked (``+4930231***``) nobody can tell which it is.
+    Lenient, where ``number`` is strict: what is in the history has been dialled already. But the
+    number must be complete: nobody can tell which one is masked (``+4930231***``).
     """
     if not _WRITTEN.fullmatch(_plain(written)):
         return None
@@ -226,7 +226,7 @@ def _refuse_emergency(written: str, plain: str, parsed: PhoneNumber, region: str
 
 
 def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
-    """Refuse a number that is not written as one dials it, and so may mean another."""
+    """Refuse a number that is not written as it is dialled, and so may mean another."""
     source = parsed.country_code_source
     if source in (
         CountryCodeSource.FROM_NUMBER_WITH_PLUS_SIGN,
@@ -283,7 +283,7 @@ def _digits(text: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    """Return a name in quotes, with nothing in it that could play tricks on a terminal."""
+    """Return a name in quotes, safe to print on a terminal and cut if it is long."""
     text = shown(name)
     return f'"{text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."}"'
 

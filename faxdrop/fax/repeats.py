@@ -1,10 +1,10 @@
-"""The same again: whether a document is one that is on its way, or was sent a moment ago.
+"""Repetitions: whether the same document is already on its way, or was sent a moment ago.
 
 A scanner repeats an upload, a program saves twice, a person double-clicks: the same content
-(SHA-256) to the same number is faxed once. A document that certainly failed keeps nobody from
-mending its cause and putting it in again.
+(SHA-256) to the same number is faxed once. A document that certainly failed blocks nothing: people
+can fix the cause and drop it again at once.
 
-No I/O and no clock; ``monotonic`` are seconds of a clock that nobody sets.
+No I/O and no clock; ``monotonic`` is in seconds, of a clock that is never set.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ _Key = tuple[str, str]  # SHA-256, number in E.164
 
 @dataclass(frozen=True)
 class First:
-    """The document of which another is a repetition."""
+    """The document that another one repeats."""
 
     job_id: str
     name: str
@@ -44,14 +44,14 @@ def first_of(job: Job) -> First:
 
 
 class Repeats:
-    """The documents that are on their way or were sent of late."""
+    """The documents that are on their way or were sent recently."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
         self._by_key: dict[_Key, dict[str, None]] = {}  # job ids, in order
 
     def know(self, job: Job, monotonic: float | None) -> None:
-        """Take note of a job as it is now; ``monotonic``: now, None if it was there before us."""
+        """Note a job as it is now; ``monotonic``: now, None if it was there before us."""
         before = self._known.get(job.job_id)
         if before is not None:
             monotonic = before.monotonic
@@ -68,7 +68,7 @@ class Repeats:
         )
 
     def remember(self, first: First, sha256: str, number: str) -> None:
-        """Take note of a document that was filed before this daemon started."""
+        """Note a document that was filed before this daemon started."""
         before = self._known.get(first.job_id)
         if before is None or before.has_ended:
             keys = frozenset({(sha256, number)}) | (before.keys if before else frozenset())
@@ -87,7 +87,7 @@ class Repeats:
                 self.forget(job_id)
 
     def repeated(self, job: Job, window: float) -> First | None:
-        """Return of which document a checked job is a repetition, None if it is none.
+        """Return the document that a checked job repeats, None if it repeats none.
 
         ``window`` is in seconds, between the two claims.
         """
@@ -113,7 +113,7 @@ class Repeats:
                 jobs.pop(job_id, None)
                 if not jobs:
                     del self._by_key[key]
-        # What has ended and certainly did not arrive is no first.
+        # A document that certainly did not arrive does not count as a first one.
         if known is not None and (known.keys or not known.has_ended):
             self._known[job_id] = known
             for key in known.keys:
@@ -121,7 +121,7 @@ class Repeats:
 
 
 def _is_within(known: _Known, one: First, monotonic: float | None, window: float) -> bool:
-    """Tell whether two claims are not further apart than the window."""
+    """Return whether two claims are no further apart than the window."""
     by_wall = abs((one.claimed_at - known.first.claimed_at).total_seconds())
     if known.monotonic is None or monotonic is None:
         return by_wall < window

@@ -1,6 +1,6 @@
-"""Why a fax ended as it did, in sentences for the person at the folder: what happened, what to do.
+"""Why a fax ended as it did, in words for the person at the folder: what happened, what to do.
 
-What a document or a number lacks is said where it is found out (``verdict``, ``recipient``).
+What is wrong with a document or a number is said where it is found (``verdict``, ``recipient``).
 """
 
 from faxdrop.fax.job import Reason
@@ -13,7 +13,7 @@ SHARED_ADVICE = N_(
 
 
 def cancelled() -> Reason:
-    """Return why a fax is not sent that a person has cancelled."""
+    """Return the reason for a fax that a person cancelled."""
     return Reason.said(
         ReasonCode.CANCELLED,
         _("The fax was cancelled before it was sent."),
@@ -22,7 +22,7 @@ def cancelled() -> Reason:
 
 
 def outcome_unknown() -> Reason:
-    """Return why a fax is given up that was handed over, and that the history does not show."""
+    """Return the reason if the answer was lost and the history does not show the fax."""
     return _unknown(
         _(
             "The fax was handed over, but sipgate's answer was lost or was no answer, and "
@@ -33,7 +33,7 @@ def outcome_unknown() -> Reason:
 
 
 def outcome_ambiguous() -> Reason:
-    """Return the same where entries of the history could be this fax, or another."""
+    """Return the reason if the answer was lost and entries could be this fax or another."""
     return _unknown(
         _(
             "The fax was handed over, but sipgate's answer was lost or was no answer, and what "
@@ -44,7 +44,7 @@ def outcome_ambiguous() -> Reason:
 
 
 def outcome_failed() -> Reason:
-    """Return the same where the one entry that could be it failed."""
+    """Return the reason if the answer was lost and the only entry that could be it failed."""
     return _unknown(
         _(
             "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
@@ -55,7 +55,7 @@ def outcome_failed() -> Reason:
 
 
 def outcome_open() -> Reason:
-    """Return the same where the one entry that could be it never came to an end."""
+    """Return the reason if the answer was lost and the only entry that could be it never ended."""
     return _unknown(
         _(
             "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
@@ -66,7 +66,7 @@ def outcome_open() -> Reason:
 
 
 def outcome_shared() -> Reason:
-    """Return the same where the entry may be the fax of another root."""
+    """Return the reason if the answer was lost and the entry may be another root's fax."""
     return _unknown(
         _(
             "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
@@ -86,7 +86,7 @@ def _unknown(message: str, more: str = "") -> Reason:
 
 
 def rejected(words: str) -> Reason:
-    """Return why a fax failed that sipgate refused; ``words`` are sipgate's, without an end."""
+    """Return the reason if sipgate refused a fax; ``words`` are sipgate's, without a full stop."""
     return Reason.said(
         ReasonCode.REJECTED,
         f"{words}.",
@@ -95,7 +95,7 @@ def rejected(words: str) -> Reason:
 
 
 def number_rejected(words: str) -> Reason:
-    """Return why a fax failed whose number sipgate refused; ``words`` as for ``rejected``."""
+    """Return the reason if sipgate refused the number; ``words`` as for ``rejected``."""
     return Reason.said(
         ReasonCode.NUMBER_REJECTED,
         f"{words}.",
@@ -104,7 +104,7 @@ def number_rejected(words: str) -> Reason:
 
 
 def transmission_failed(tried: int) -> Reason:
-    """Return why a fax failed that sipgate could not deliver in so many attempts."""
+    """Return the reason if sipgate could not deliver the fax in all attempts (``tried``)."""
     return Reason.said(
         ReasonCode.TRANSMISSION_FAILED,
         _(
@@ -116,7 +116,7 @@ def transmission_failed(tried: int) -> Reason:
 
 
 def no_final_status(seconds: float) -> Reason:
-    """Return why a fax is given up whose end sipgate did not tell in so many seconds."""
+    """Return the reason if sipgate did not say in so many seconds how the fax ended."""
     return Reason.said(
         ReasonCode.NO_FINAL_STATUS,
         _(
@@ -131,10 +131,10 @@ def no_final_status(seconds: float) -> Reason:
 
 
 def duplicate(first: str, job_id: str, standing: str, window: float) -> Reason:
-    """Return why a document is not faxed that is the same as a first, to the same number.
+    """Return the reason for a document that repeats an earlier one to the same number.
 
-    ``first`` is the file name of that, as it can be shown; ``standing`` its state, or the reason
-    why it failed; ``window`` in seconds.
+    ``first`` is the file name of the earlier one, safe to print; ``standing`` is its state, or the
+    reason why it failed; ``window`` is in seconds.
     """
     if standing in _ENDED:
         advice = _(
@@ -161,7 +161,7 @@ def duplicate(first: str, job_id: str, standing: str, window: float) -> Reason:
 
 
 def after_a_lost_answer(reason: Reason) -> Reason:
-    """Return a reason with the word that an earlier attempt may have reached the recipient."""
+    """Return a reason with the warning that an earlier attempt may have reached the recipient."""
     more = _("An earlier attempt, whose answer was lost, may have been sent all the same.")
     ask = _("Ask the recipient whether the fax has arrived. If not: {advice}")
     return Reason.said(reason.code, f"{reason.message} {more}", ask.format(advice=reason.advice))
@@ -184,7 +184,7 @@ _STANDING = {
 
 
 def _in_words(seconds: float) -> str:
-    """Return a time as it stands behind "within" and "in"."""
+    """Return a duration as it is written after "within" and "in"."""
     if seconds >= 3600:  # noqa: PLR2004 - an hour
         value = seconds / 3600
         words = ngettext("{value} hour", "{value} hours", _counted(value))
@@ -198,5 +198,5 @@ def _in_words(seconds: float) -> str:
 
 
 def _counted(value: float) -> int:
-    """Return what a plural goes by: 1 for one, and not for one and a half."""
+    """Return the number that selects the plural: 1 for exactly one, not for one and a half."""
     return 1 if value == 1 else 2

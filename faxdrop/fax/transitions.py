@@ -1,6 +1,6 @@
-"""What each event makes of a fax: one pure function for each kind of row in ``lifecycle``'s table.
+"""What each event does to a fax: one pure function for each kind of row in ``lifecycle``'s table.
 
-They are asked only for the states that the table names.
+They are called only in the states that the table names.
 """
 
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ def checked(job: Job, event: Checked, _now: datetime, _policy: Policy) -> Job:
 
 
 def refused(job: Job, event: Refused, now: datetime, _policy: Policy) -> Job:
-    """Fail a fax whose document or number is no good; nothing was submitted."""
+    """Fail a fax whose document or number cannot be used; nothing was submitted."""
     job = job.model_copy(update={"document": event.facts or job.document})
     if event.number or event.reason.code in WITHOUT_NUMBER:  # what it meant before is history
         job = job.model_copy(update={"number": event.number, "faxline": event.faxline})
@@ -74,7 +74,7 @@ def rejected(job: Job, event: Refused, now: datetime, _policy: Policy) -> Job:
 
 def not_taken(job: Job, event: NotTaken, now: datetime, _policy: Policy) -> Job:
     """Queue a fax again whose attempt was certainly not taken."""
-    # The attempt never was one: the receipt shows what sipgate took, and nothing else.
+    # It does not count as an attempt: the receipt shows only what sipgate took or may have taken.
     job = job.model_copy(update={"attempts": job.attempts[:-1]})
     return _queued(job, event.delay, now)
 
@@ -85,18 +85,18 @@ def postponed(job: Job, event: NotTaken, now: datetime, _policy: Policy) -> Job:
 
 
 def changed(job: Job, _event: Changed, _now: datetime, _policy: Policy) -> Job:
-    """Forget what the check found: it is to be repeated."""
+    """Forget what the check found, so that it is repeated."""
     return job.model_copy(update={"document": None})
 
 
 def answer_lost(job: Job, _event: AnswerLost, now: datetime, _policy: Policy) -> Job:
-    """Take the answer for lost: nobody knows whether the attempt was taken."""
+    """Note that the answer was lost: nobody knows whether sipgate took the attempt."""
     return _with_attempt(job, answered_at=now).model_copy(update={"state": State.UNKNOWN})
 
 
 def interrupted(job: Job, _event: Restarted, now: datetime, _policy: Policy) -> Job:
-    """Take an answer for lost that had not come when the daemon ended."""
-    # A request that ended with its process was taken before this start, if it was taken at all.
+    """Note that the daemon ended before the answer came: it is lost."""
+    # The request ended with its process: if sipgate took it, that was before this start.
     return _with_attempt(job, answered_at=now).model_copy(update={"state": State.UNKNOWN})
 
 
@@ -125,10 +125,10 @@ def followed(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
 
 
 def _inferred(job: Job, event: Looked, now: datetime, policy: Policy) -> Job:
-    """Return what the end of an entry makes of an attempt that is this entry by inference only.
+    """Return the job after the end of an entry that is its attempt by inference only.
 
-    It may be somebody else's fax. So it is never a reason to submit again, and it counts as sent
-    only where nothing else can be this attempt.
+    The entry may be somebody else's fax. So it is never a reason to submit again, and it counts as
+    sent only if no other entry can be this attempt.
     """
     mine = job.attempts[-1].session_id
     is_alone = {mine} == {mine, *event.matches} and not event.doubtful and not event.is_shared
@@ -174,8 +174,8 @@ def cancel_queued(job: Job, _event: Cancelled, now: datetime, _policy: Policy) -
 
 
 def cancel_rest(job: Job, _event: Cancelled, _now: datetime, _policy: Policy) -> Job:
-    """Let the attempt on its way go on, and be the last."""
-    # sipgate cannot take a fax back; what can be cancelled is the attempts after this one.
+    """Let the attempt that is on its way go on, but make it the last."""
+    # sipgate cannot take a fax back: only later attempts can be cancelled.
     return job.model_copy(update={"cancelled": True})
 
 
@@ -205,7 +205,7 @@ def _attempt_failed(job: Job, now: datetime, policy: Policy) -> Job:
 
 
 def _is_looked_for(job: Job, event: Looked, policy: Policy) -> bool:
-    """Tell whether another look is due; a complete one is waited for, but not for ever."""
+    """Return whether to look again; for a complete look we wait longer, but not for ever."""
     times = 1 if event.is_complete else 2
     return job.attempts[-1].waited < times * policy.reconcile_for
 
@@ -240,7 +240,7 @@ def _failed(job: Job, reason: Reason, now: datetime) -> Job:
 
 
 def numbers_perhaps_sent_to(job: Job) -> set[str]:
-    """Return the numbers (E.164) at which an attempt of a job has arrived, or may have."""
+    """Return the numbers (E.164) that an attempt of a job has reached, or may have."""
     attempts = (attempt for attempt in job.attempts if attempt.outcome in _PERHAPS_SENT)
     return {attempt.number_dialled for attempt in attempts if attempt.number_dialled}
 

@@ -77,14 +77,14 @@ class Look:
     due: float | None = None  # when time alone makes it worth a look
 
     def sees(self, signature: Signature, now: float, *, is_regular: bool) -> None:
-        """Take note of what the file is now."""
+        """Note what the file is now."""
         if self.signature != signature:
             self.signature, self.since, self.is_regular = signature, now, is_regular
             self.closed, self.looked, self.closing_until = False, Rest.MOVING, None
             self.in_use, self.refused, self.retry_at, self.pause = False, "", None, 0.0
 
     def hears(self, now: float, *, closed: bool) -> bool:
-        """Take note of a close, or of time; return whether this is a second look after a close."""
+        """Note a close, or that time has passed; return whether this is a second look after a close."""
         is_second_look = self.closing_until is not None and now >= self.closing_until
         if closed or is_second_look:
             self.closed, self.closing_until = True, None
@@ -95,13 +95,13 @@ class Look:
         return is_second_look and not closed
 
     def is_worth(self, rest: Rest) -> bool:
-        """Tell whether so much rest makes it worth to be opened; not while it is in hands."""
+        """Return whether so much rest makes it worth to be opened; not while it is in hands."""
         if self.in_hands or rest <= self.looked:
             return False
         return self.is_regular or rest is not Rest.CLOSED
 
     def not_yet(self, candidate: Candidate, now: float, *, again: bool) -> None:
-        """Take note that a candidate made of this look is not complete."""
+        """Note that a candidate made of this look is not complete."""
         self.in_hands = False
         self.in_use = again and self.signature == candidate.signature
         self.refused, self.retry_at = "", None
@@ -116,7 +116,7 @@ class Look:
             self.looked = candidate.rest
 
     def was_refused(self, candidate: Candidate, words: str, now: float) -> None:
-        """Take note that the system did not let us take it: it is tried again, ever more rarely."""
+        """Note that the system did not let us take it: it is tried again, ever more rarely."""
         self.not_yet(candidate, now, again=False)
         self.refused = words
         self.pause = min(max(2 * self.pause, _FIRST), _LONGEST)

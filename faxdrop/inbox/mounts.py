@@ -50,7 +50,7 @@ def kind_of(folder: Path, mountinfo: Path = MOUNTINFO) -> str:
 
 
 def tells_everything(kind: str) -> bool:
-    """Tell whether events of a file system of this type tell of every writer."""
+    """Return whether events of a file system of this type tell of every writer."""
     return kind in _LOCAL
 
 

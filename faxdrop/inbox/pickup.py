@@ -210,7 +210,7 @@ class Pickup:
         return True
 
     def _not_ours(self, error: OSError, step: str) -> None:
-        """Take note that the inbox itself cannot be read, or folders be made in it."""
+        """Note that the inbox itself cannot be read, or folders be made in it."""
         inbox = self._spool.inbox
         refusal = refusals.of_inbox(error, inbox, self._spool.home)
         if refusal is None:
@@ -254,7 +254,7 @@ class Pickup:
     # -- claims -----------------------------------------------------------------------------
 
     def _may_claim(self, candidate: Candidate) -> bool:
-        """Tell whether there is room for a document, and what is overdue keeps nobody waiting."""
+        """Return whether there is room for a document, and what is overdue keeps nobody waiting."""
         if candidate.rest is Rest.OVERDUE and self._handover.under_way() >= _MOST_UNDER_WAY:
             return False
         return self._room.has(candidate.signature.size, self._handover.jobs())

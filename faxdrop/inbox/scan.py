@@ -109,11 +109,11 @@ class Inbox:
         return self._looks.next_due()
 
     def taken(self, candidate: Candidate) -> None:
-        """Hear that a candidate was claimed, or is gone."""
+        """Note that a candidate was claimed, or is gone."""
         self._forget(candidate.key)
 
     def not_yet(self, candidate: Candidate, now: float, *, again: bool = False) -> None:
-        """Hear that a candidate is not complete; ``again``: look at it again soon."""
+        """Note that a candidate is not complete; ``again``: look at it again soon."""
         self.refusals.clear(candidate.key)
         look = self._looks.get(candidate.key)
         if look is not None:
@@ -121,7 +121,7 @@ class Inbox:
             self._set_due(candidate.key, look)
 
     def refused(self, candidate: Candidate, refusal: Refusal, now: float) -> None:
-        """Hear that the system does not let us take a candidate: it is tried again by itself."""
+        """Note that the system does not let us take a candidate: it is tried again by itself."""
         look = self._looks.get(candidate.key)
         if look is not None:
             self.refusals.note(candidate.key, refusal)

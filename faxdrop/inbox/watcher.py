@@ -107,7 +107,7 @@ class Watcher:
         self._watched = (status.st_dev, status.st_ino)
 
     def is_watching(self) -> bool:
-        """Tell whether events of the inbox that is there now still arrive."""
+        """Return whether events of the inbox that is there now still arrive."""
         observer = self._observer
         if observer is None or not observer.is_alive() or not observer.emitters:
             return False

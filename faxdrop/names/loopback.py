@@ -4,7 +4,7 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine: by ``localhost``, or by an address for that.
+    """Return whether a host is this machine: by ``localhost``, or by an address for that.
 
     Not ``x.localhost``: an old resolver asks the network for it.
     """

@@ -1,11 +1,11 @@
-r"""Which names in the inbox are passed over: one rule, for scans, events, config and check alike.
+r"""Which names in the inbox are passed over: one rule for scans, events, config and check.
 
-What has such a name is left alone, however long it lies there, and a folder with everything below
-it: hidden and temporary files, and what systems, NAS devices, Macs and scanners put beside a
-document. Nobody is waiting for an answer to any of it.
+Such a file is left alone however long it lies there, and such a folder with everything below it:
+hidden and temporary files, and what systems, NAS devices, Macs and scanners put beside a document.
+Nobody waits for an answer to any of these.
 
-A program's own names for what is not done yet have no closed list, so this one decides nothing
-about completeness: a name that does not end in ``.pdf`` must rest, see ``looks``.
+There is no closed list of temporary names, so this list says nothing about whether a file is
+complete: a file whose name does not end in ``.pdf`` must be at rest first, see ``looks``.
 """
 
 from faxdrop.names.mac import as_the_mac_shows
@@ -61,11 +61,11 @@ _NAMES = frozenset(
 
 
 def is_passed_over(name: str) -> bool:
-    """Tell whether a file or folder of this name is left alone."""
+    """Return whether a file or folder of this name is left alone."""
     plain = as_the_mac_shows(name).casefold()
     return plain.startswith(_BEGINS) or plain.endswith((*_ENDS, *_JOB_TICKETS)) or plain in _NAMES
 
 
 def is_job_ticket(name: str) -> bool:
-    """Tell whether a name is that of a scanner's side file: of these, people are told."""
+    """Return whether a name is that of a scanner's side file: of these, people are told."""
     return name.casefold().endswith(_JOB_TICKETS)

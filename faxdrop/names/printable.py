@@ -1,9 +1,9 @@
 r"""File names as they can be shown and stored.
 
-A name comes from whoever dropped the file. It may hold what steers a terminal or turns the rest of
-a line around: control characters, line and paragraph separators, bidirectional overrides and
-isolates, letters of no width, and bytes that are no text at all. What people read shows them as
-what they are (``\x1b``, ``\u202e``, ``\xff``); what programs read keeps them.
+A name comes from whoever dropped the file. It may contain characters that control a terminal or
+reverse the rest of a line: control characters, line and paragraph separators, bidirectional
+overrides and isolates, zero-width characters, and bytes that are not text at all. What people read
+shows them as escapes (``\x1b``, ``\u202e``, ``\xff``); what programs read keeps them as they are.
 """
 
 import json
@@ -11,10 +11,10 @@ import os
 
 
 def shown(text: str, *, lines: bool = False) -> str:
-    r"""Return a name, or words with names in them, fit to be printed anywhere.
+    r"""Return a name, or a sentence with names in it, that is safe to print anywhere.
 
     What is not printable becomes an escape: ``\n``, ``\x1b``, ``\u202e``; stray bytes ``\xff``.
-    ``lines``: the text has lines of its own, and they stay.
+    With ``lines``, line breaks stay.
     """
     if text.isprintable():
         return text
@@ -25,14 +25,14 @@ def shown(text: str, *, lines: bool = False) -> str:
 
 
 def json_shown(text: str) -> str:
-    r"""Return JSON fit to be printed: what is not printable becomes JSON's own ``\u202e``."""
+    r"""Return JSON that is safe to print: what is not printable becomes a JSON escape."""
     return "".join(
         char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
     )
 
 
 def stored(name: str) -> str:
-    r"""Return a name that any JSON or UTF-8 file can hold: only stray bytes become ``\xff``."""
+    r"""Return a name that any JSON or UTF-8 file can hold: stray bytes become ``\xff``."""
     try:
         return os.fsencode(name).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # no file system has such a name

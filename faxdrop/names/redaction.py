@@ -1,6 +1,6 @@
-"""Words without secrets: what is known to be one, and what looks like one, is replaced.
+"""Text without secrets: known secrets are replaced, and so is whatever looks like one.
 
-What looks like a secret depends on where the words come from; each source has its telltales here.
+What looks like a secret depends on where the text comes from; each source has its patterns here.
 """
 
 import json
@@ -43,7 +43,7 @@ IN_ANSWERS: Final[Telltales] = ((re.compile(r"https?://\S+|[A-Za-z0-9+/=_-]{60,}
 def spellings(secrets: Iterable[str]) -> tuple[str, ...]:
     """Return each secret as it may be written: plain, in an address, in JSON.
 
-    The longest first: one secret may be a part of another.
+    The longest comes first, since one secret may be part of another.
     """
     known = {secret for secret in secrets if len(secret) >= _WORTH_HIDING}
     known |= {quote(secret, safe="") for secret in known} | {

@@ -158,7 +158,7 @@ class Delivery:
                 return self._submit(job, copy, faxed, is_owned, may_go)
 
     def _waits_for_memory(self, job: Job, verdict: Verdict) -> bool:
-        """Tell whether a reader that was killed from outside is tried once more, after a pause."""
+        """Return whether to try a reader once more, after a pause, that was killed from outside."""
         times = self._killed.pop(job.job_id, 0) + 1
         if not verdict.killed or times == _KILLED_AGAIN:
             return False

@@ -230,7 +230,7 @@ class Dispatcher:
         self._schedule.put(job, now=now, not_before=not_before)
 
     def _is_repeated(self, job: Job, now: float) -> bool:
-        """Tell whether a job is the same again as another; then that is being written down."""
+        """Return whether a job is the same again as another; then that is being written down."""
         first = self._repeats.repeated(job, self._parts.config.inbox.duplicate_window)
         if job.document is None or first is None or job.even_if_sent:
             return False
@@ -380,7 +380,7 @@ def _check(assessor: Assessor, delivery: Delivery, job: Job) -> Job | NotYet:
 
 
 def _tells_nothing_new(before: Job, after: Job) -> bool:
-    """Tell whether only the time that was waited has grown, and not by so much as to matter."""
+    """Return whether only the time that was waited has grown, and not by so much as to matter."""
     old, new = before.attempts[-1], after.attempts[-1]
     return (
         new.waited // _WAITED_STEP == old.waited // _WAITED_STEP

@@ -52,7 +52,7 @@ class Holds:
         return self._submitting.trouble is not None
 
     def may_submit(self, now: float, under_way: int) -> bool:
-        """Tell whether one more may be submitted beside those under way."""
+        """Return whether one more may be submitted beside those under way."""
         following = self._following.trouble
         if following and not self._submitting.trouble:
             # What sipgate does not answer now, it would hardly take now.
@@ -63,7 +63,7 @@ class Holds:
         return self._submitting.may_try(now)
 
     def submits(self, now: float) -> None:
-        """Hear that a submission begins."""
+        """Note that a submission begins."""
         self._submitting.trying(now)
 
     def submitted(self, answer: Answer) -> None:
@@ -99,19 +99,19 @@ class Holds:
         return self._following.trouble is not None
 
     def may_look(self, now: float) -> bool:
-        """Tell whether the history may be looked at."""
+        """Return whether the history may be looked at."""
         return self._following.may_try(now)
 
     def looks(self, now: float) -> None:
-        """Hear that a look begins."""
+        """Note that a look begins."""
         self._following.trying(now)
 
     def not_told(self, answer: Answer) -> None:
-        """Hear that a look told nothing."""
+        """Note that a look told nothing."""
         self._hold(self._following, "following", answer)
 
     def told(self, now: float) -> None:
-        """Hear that sipgate answered a look; if it did not before, the queue may try at once."""
+        """Note that sipgate answered a look; if it did not before, the queue may try at once."""
         if self._following.trouble:
             self._release(self._following, "following")
             self._submitting.until = now

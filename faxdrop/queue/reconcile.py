@@ -120,6 +120,6 @@ def _likeness(
 
 
 def _may_mean(written: str, number: str) -> bool:
-    """Tell whether a number that is read as another one could be a part or a form of this one."""
+    """Return whether a number that is read as another one could be a part or a form of this one."""
     digits = re.sub("[^0-9]", "", written).lstrip("0")
     return digits in number or digits.endswith(number[-_TELLING:])

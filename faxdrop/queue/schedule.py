@@ -80,7 +80,7 @@ class Schedule:
             self._wake_lane(job)
 
     def is_busy(self, job_id: str) -> bool:
-        """Tell whether a step of the job is under way."""
+        """Return whether a step of the job is under way."""
         return job_id in self._busy
 
     @property
@@ -117,12 +117,12 @@ class Schedule:
 
     @property
     def has_submissions(self) -> bool:
-        """Tell whether a job could be submitted now."""
+        """Return whether a job could be submitted now."""
         return bool(self._open)
 
     @property
     def wants_submissions(self) -> bool:
-        """Tell whether any job is still to be submitted, now or later."""
+        """Return whether any job is still to be submitted, now or later."""
         return any(job.state is State.QUEUED for job in self.jobs.values())
 
     def on_their_way(self) -> list[Job]:
@@ -175,7 +175,7 @@ class Schedule:
 
 
 def blocks_line(job: Job) -> bool:
-    """Tell whether a job keeps others from its number.
+    """Return whether a job keeps others from its number.
 
     One whose answer was lost does so until it is found: the next one's fax could be taken for it.
     """

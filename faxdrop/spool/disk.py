@@ -139,7 +139,7 @@ def read_file(folder: Folder, name: str, most: int) -> bytes | None:
 
 
 def may_exist(path: Path) -> bool:
-    """Tell whether there is something; a disk in trouble, which cannot tell, counts as yes."""
+    """Return whether there is something; a disk in trouble, which cannot tell, counts as yes."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

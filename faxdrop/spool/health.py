@@ -35,7 +35,7 @@ class DiskHealth:
         self._failed: Counter[str] = Counter()  # job id -> how often in a row its step failed
 
     def went_wrong(self, error: Exception, **about: object) -> None:
-        """Take note of a step that went wrong; a disk's errors hold, others are our own."""
+        """Note a step that went wrong; a disk's errors hold, others are our own."""
         if not isinstance(error, OSError):
             log.error("step.failed", exc_info=error, **about)
             return
@@ -48,7 +48,7 @@ class DiskHealth:
         self.trouble = Trouble(words, refusals.advice(error, self._home), since)
 
     def is_refused(self, job_id: str, error: Exception) -> bool:
-        """Take note of a folder that a job may not be filed in: the job waits, and nobody else."""
+        """Note a folder that a job may not be filed in: the job waits, and nobody else."""
         if not isinstance(error, OSError):
             return False
         refusal = refusals.of_filing(error, self._root, self._home)
@@ -63,22 +63,22 @@ class DiskHealth:
         return pause
 
     def forget(self, job_id: str) -> None:
-        """Hear that nothing is refused to a job any more."""
+        """Note that nothing is refused to a job any more."""
         self._failed.pop(job_id, None)
         self.refusals.clear(job_id)
 
     def took_step(self, job_id: str) -> None:
-        """Hear that the disk took a job's step."""
+        """Note that the disk took a job's step."""
         self.forget(job_id)
         self._is_well()
 
     def is_read(self) -> None:
-        """Hear that the disk was read, which says nothing of the machine's limits."""
+        """Note that the disk was read, which says nothing of the machine's limits."""
         if self._error not in refusals.OF_THE_MACHINE:
             self._is_well()
 
     def machine_is_well(self) -> None:
-        """Hear that a thread was to be had, which says nothing of the disk."""
+        """Note that a thread was to be had, which says nothing of the disk."""
         if self._error in refusals.OF_THE_MACHINE:
             self._is_well()
 

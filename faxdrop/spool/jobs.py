@@ -103,7 +103,7 @@ class Jobs:
             self._disk.sync_folder(folder)
 
     def has_job(self, job_id: str) -> bool:
-        """Tell whether there is a folder of that name, known to the daemon or not yet."""
+        """Return whether there is a folder of that name, known to the daemon or not yet."""
         return os.path.lexists(self._jobs / job_id)
 
     def document(self, job: Job) -> Path:
@@ -120,7 +120,7 @@ class Jobs:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def begin_filing(self, job: Job) -> bool:
-        """Tell whether no earlier try to file a job can have left anything; only once."""
+        """Return whether no earlier try to file a job can have left anything; only once."""
         is_new = job.job_id in self._unfiled
         self._unfiled.discard(job.job_id)
         return is_new

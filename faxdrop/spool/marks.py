@@ -117,7 +117,7 @@ class Marks:
         (self._again / sha256).touch()
 
     def take_again(self, sha256: str) -> bool:
-        """Tell whether that word was left, and take it away: it is good for one fax."""
+        """Return whether that word was left, and take it away: it is good for one fax."""
         try:
             (self._again / sha256).unlink()
         except FileNotFoundError:
@@ -158,7 +158,7 @@ def _instant(milliseconds: str) -> datetime:
 
 
 def _is_near(milliseconds: str, now: datetime, within: timedelta) -> bool:
-    """Tell whether an instant is not far from now: before or, the clock being set, behind it."""
+    """Return whether an instant is not far from now: before or, the clock being set, behind it."""
     try:
         return abs(_instant(milliseconds) - now) <= within
     except (ValueError, OverflowError):

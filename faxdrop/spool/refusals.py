@@ -56,7 +56,7 @@ class Refusals:
         return {one.path: one.words for one in self._refused.values()}
 
     def note(self, of: object, refusal: Refusal) -> None:
-        """Take note that something is refused."""
+        """Note that something is refused."""
         before = self._refused.get(of)
         if before is not None and before.path != refusal.path:
             self.clear(of)
@@ -66,7 +66,7 @@ class Refusals:
         self._places.setdefault(refusal.path, set()).add(of)
 
     def clear(self, of: object) -> None:
-        """Take note that something is refused no longer, or gone."""
+        """Note that something is refused no longer, or gone."""
         refusal = self._refused.pop(of, None)
         if refusal is None:
             return

@@ -117,7 +117,7 @@ class Spool:
             self._lock_fd = None
 
     def is_present(self) -> bool:
-        """Tell whether the root is still the one that was opened: mounted, and not replaced."""
+        """Return whether the root is still the one that was opened: mounted, and not replaced."""
         if self._lock_fd is None:
             return False
         try:  # where a file system has died, our own descriptor fails, too
@@ -141,11 +141,11 @@ class Spool:
         return True
 
     def is_ours(self) -> bool:
-        """Tell whether we may look into the spool: people who share the folders may not."""
+        """Return whether we may look into the spool: people who share the folders may not."""
         return not self.home.is_dir() or os.access(self.home, os.R_OK | os.X_OK, effective_ids=True)
 
     def is_locked(self) -> bool:
-        """Tell whether a daemon is at work here."""
+        """Return whether a daemon is at work here."""
         try:
             fd = os.open(self._lock_path, os.O_RDWR | os.O_CLOEXEC)
         except OSError:

@@ -29,7 +29,7 @@ class Room:
         self.short = ""  # of what there is too little, in words; empty: there is enough
 
     def has(self, size: int, jobs: int) -> bool:
-        """Tell whether a document of a size may be taken beside the jobs that are in the spool."""
+        """Return whether a document of a size may be taken, beside the jobs in the spool."""
         try:
             disk = self._statvfs(self._folder)
         except OSError:  # what is wrong there, the claim will find

@@ -28,7 +28,7 @@ _LATIN = frozenset({"Helvetica", "Times", "Courier", "Arial", "TimesNewRoman"})
 
 
 def is_blank(look: Stream, rect: Rect) -> bool:
-    """Tell whether a look shows nothing but an even surface and its border."""
+    """Return whether a look shows nothing but an even surface and its border."""
     content = _Content(look)
     if content.codes.strip(b"\0\t\n\f\r "):
         return False
@@ -47,7 +47,7 @@ def is_blank(look: Stream, rect: Rect) -> bool:
 
 
 def is_stale(look: Stream, rect: Rect, text: str, *, formatted: bool = False) -> bool:
-    """Tell whether a look certainly shows another text than this.
+    """Return whether a look certainly shows another text than this.
 
     Where its text cannot be read, it does not. A ``formatted`` text may be shown in other ways, but
     with the same figures.
@@ -125,7 +125,7 @@ def _strings(operands: object) -> Iterator[bytes]:
 
 
 def _is_readable(font: Object | None) -> bool:
-    """Tell whether the characters of a font are known to be what pdfium takes them for."""
+    """Return whether the characters of a font are known to be what pdfium takes them for."""
     if not isinstance(font, Dictionary):
         return False
     if isinstance(font.get_raw(Name.ToUnicode), Stream):

@@ -235,7 +235,7 @@ class Field:
         return normal if isinstance(normal, Stream) else None
 
     def is_state_of_another(self, state: str) -> bool:
-        """Tell whether a state is the one in which another button of the group is on."""
+        """Return whether a state is the one in which another button of the group is on."""
         return any(state in Field(each).states for each in self._siblings())
 
     def state(self) -> str | None:

@@ -91,7 +91,7 @@ def _subtype(annotation: Dictionary) -> str:
 
 
 def _is_drawn(mark: Dictionary) -> bool:
-    """Tell whether an annotation that is no field is to be made part of the page."""
+    """Return whether an annotation that is no field is to be made part of the page."""
     kind = _subtype(mark)
     if kind in _LEFT_ALONE or kind in _NOT_FOR_PAPER or not is_seen(mark):
         return False
@@ -101,7 +101,7 @@ def _is_drawn(mark: Dictionary) -> bool:
 
 
 def is_seen(annotation: Dictionary) -> bool:
-    """Tell whether a person sees an annotation, on the screen or on paper.
+    """Return whether a person sees an annotation, on the screen or on paper.
 
     The print flag alone decides nothing: many programs forget it, and what was filled in or drawn
     must not be lost. Only buttons to press are for the screen where they lack it.
@@ -255,7 +255,7 @@ class _Flattening:
             return brought, brought
 
     def _is_outdated(self, shown: Field, look: Stream, rect: Rect) -> bool:
-        """Tell whether a look certainly does not show what is in the field."""
+        """Return whether a look certainly does not show what is in the field."""
         texts = shown.texts
         filled = any(text.strip() for text in texts)
         self.asked += 1

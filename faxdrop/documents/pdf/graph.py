@@ -99,7 +99,7 @@ class UsedStreams:
     nodes: list[Object] = field(default_factory=list)  # all that was reached
 
     def is_operators(self, stream: Stream) -> bool:
-        """Tell whether a stream consists of drawing operators."""
+        """Return whether a stream consists of drawing operators."""
         return stream in self.contents or stream.get_raw(Name.Subtype) == Name.Form
 
     @property

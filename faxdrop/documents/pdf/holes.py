@@ -30,7 +30,7 @@ class _Data:
         self._filters = filters_of(stream)
 
     def owns(self, run: NulRun, offset: int) -> bool:
-        """Tell whether NULs in these data are their own; ``offset``: of the data in the file."""
+        """Return whether NULs in these data are their own; ``offset``: of the data in the file."""
         start, stop = run.start - offset, run.stop - offset
         match self._filters:
             case ["/FlateDecode" | "/Fl"]:
@@ -75,7 +75,7 @@ class _Span(NamedTuple):
 
 
 def unsure(pdf: Pdf, data: bytes) -> bool:
-    """Tell whether there are long runs of NULs that belong there, as far as can be told.
+    """Return whether there are long runs of NULs that belong there, as far as can be told.
 
     Raises DamageError where one is a hole. Looks at the file up to its last end mark.
     """

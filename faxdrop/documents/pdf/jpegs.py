@@ -89,7 +89,7 @@ def _mended(data: bytes, space: str) -> JpegFinding:
 
 
 def is_paper(raw: bytes, start: int, stop: int) -> bool:
-    """Tell whether NULs in a JPEG can be paper: whether they add nothing to the picture.
+    """Return whether NULs in a JPEG can be paper: whether they add nothing to the picture.
 
     That they fit into it is not enough: by chance, a hole does, too.
     """

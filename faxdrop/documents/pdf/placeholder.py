@@ -16,7 +16,7 @@ _MAX_NODES = 100  # of a tree of attachments that are looked at
 
 
 def is_placeholder(pdf: Pdf, data: bytes) -> bool:
-    """Tell whether the only page of a PDF is a notice in place of the document.
+    """Return whether the only page of a PDF is a notice in place of the document.
 
     ``data`` is the file that ``pdf`` was opened from.
     """
@@ -27,7 +27,7 @@ def is_placeholder(pdf: Pdf, data: bytes) -> bool:
 
 
 def _is_dynamic(pdf: Pdf) -> bool:
-    """Tell whether there is a form that a viewer cannot show without XFA."""
+    """Return whether there is a form that a viewer cannot show without XFA."""
     form = pdf.Root.get_raw(Name.AcroForm)
     if not isinstance(form, Dictionary) or form.get_raw(Name.XFA) is None:
         return False
@@ -45,7 +45,7 @@ def _has_widgets(pdf: Pdf) -> bool:
 
 
 def _is_portfolio(pdf: Pdf) -> bool:
-    """Tell whether viewers that know portfolios show the attachments in place of the pages."""
+    """Return whether viewers that know portfolios show the attachments in place of the pages."""
     collection = pdf.Root.get_raw(Name.Collection)
     if not isinstance(collection, Dictionary) or collection.get_raw(Name.View) == Name.H:
         return False

@@ -269,7 +269,7 @@ def _entries(look: Stream, category: Name) -> Sequence[Object]:
 
 
 def _blends(look: Stream) -> bool:
-    """Tell whether a look mixes with what is beneath it."""
+    """Return whether a look mixes with what is beneath it."""
     seen = ObjectSet()
     waiting = [look]
     while waiting and len(seen) < _MAX_NESTED:

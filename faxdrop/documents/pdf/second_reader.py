@@ -37,7 +37,7 @@ def sizes(data: bytes, most: int) -> list[tuple[float, float]] | None:
 
 
 def are_alike(one: list[tuple[float, float]], other: list[tuple[float, float]]) -> bool:
-    """Tell whether pages have the same sizes, as far as both have any."""
+    """Return whether pages have the same sizes, as far as both have any."""
     return all(
         abs(mine - yours) <= _NEAR
         for first, second in zip(one, other, strict=False)

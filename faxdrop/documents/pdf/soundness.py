@@ -127,7 +127,7 @@ def _compared(data: bytes, drawn: UsedStreams, pages: int, *, encrypted: bool) -
 
 
 def _lacks_objects(data: bytes, pages: int) -> bool:
-    """Tell whether pages refer to objects that are not in the file.
+    """Return whether pages refer to objects that are not in the file.
 
     To a reader such a reference is none at all. So here, each object that is not there is made one
     before the pages are read.

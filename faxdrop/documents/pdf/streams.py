@@ -140,7 +140,7 @@ def _replace(stream: Stream, raw: bytes) -> None:
 
 
 def is_guessed(stream: Stream, raw: bytes, *, encrypted: bool) -> bool:
-    """Tell whether the reader searched for the end of a stream: its length was wrong or missing."""
+    """Return whether the reader searched for a stream's end: its length was wrong or missing."""
     stated = stream.get_int(Name.Length, -1)
     return not 0 <= stated - len(raw) <= (_VECTOR if encrypted else 0)
 
@@ -150,7 +150,7 @@ def _is_guessed(stream: Stream, raw: bytes, context: Context) -> bool:
 
 
 def _is_all(stream: Stream, raw: bytes, filters: list[str], context: Context) -> bool:
-    """Tell whether a guessed end of data that do not tell by themselves is the right one."""
+    """Return whether a guessed end of data that do not tell by themselves is the right one."""
     needed = picture_size(stream)
     if not filters and needed is not None:
         return len(raw) >= needed
@@ -169,7 +169,7 @@ def _is_all(stream: Stream, raw: bytes, filters: list[str], context: Context) ->
 
 
 def _is_sent_as_text(raw: bytes) -> bool:
-    """Tell whether every line end was made two bytes, as a transfer of text does."""
+    """Return whether every line end was made two bytes, as a transfer of text does."""
     ends = raw.count(b"\n")
     return not raw.isascii() and ends > 1 and ends == raw.count(b"\r\n")
 
@@ -180,7 +180,7 @@ def _halved_ends(raw: bytes) -> int:
 
 
 def _ends_as_fax(raw: bytes) -> bool:
-    """Tell whether CCITT data end with an end-of-block: twice the code of eleven 0 and a 1."""
+    """Return whether CCITT data end with an end-of-block: twice the code of eleven 0 and a 1."""
     bits = "".join(f"{byte:08b}" for byte in raw.rstrip(b"\r\n")[-_LAST:])
     return re.search("000000000001[01]?000000000001[01]{0,80}$", bits) is not None
 

@@ -55,13 +55,13 @@ def trimmed(data: bytes) -> bytes:
 
 
 def is_wrapped(data: bytes) -> bool:
-    """Tell whether a PDF begins or ends with something else, or with much padding."""
+    """Return whether a PDF begins or ends with something else, or with much padding."""
     after = data[data.rfind(_MARK) + len(_MARK) :]
     return header_offset(data) != 0 or len(after) > _MARGIN or bool(after.strip(_PADDING))
 
 
 def has_rest_of_another(data: bytes) -> bool:
-    """Tell whether the rest of a longer PDF is left behind this one, which was written over it.
+    """Return whether the rest of a longer PDF is left behind this one, which was written over it.
 
     Behind an end mark that is not the last one, an update begins. What begins in the middle of
     something belongs to another PDF that somebody wrote to the same file. An end mark may also be
