@@ -54,6 +54,13 @@ def test_the_example_is_a_receipt() -> None:
     assert shown.keys() == receipt.Receipt.model_fields.keys()
 
 
+def test_its_pictures_are_there() -> None:
+    """Each picture that it shows is a file beside it, with words for those who do not see it."""
+    pictures = re.findall(r"!\[(.+?)\]\((.+?)\)", README)
+    assert len(pictures) == 2
+    assert all((PROJECT / path).is_file() for _, path in pictures)
+
+
 def test_the_servers_configs_are_those_of_the_tests() -> None:
     """What the README has Samba and vsftpd do is what the tests of them did."""
     for name in ("smb.conf", "vsftpd.conf", "faxdrop-ftp.pam"):

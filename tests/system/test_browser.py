@@ -1,6 +1,8 @@
 """STATUS.html in a real browser: in light and dark, on a phone and on paper, with hostile names."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,6 +15,7 @@ from faxdrop.fax.job import State
 from tests.kit import browser
 from tests.kit.browser import Browser
 from tests.kit.jobs import attempt, in_spool, job_in
+from tests.kit.processes import PROJECT
 from tests.kit.share import HOSTILE, NOW, Share
 
 pytestmark = [
@@ -127,6 +130,17 @@ def test_it_is_printed_in_black_on_white(chromium: Browser, share: Share, tmp_pa
     behind = chromium.tell("getComputedStyle(document.body).backgroundColor")
     assert behind == "rgb(255, 255, 255)"
     assert chromium.tell("getComputedStyle(document.querySelector('h1')).color") == "rgb(0, 0, 0)"
+
+
+@pytest.mark.long
+def test_the_readme_shows_what_is_so(tmp_path: Path) -> None:
+    """The pictures in the README can be taken anew, of what there is today."""
+    command = [sys.executable, "-m", "tests.pictures", str(tmp_path)]
+    subprocess.run(command, cwd=PROJECT, check=True, timeout=2 * browser.PATIENCE)
+    for taken in ("status-page.png", "report.png"):
+        with Image.open(tmp_path / taken) as new, Image.open(PROJECT / ".github" / taken) as old:
+            assert new.width == old.width
+            assert abs(new.height - old.height) < old.height / 4
 
 
 @pytest.mark.parametrize("many", [0, pytest.param(5000, marks=pytest.mark.long)])
