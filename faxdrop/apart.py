@@ -1,7 +1,8 @@
 """Asks modules that run in a process of their own: what they load and how long they take is theirs.
 
-A module that is asked ends its file with ``answer(...)``. Question and answers are JSON, over
-pipes: what is secret in them stands in no list of processes and in no environment. Each answer
+A module that is asked ends its file with ``answer(...)``. Question and answers are JSON, in a file
+in memory and over a pipe: what is secret in them stands in no list of processes and in no
+environment. Each answer
 leaves as soon as it is known, so a time limit loses only what comes behind it.
 """
 
@@ -10,11 +11,13 @@ import ctypes
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 _SECRETS: Final = ("TOKEN", "NOTIFY_")  # what names of variables begin with that stay here
@@ -45,21 +48,28 @@ class Apart:
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
-    def ask(self, question: Any, seconds: float) -> tuple[Any, ...]:
-        """Return the answers; raise ApartError if they do not end in so many seconds."""
+    def ask(
+        self, question: Any, seconds: float, hear: Callable[[Any], None] = lambda _: None
+    ) -> tuple[Any, ...]:
+        """Return the answers; raise ApartError if they do not end in so many seconds.
+
+        ``hear`` is told each one at once. What it raises ends the process.
+        """
         with self._one_at_a_time:
-            process = self._started()
+            answers: list[Any] = []
+            process = self._started(json.dumps(question).encode())
             try:
-                answered, _ = process.communicate(json.dumps(question).encode(), seconds)
-            except subprocess.TimeoutExpired as late:
-                raise ApartError(_answers(late.output or b"")) from None  # it shows the question
-            except OSError:
-                raise ApartError from None
+                for each in _answers(process, time.monotonic() + seconds):
+                    answers.append(each)
+                    hear(each)
+                status = process.wait(1.0)
+            except (OSError, ValueError, TimeoutError, subprocess.TimeoutExpired):
+                raise ApartError(tuple(answers)) from None
             finally:
                 self._end(process)
-        if process.returncode:
-            raise ApartError(_answers(answered))
-        return _answers(answered)
+        if status:
+            raise ApartError(tuple(answers))
+        return tuple(answers)
 
     def close(self) -> None:
         """End the process that is at work, and start no other. Waits for nothing."""
@@ -68,14 +78,19 @@ class Apart:
             if self._process is not None:
                 _kill(self._process)
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        with self._lock:
+    def _started(self, question: bytes) -> subprocess.Popen[bytes]:
+        with self._lock, contextlib.ExitStack() as stack:
             if self._closed:
                 raise ApartError
             try:
+                # A file in memory: a pipe would have to wait for the reader of a long question.
+                asked = stack.enter_context(os.fdopen(os.memfd_create("question"), "wb"))
+                asked.write(question)
+                asked.flush()
+                asked.seek(0)
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                     [sys.executable, "-P", "-m", self._module, str(os.getpid())],
-                    stdin=subprocess.PIPE,
+                    stdin=asked,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
                     env=self._environ,
@@ -90,18 +105,24 @@ class Apart:
             self._process = None
             _kill(process)
         process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
-def _answers(answered: bytes) -> tuple[Any, ...]:
-    """Return what stands on whole lines."""
-    try:
-        return tuple(map(json.loads, answered[:_MOST_ANSWERED].split(b"\n")[:-1]))
-    except ValueError:
-        return ()
+def _answers(process: subprocess.Popen[bytes], deadline: float) -> Iterator[Any]:
+    """Yield each whole line as soon as it is there; raise TimeoutError at the deadline."""
+    assert process.stdout is not None  # noqa: S101 - it was asked for
+    fd, heard, rest = process.stdout.fileno(), 0, b""
+    while heard <= _MOST_ANSWERED:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([fd], [], [], left)[0]:
+            raise TimeoutError
+        if not (piece := os.read(fd, 65536)):
+            return
+        heard += len(piece)
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from map(json.loads, lines)
+    raise TimeoutError
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

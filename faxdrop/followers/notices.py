@@ -133,13 +133,17 @@ class Notices(Follower):
         """Send the notice that is under way; return the standing behind it, or raise."""
         notice = standing.notice
         assert notice is not None  # noqa: S101 - the caller has looked
-        delivery = self._post.send(self._address, notice.subject, notice.body, notice.taken)
+
+        def hear(by: tuple[str, ...]) -> None:
+            _keep(now.cursor, taken(standing, by, done=False, at=now.at))
+
+        delivery = self._post.send(self._address, notice.subject, notice.body, notice.taken, hear)
         lacked_for = now.at - (notice.lacked_since or now.at)
         is_over = delivery.done or (
             bool(delivery.taken) and (delivery.is_final or lacked_for >= _LACKED_FOR)
         )
         after = taken(standing, delivery.taken, done=is_over, at=now.at)
-        if after != standing:
+        if after != _known(now):
             _keep(now.cursor, after)
         if not is_over:
             raise FollowerError(_sentence(delivery))

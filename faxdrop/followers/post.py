@@ -1,7 +1,7 @@
 """Sends notices: by apprise, in a process that is ended when it takes too long (see ``sender``)."""
 
-from collections.abc import Collection
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection
+from typing import Any, Final, NamedTuple
 
 from pydantic import SecretStr
 
@@ -44,12 +44,25 @@ class Post:
         self._sender = Apart("faxdrop.followers.sender")
 
     def send(
-        self, address: SecretStr, subject: str, body: str, taken: Collection[str] = ()
+        self,
+        address: SecretStr,
+        subject: str,
+        body: str,
+        taken: Collection[str] = (),
+        hear: Callable[[tuple[str, ...]], None] = lambda _: None,
     ) -> NoticePosting:
-        """Send a notice to all who have not ``taken`` it yet. Never raises, never shows an address.
+        """Send a notice to all who have not ``taken`` it yet. Never shows an address.
 
-        Who was being asked when the time was over counts as one who has not.
+        ``hear`` is told at once, each time, who has it by then; what it raises is raised. Who was
+        being asked when the time was over counts as one who has not.
         """
+        by = list(taken)
+
+        def note(answer: Any) -> None:
+            if "taken" in answer:
+                by.append(answer["taken"])
+                hear(tuple(by))
+
         question = {
             "url": address.get_secret_value(),
             "subject": subject,
@@ -57,13 +70,12 @@ class Post:
             "taken": list(taken),
         }
         try:
-            answers, whys = self._sender.ask(question, self._seconds), []
+            answers, whys = self._sender.ask(question, self._seconds, note), []
         except ApartError as broken:
             answers, whys = broken.so_far, ["silent"]
-        more = tuple(each["taken"] for each in answers if "taken" in each)
         whys = [each["why"] for each in answers if "why" in each] + whys
         why = _(_WHY.get(whys[0], _WHY["refused"])) if whys else ""
-        return NoticePosting((*taken, *more), why, all(each == "recipient" for each in whys))
+        return NoticePosting(tuple(by), why, all(each == "recipient" for each in whys))
 
     def close(self) -> None:
         """End what is being sent, without waiting for it: it is sent again another time."""

@@ -1,12 +1,16 @@
 """Followers that note what they are given, fail when told to, or never end."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
+
+from pydantic import SecretStr
 
 from faxdrop.config.settings import Config
 from faxdrop.followers.cursor import Line
 from faxdrop.followers.follower import Follower, FollowerError, LineFollower, Turn
+from faxdrop.followers.post import NoticePosting, Post
+from tests.kit.breaking import Steps
 
 
 class Memory(LineFollower):
@@ -69,3 +73,32 @@ class Looker(Follower):
 def only(*followers: Follower) -> Callable[[Config], Iterable[Follower]]:
     """Return what has these and no others follow, whatever the config says."""
     return lambda _config: followers
+
+
+class Letterbox(Post):
+    """Takes every notice in this process; what it has lies in ``mails``: subject, text."""
+
+    def __init__(self, steps: Steps | None = None) -> None:
+        super().__init__()
+        self.mails: list[tuple[str, str]] = []
+        self._steps = steps or Steps()  # at which it crashes
+
+    def send(
+        self,
+        address: SecretStr,
+        subject: str,
+        body: str,
+        taken: Collection[str] = (),
+        hear: Callable[[tuple[str, ...]], None] = lambda _: None,
+    ) -> NoticePosting:
+        """Take it."""
+        del address, taken, hear
+        self._steps.step("send")
+        self.mails.append((subject, body))
+        self._steps.step("sent")
+        return NoticePosting(("all",), "")
+
+    @property
+    def subjects(self) -> list[str]:
+        """What was told, in order."""
+        return [subject for subject, _ in self.mails]

@@ -1,7 +1,7 @@
 """Who is to be told of what happens is told once, whatever becomes of daemons and mail servers."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from pydantic import SecretStr
 from faxdrop.config.settings import NotifySettings
 from faxdrop.followers.notices import Notices
 from faxdrop.followers.post import NoticePosting, Post
+from faxdrop.spool.disk import Disk
 from tests.kit import pdfs
-from tests.kit.breaking import Stage, stage
-from tests.kit.followers import only
+from tests.kit.breaking import Crash, CrashingDisk, Stage, Steps, assert_all_answered, stage
+from tests.kit.followers import Letterbox, only
 from tests.kit.mail import PASSWORD, MailServer
 from tests.kit.world import World
 
@@ -25,27 +26,6 @@ HOUR = 3600.0
 NOWHERE = SecretStr("json://127.0.0.1:9/")
 
 
-class Letterbox(Post):
-    """Takes every notice in this process; what it has lies in ``mails``: subject, text."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mails: list[tuple[str, str]] = []
-
-    def send(
-        self, address: SecretStr, subject: str, body: str, taken: Collection[str] = ()
-    ) -> NoticePosting:
-        """Take it."""
-        del address, taken
-        self.mails.append((subject, body))
-        return NoticePosting(("all",), "")
-
-    @property
-    def subjects(self) -> list[str]:
-        """What was told, in order."""
-        return [subject for subject, _ in self.mails]
-
-
 @pytest.fixture(name="staged")
 def _staged(tmp_path: Path) -> Iterator[Stage]:
     with stage(tmp_path / "root", attempts=1) as one:
@@ -53,7 +33,11 @@ def _staged(tmp_path: Path) -> Iterator[Stage]:
 
 
 def start(
-    world: World, post: Post | None = None, address: SecretStr = NOWHERE, **settings: Any
+    world: World,
+    post: Post | None = None,
+    address: SecretStr = NOWHERE,
+    disk: Disk | None = None,
+    **settings: Any,
 ) -> None:
     """Start a daemon that tells somebody."""
     wishes = NotifySettings(**settings)
@@ -61,7 +45,7 @@ def start(
     world.make_followers = lambda _: [
         Notices("office", world.root, wishes, address, patience, post)
     ]
-    world.start()
+    world.start(disk)
     world.turn()
 
 
@@ -258,17 +242,16 @@ def test_a_recipient_whom_the_server_refuses_keeps_nothing_from_the_others(
 @pytest.mark.long
 def test_what_nobody_takes_is_passed_over_after_a_day(staged: Stage) -> None:
     """Then the next notice has its turn, and status names the one that was lost."""
-    world, post = staged.world, Letterbox()
+    world = staged.world
     refuse = [True]
 
-    def send(
-        address: SecretStr, subject: str, body: str, taken: Collection[str] = ()
-    ) -> NoticePosting:
-        if refuse[0]:
-            return NoticePosting((), "the server did not take it", is_final=False)
-        return Letterbox.send(post, address, subject, body, taken)
+    class Refusing(Letterbox):
+        def send(self, *notice: Any, **more: Any) -> NoticePosting:
+            if refuse[0]:
+                return NoticePosting((), "the server did not take it", is_final=False)
+            return super().send(*notice, **more)
 
-    post.send = send  # type: ignore[method-assign]
+    post = Refusing()
     start(world, post)
     fail(world, "a.pdf")
     world.live(HOUR)
@@ -280,3 +263,33 @@ def test_what_nobody_takes_is_passed_over_after_a_day(staged: Stage) -> None:
     world.live(2 * HOUR)
     assert post.subjects == [f"b.pdf: {NUMBER}: not sent"]
     assert f"gave up on line 1 (a.pdf: {NUMBER}: not sent)" in problems(world)
+
+
+@pytest.mark.long
+def test_a_crash_at_any_step_loses_no_notice(tmp_path: Path) -> None:
+    """Each step of a failed fax and of its notice is crashed at, until a run passes untouched."""
+    crashed = True
+    runs = twice = 0
+    while crashed:
+        runs += 1
+        with stage(tmp_path / f"{runs}") as staged:
+            crashed = False
+            world, steps = staged.world, Steps(runs)
+            post = Letterbox(steps)
+            staged.drop(NUMBER, "letter.pdf", b"no PDF")
+            while True:
+                try:
+                    start(world, post, disk=CrashingDisk(steps), digest="18:00")
+                    world.until_done()
+                    world.live(120)
+                    break
+                except Crash:
+                    crashed = True
+                    steps.crash_at = None
+                    world.crash()
+            assert_all_answered(staged)
+            assert set(post.subjects) == {f"letter.pdf: {NUMBER}: not sent"}
+            assert len(post.subjects) <= 1 + crashed
+            twice += len(post.subjects) - 1
+    assert runs > 40
+    assert 0 < twice < 10  # only from the sending to the note of it, which is some steps

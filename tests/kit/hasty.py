@@ -1,0 +1,21 @@
+"""The faxdrop that is named behind it, in a hurry: what people wait for in minutes takes a second.
+
+``python -m tests.kit.hasty python -m faxdrop ...`` is ``python -m faxdrop ...``; it only gathers,
+pauses and tries again sooner, so that a test need not wait.
+"""
+
+import sys
+from datetime import timedelta
+
+from faxdrop.cli.main import main
+from faxdrop.followers import decisions, driver
+from faxdrop.followers.notices import Notices
+
+Notices.gathers = 0.2
+decisions.GATHER = timedelta(seconds=0.2)  # type: ignore[misc]
+decisions.PAUSE = timedelta(seconds=0.5)  # type: ignore[misc]
+driver._FIRST, driver._LONGEST = 0.2, 1.0  # noqa: SLF001 - what nobody else needs to set
+
+if __name__ == "__main__":
+    del sys.argv[1:4]
+    main()
