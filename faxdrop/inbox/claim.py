@@ -1,6 +1,6 @@
-"""From the inbox into the spool: opens what may be complete, checks it, and claims it.
+"""From the inbox into the spool: opens a file that may be complete, checks it, and claims it.
 
-Nothing is faxed that is not, byte for byte, what was found whole after its claim.
+Only what was found whole after its claim is faxed, byte for byte.
 """
 
 import contextlib
@@ -31,14 +31,14 @@ from faxdrop.spool.root import Spool
 
 @dataclass(frozen=True)
 class Claimed:
-    """A job that is in the spool now, and what its check says where that is known already."""
+    """A job that is now in the spool, with the result of its check if that is known already."""
 
     job: Job
     event: Checked | Refused | None
 
 
 class Claimer:
-    """Claims documents. Thread-safe; a document is in one thread's hands."""
+    """Claims documents. Thread-safe; each document belongs to one thread."""
 
     def __init__(self, spool: Spool, checker: Checker, assessor: Assessor) -> None:
         self._spool = spool
@@ -48,8 +48,8 @@ class Claimer:
     def take(self, candidate: Candidate, claimed_at: datetime) -> Claimed | NotYet:
         """Claim a candidate if it is complete.
 
-        Raises GoneError if it is no longer there, RefusedError if the rights of its folder, or its
-        own, keep us from it, and OSError if the disk does not let us.
+        Raises GoneError if it is no longer there, RefusedError if its rights or those of its folder
+        keep us from it, and OSError if the disk fails.
         """
         job = Job(
             job_id=_job_id(claimed_at),
@@ -119,5 +119,5 @@ class Claimer:
 
 
 def _job_id(claimed_at: datetime) -> str:
-    """Return an id that sorts by time, can be typed, and is nobody else's."""
+    """Return an id that sorts by time, is easy to type, and is unique."""
     return f"{claimed_at.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"

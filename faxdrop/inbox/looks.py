@@ -1,7 +1,7 @@
-"""What was seen of the files in the inbox: how long each has been at rest, and what is due when.
+"""What was seen of the files in the inbox: how long each has been at rest, and when it is due.
 
-No I/O and no clock; instants are monotonic seconds. Everything costs what one folder holds, or one
-file, never what the whole inbox does.
+No I/O and no clock; instants are monotonic seconds. The cost of each call depends on one folder or
+one file, never on the size of the whole inbox.
 """
 
 import heapq
@@ -22,7 +22,7 @@ _FIRST, _LONGEST = 2.0, 60.0  # seconds between two tries of what the system ref
 
 
 class Rest(IntEnum):
-    """For how long a file has been at rest; each one asks for less of the file than the last."""
+    """How long a file has been at rest; the longer, the less is asked of the file."""
 
     MOVING = 0
     CLOSED = 1  # just closed or moved in: taken if it is a whole PDF without a flaw
@@ -39,7 +39,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may be complete: worth to be opened."""
+    """A file that may be complete: worth opening."""
 
     key: Key
     path: Path
@@ -84,7 +84,7 @@ class Look:
             self.in_use, self.refused, self.retry_at, self.pause = False, "", None, 0.0
 
     def hears(self, now: float, *, closed: bool) -> bool:
-        """Note a close, or that time has passed; return whether this is a second look after a close."""
+        """Note a close, or the time; return whether this is the second look after a close."""
         is_second_look = self.closing_until is not None and now >= self.closing_until
         if closed or is_second_look:
             self.closed, self.closing_until = True, None
@@ -95,13 +95,13 @@ class Look:
         return is_second_look and not closed
 
     def is_worth(self, rest: Rest) -> bool:
-        """Return whether so much rest makes it worth to be opened; not while it is in hands."""
+        """Return whether so much rest makes it worth opening; never while it is a candidate."""
         if self.in_hands or rest <= self.looked:
             return False
         return self.is_regular or rest is not Rest.CLOSED
 
     def not_yet(self, candidate: Candidate, now: float, *, again: bool) -> None:
-        """Note that a candidate made of this look is not complete."""
+        """Note that a candidate from this look is not complete."""
         self.in_hands = False
         self.in_use = again and self.signature == candidate.signature
         self.refused, self.retry_at = "", None
@@ -116,14 +116,14 @@ class Look:
             self.looked = candidate.rest
 
     def was_refused(self, candidate: Candidate, words: str, now: float) -> None:
-        """Note that the system did not let us take it: it is tried again, ever more rarely."""
+        """Note that the system did not let us take it: it is tried again, less and less often."""
         self.not_yet(candidate, now, again=False)
         self.refused = words
         self.pause = min(max(2 * self.pause, _FIRST), _LONGEST)
         self.retry_at = now + self.pause
 
     def rest(self, now: float, settle: float, patience: float) -> Rest:
-        """Return for how long it has been at rest."""
+        """Return how long it has been at rest."""
         unchanged = now - self.since
         if unchanged >= patience:
             return Rest.OVERDUE
@@ -168,7 +168,7 @@ class Look:
         return words, None
 
     def _fails_at(self, now: float, wall: datetime, patience: float) -> datetime:
-        """Return when its patience ends; the same instant until a clock is set anew."""
+        """Return when its patience ends: always the same instant, until a clock is set."""
         left = timedelta(seconds=self.since + patience - now)
         fails_at = (wall + left).replace(microsecond=0)
         if self.fails_at is None or abs(fails_at - self.fails_at) > _JITTER:
@@ -227,7 +227,7 @@ class Looks:
     # -- dues -------------------------------------------------------------------------------
 
     def set_due(self, key: Key, look: Look, due: float | None) -> None:
-        """Have a file looked at again at an instant, and not before; None: not by time alone."""
+        """Have a file looked at again at an instant, not before; None: only on an event."""
         if due is not None and look.due != due:
             heapq.heappush(self._dues, (due, next(self._order), key))
         look.due = due
@@ -243,7 +243,7 @@ class Looks:
         return None
 
     def take_due(self, now: float) -> Iterator[str | None]:
-        """Yield the folders of the files that are due; these are due no longer then."""
+        """Yield the folders of the files that are due; each file is due once."""
         while (due := self.next_due()) is not None and due <= now:
             _, _, key = heapq.heappop(self._dues)
             if (look := self.get(key)) is not None:

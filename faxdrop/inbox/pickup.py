@@ -1,6 +1,6 @@
-"""Pickup: keeps watching the inbox, and has claimed what is complete in it.
+"""Pickup: watches the inbox and has complete documents claimed.
 
-Everything here happens in the loop's thread, but for the claims, which run in a small pool.
+Everything here happens in the loop's thread, except the claims, which run in a small pool.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ _MOST_UNDER_WAY = 16  # steps; while there are more, nothing is taken that is ov
 
 
 class Handover(NamedTuple):
-    """What becomes of a document when it is claimed; the inbox knows no more of the queue."""
+    """What happens to a claimed document: all that the inbox knows of the queue."""
 
     decide: Callable[[Job, Checked | Refused | None], Job]
     """In the thread that claims: what the check makes of the job. Raises UnrecordedError."""
@@ -120,7 +120,7 @@ class Pickup:
         return self._inbox.waiting
 
     def waits(self) -> list[Waiting]:
-        """Return what the files wait for that are not claimed yet; of the first ones only."""
+        """Return what the first files that are not claimed yet wait for."""
         files = self._inbox.waits(MOST_SAID, self._clock.monotonic(), self._clock.now())
         words = _("could not be taken, since the disk refused it: it is tried again")
         if self._room.short:
@@ -130,7 +130,7 @@ class Pickup:
 
     @property
     def trouble(self) -> Trouble | None:
-        """What keeps the inbox as a whole from being taken."""
+        """What keeps the whole inbox from being claimed, if anything does."""
         if self._short_since is None:
             return None
         words = _("Nothing is taken from the inbox, for there is {short}").format(
@@ -146,7 +146,7 @@ class Pickup:
 
     @property
     def problems(self) -> dict[str, str]:
-        """What lies in the inbox and will not be faxed, or cannot be read, and why."""
+        """What in the inbox will not be faxed, or cannot be read, and why."""
         return self._inbox.problems
 
     @property
@@ -155,13 +155,13 @@ class Pickup:
         return self._at_work
 
     def open(self) -> None:
-        """Make the folders and watch; at the start, and when the inbox is there again."""
+        """Make the folders and start watching: at the start, and when the inbox comes back."""
         self._make_folders()
         self._watch()
         self._next_scan = self._next_rescan = 0.0
 
     def close(self) -> None:
-        """Watch and claim no longer."""
+        """Stop watching and claiming."""
         self._claims.stop()
         self._watcher.stop()
 
@@ -210,7 +210,7 @@ class Pickup:
         return True
 
     def _not_ours(self, error: OSError, step: str) -> None:
-        """Note that the inbox itself cannot be read, or folders be made in it."""
+        """Note that the inbox itself cannot be read, or that no folder can be made in it."""
         inbox = self._spool.inbox
         refusal = refusals.of_inbox(error, inbox, self._spool.home)
         if refusal is None:
@@ -247,14 +247,14 @@ class Pickup:
         self._deaf_because = because
 
     def _next_instant(self) -> datetime:
-        """Return now, or a little later: no two jobs have one instant, so their order is fixed."""
+        """Return now, or a little later: no two jobs share an instant, so their order is fixed."""
         self._claimed_at = max(self._clock.now(), self._claimed_at + timedelta(milliseconds=1))
         return self._claimed_at
 
     # -- claims -----------------------------------------------------------------------------
 
     def _may_claim(self, candidate: Candidate) -> bool:
-        """Return whether there is room for a document, and what is overdue keeps nobody waiting."""
+        """Return whether there is room for a document; overdue ones wait while much is to do."""
         if candidate.rest is Rest.OVERDUE and self._handover.under_way() >= _MOST_UNDER_WAY:
             return False
         return self._room.has(candidate.signature.size, self._handover.jobs())
@@ -277,7 +277,7 @@ class Pickup:
         return self._say_room() or bool(started)
 
     def _say_room(self) -> bool:
-        """Say once that there is no room, and once that there is; return whether that is news."""
+        """Log once when room runs out and once when there is room again; return whether it did."""
         if bool(self._room.short) == (self._short_since is not None):
             return False
         if self._room.short:

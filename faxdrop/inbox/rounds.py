@@ -14,7 +14,7 @@ from faxdrop.inbox.looks import Candidate
 
 
 class Progress(NamedTuple):
-    """How far a look at everything is."""
+    """How far the scan of the whole inbox is."""
 
     folders: int  # that are read
     of: int
@@ -33,7 +33,7 @@ _TURNS = (Cause.EVENT, Cause.EVENT, Cause.DUE, Cause.RESCAN)  # so that no lane 
 
 @dataclass(eq=False)
 class Reading:
-    """One look at a folder, some entries at a time."""
+    """One scan of a folder, a slice of its entries at a time."""
 
     folder: str | None
     closed: set[str]  # the names of which an event said so
@@ -48,7 +48,7 @@ class Reading:
 
 
 class Rounds:
-    """The folders that are to be read, each once, and for which cause first."""
+    """The folders to be read, each once, by the most urgent cause."""
 
     def __init__(self) -> None:
         self._lanes: dict[Cause, dict[str | None, Reading]] = {lane: {} for lane in Cause}
@@ -60,23 +60,23 @@ class Rounds:
 
     @property
     def is_rescanning(self) -> bool:
-        """Whether the look at everything is not done yet."""
+        """Whether the scan of the whole inbox is still going on."""
         return bool(self._lanes[Cause.RESCAN])
 
     @property
     def progress(self) -> Progress | None:
-        """How far the look at everything is; None when it is done."""
+        """How far the scan of the whole inbox is; None when it is done."""
         left = len(self._lanes[Cause.RESCAN])
         return Progress(self._to_rescan - left, self._to_rescan) if left else None
 
     def rescan(self, folders: Collection[str | None]) -> None:
-        """Have everything read."""
+        """Have the whole inbox read."""
         for folder in sorted(folders, key=lambda name: name or ""):
             self.enter(Cause.RESCAN, folder)
         self._to_rescan = len(self._lanes[Cause.RESCAN])
 
     def enter(self, lane: Cause, folder: str | None, closed: set[str] | None = None) -> None:
-        """Have a folder read; one that is to be read already moves up, or is read again after."""
+        """Have a folder read. One that is queued moves up; one being read is read once more."""
         closed = closed or set()
         for other, readings in self._lanes.items():
             reading = readings.get(folder)
@@ -93,7 +93,7 @@ class Rounds:
         self._lanes[lane][folder] = Reading(folder, closed)
 
     def next(self) -> tuple[Cause, Reading] | None:
-        """Take the folder whose turn it is; None: there is none to read."""
+        """Take the folder whose turn it is, None if none is to be read."""
         for _again in _TURNS:
             lane = _TURNS[self._turn % len(_TURNS)]
             self._turn += 1
@@ -103,5 +103,5 @@ class Rounds:
         return None
 
     def put_back(self, lane: Cause, reading: Reading) -> None:
-        """Have the rest of a folder read when the others have had their turns."""
+        """Have the rest of a folder read after the others have had their turns."""
         self._lanes[lane][reading.folder] = reading

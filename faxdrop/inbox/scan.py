@@ -1,11 +1,11 @@
 """The inbox: which files are complete.
 
-Events (see ``watcher``) wake and nothing more; the scan is the truth. No file's age is ever
-computed from its time stamps, since a share has a clock of its own: a file is at rest when two
-looks, ``settle`` apart on our own monotonic clock, found the same size, time stamp and inode.
+Events (see ``watcher``) only wake the scan; the scan is the truth. A file's age is never computed
+from its time stamps, since a share has its own clock: a file is at rest when two looks, ``settle``
+apart on our monotonic clock, found the same size, time stamp and inode.
 
-A scan reads folders in slices: those that events name first, then those with a file that is due,
-then all others. However many they are, they keep neither the loop nor a letter elsewhere waiting.
+A scan reads folders in slices: first those that events name, then those with a file that is due,
+then all others. However many there are, neither the loop nor a letter elsewhere waits for them.
 """
 
 import os
@@ -29,7 +29,7 @@ _QUANTUM = 500  # entries of a folder that are read before it is another's turn
 
 
 class Inbox:
-    """What lies in the inbox and how long it has been at rest.
+    """What is in the inbox and how long it has been at rest.
 
     ``notice`` may be called from any thread; everything else belongs to the daemon's.
     """
@@ -45,12 +45,12 @@ class Inbox:
 
     @property
     def waiting(self) -> int:
-        """How many files are in the inbox that are not taken yet."""
+        """How many files in the inbox are not claimed yet."""
         return len(self._looks)
 
     @property
     def problems(self) -> dict[str, str]:
-        """What will not be faxed, or cannot be read or taken: path -> what is wrong with it."""
+        """What will not be faxed, or cannot be read or claimed: path -> what is wrong with it."""
         found: dict[str, str] = {}
         for of_folder in self._problems.values():
             found |= of_folder
@@ -66,13 +66,13 @@ class Inbox:
         return [key for key, _ in self._looks.first(most)]
 
     def waits(self, most: int, now: float, wall: datetime) -> list[Waiting]:
-        """Return what some of the files wait for; while nothing happens, the answer is the same."""
+        """Return what some of the files wait for; the answer changes only when something does."""
         rest = self.settings.settle, self.settings.patience
         looks = self._looks.first(most)
         return [Waiting(key, *look.words(now, wall, *rest)) for key, look in looks]
 
     def notice(self, key: Key, *, closed: bool) -> None:
-        """Hear of an event: something happened to a file, or to a folder (an empty name)."""
+        """Note an event: something happened to a file, or to a folder (an empty name)."""
         self._noticed.append((key, closed))
 
     @property
@@ -82,15 +82,15 @@ class Inbox:
 
     @property
     def is_behind(self) -> bool:
-        """Whether there is something that the next scan can read at once."""
+        """Whether there is something for the next scan to read at once."""
         return bool(self._noticed or self._rounds)
 
     def scan(self, now: float, *, everything: bool, most: int | None = None) -> list[Candidate]:
-        """Look at everything, or at what events and time make worth a look.
+        """Read the whole inbox, or the folders that events and due files name.
 
-        Returns what may be complete, the oldest first in each folder. No more than some ``most``
-        entries are read at once: what is left (``is_behind``) is the next scan's. Raises OSError if
-        the inbox itself cannot be read.
+        Returns the files that may be complete, oldest first in each folder. Reads about ``most``
+        entries; what is left (``is_behind``) is for the next scan. Raises OSError if the inbox
+        itself cannot be read.
         """
         all_heard = self._hear()
         for folder in self._looks.take_due(now):
@@ -109,7 +109,7 @@ class Inbox:
         return self._looks.next_due()
 
     def taken(self, candidate: Candidate) -> None:
-        """Note that a candidate was claimed, or is gone."""
+        """Note that a candidate was claimed, or is no longer there."""
         self._forget(candidate.key)
 
     def not_yet(self, candidate: Candidate, now: float, *, again: bool = False) -> None:
@@ -129,7 +129,7 @@ class Inbox:
             self._set_due(candidate.key, look)
 
     def _hear(self) -> bool:
-        """Take the events; return whether these were all."""
+        """Take the events; return whether none was lost."""
         all_heard = len(self._noticed) < _MOST_EVENTS
         while self._noticed:
             key, closed = self._noticed.popleft()
@@ -151,7 +151,7 @@ class Inbox:
                     yield entry.name
 
     def _read(self, lane: Cause, reading: Reading, now: float, candidates: list[Candidate]) -> int:
-        """Read some of a folder; return how many entries that were, at least one."""
+        """Read a slice of a folder; return its number of entries, at least one."""
         if reading.entries is None and not self._list(reading):
             return 1
         entries = reading.entries or deque()
@@ -217,7 +217,7 @@ class Inbox:
             reading.unsettled.append(status.st_mtime_ns)
 
     def _ended(self, reading: Reading) -> list[Candidate]:
-        """Take what a whole look at a folder found; return its candidates, the oldest first."""
+        """Use what the scan of a whole folder found; return its candidates, oldest first."""
         folder = reading.folder
         for name in reading.known - reading.seen:
             look = self._looks.get(Key(folder, name))
@@ -240,7 +240,7 @@ class Inbox:
     def _in_order(
         self, candidates: list[tuple[int, Candidate]], unsettled_since: int | None
     ) -> list[Candidate]:
-        """Return candidates but those that would overtake a letter that has yet to settle."""
+        """Return the candidates, without those that would overtake a letter that is not at rest."""
         kept = []
         for written, candidate in candidates:
             overtakes = unsettled_since is not None and written > unsettled_since

@@ -1,8 +1,8 @@
-"""Whose turn it is to be claimed: a queue of candidates that a few threads empty.
+"""The order of claims: a queue of candidates that a few threads work off.
 
-One thread a folder at a time, so that the letters of a recipient stay in order; folders take turns.
-What was just closed goes before what only settled, and both before what is claimed because its
-patience is over: of that there may be tens of thousands, and almost all of it is junk.
+One thread at a time works on a folder, so a recipient's letters stay in order; folders take turns.
+Files that were just closed come first, then files that settled, then files whose patience is over:
+there may be tens of thousands of these, and almost all of them are junk.
 """
 
 import threading
@@ -20,9 +20,9 @@ _Folder = str | None
 class Claims:
     """Candidates that wait for a thread, and the threads. ``do`` claims one, in such a thread.
 
-    ``now`` gives each the instant of its claim, one after the other.
-    ``may`` is asked before each: whether there is room to take it, whoever it is, and whether what
-    is overdue may be taken now. ``ended`` is called by a thread that finds nothing more to do.
+    ``now`` returns the instant of a claim; instants are given out in order. ``may`` is asked before
+    each claim: is there room for it, and, if it is overdue, may it be taken now? A thread that
+    finds nothing more to do calls ``ended``.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Claims:
         self._stopping = False
 
     def put(self, candidates: Iterable[Candidate]) -> None:
-        """Queue candidates; those of one folder in their order."""
+        """Queue candidates; those of one folder keep their order."""
         with self._lock:
             for candidate in candidates:
                 folder = candidate.key.folder
@@ -60,7 +60,7 @@ class Claims:
                     self._closed[folder] = self._closed.get(folder, 0) + 1
 
     def start(self) -> int:
-        """Start threads for what waits; return how many. Raises NoThreadError if none can be."""
+        """Start threads for what waits; return how many. Raises NoThreadError if none starts."""
         started = 0
         while True:
             with self._lock:
@@ -80,7 +80,7 @@ class Claims:
             started += 1
 
     def stop(self) -> None:
-        """Claim nothing more; what is being claimed is."""
+        """Claim nothing more; claims that have begun are finished."""
         with self._lock:
             self._stopping = True
 

@@ -21,8 +21,9 @@ from faxdrop.inbox.looks import Key
 from faxdrop.inbox.scan import Inbox
 from faxdrop.names.passed_over import is_passed_over
 
-# watchdog holds a file that was moved away back for half a second, and all later events behind it,
-# to pair it with where it went. Every claim is such a move, and nobody here needs the pairs.
+# watchdog holds back the event of a file that was moved away for half a second, and all later
+# events with it, to pair it with the file's new place. Every claim is such a move, and nobody here
+# needs the pairs.
 InotifyMoveEventGrouper.delay = 0.01
 
 
@@ -54,7 +55,7 @@ class _Handler(FileSystemEventHandler):
 
 
 class _Waker(FileSystemEventHandler):
-    """Wakes, and nothing else."""
+    """Wakes the loop and does nothing else."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -64,9 +65,9 @@ class _Waker(FileSystemEventHandler):
 
 
 class Watcher:
-    """Watches an inbox with inotify(7), and knows when it has gone deaf.
+    """Watches an inbox with inotify(7), and notices when no more events can arrive.
 
-    A new file in ``notes`` wakes too: there lies what commands have to say to the daemon.
+    A new file in ``notes`` wakes too: that is where commands leave notes for the daemon.
     """
 
     _EVENTS: tuple[type[FileSystemEvent], ...] = (
@@ -86,9 +87,9 @@ class Watcher:
         self._watched: tuple[int, int] | None = None
 
     def start(self) -> None:
-        """Begin to watch. Raises OSError if the inbox is not there or watches are used up."""
+        """Start watching. Raises OSError if the inbox is not there or there are no watches left."""
         status = self._inbox.root.stat()
-        # Its threads wait for this time-out and then wait again: an hour is as good as a second.
+        # watchdog's threads only wait again after this time-out, so it may as well be an hour.
         observer = InotifyObserver(timeout=3600, generate_full_events=True)
         try:
             observer.schedule(
@@ -107,7 +108,7 @@ class Watcher:
         self._watched = (status.st_dev, status.st_ino)
 
     def is_watching(self) -> bool:
-        """Return whether events of the inbox that is there now still arrive."""
+        """Return whether events still arrive from the inbox that is there now."""
         observer = self._observer
         if observer is None or not observer.is_alive() or not observer.emitters:
             return False

@@ -1,7 +1,7 @@
-"""One step of one job: asks the lifecycle what an event makes of it, records that, and acts.
+"""One step of one job: asks the lifecycle what an event does to it, records that, and acts.
 
-Each method returns the job as it stands on disk afterwards. An OSError means that the disk did not
-take the record: the error carries on to the daemon, which tries again; see ``UnrecordedError``.
+Each method returns the job as it is on disk afterwards. If the disk does not take the record, the
+error goes up to the daemon, which tries again; see ``UnrecordedError``.
 """
 
 import errno
@@ -53,11 +53,11 @@ class Sighting:
 
 
 class _StoppingError(Exception):
-    """faxdrop is about to end: what is not handed over whole stays where it is."""
+    """faxdrop is about to end: a fax that is not handed over completely stays queued."""
 
 
 class Delivery:
-    """The steps between the spool and sipgate. Thread-safe; a job is in one thread's hands."""
+    """The steps between the spool and sipgate. Thread-safe; each job belongs to one thread."""
 
     def __init__(
         self,
@@ -80,20 +80,20 @@ class Delivery:
         self._killed: dict[str, int] = {}  # job id -> how often its reader was killed
 
     def apply(self, job: Job, event: Event) -> Job:
-        """Let something happen to a job, and write down what it makes of it.
+        """Apply an event to a job, and record the result.
 
-        Raises UnrecordedError if the disk does not take it.
+        Raises UnrecordedError if the disk does not take the record.
         """
         return self.record(self.after(job, event))
 
     def after(self, job: Job, event: Event) -> Job:
-        """Return what an event makes of a job; nothing is written down."""
+        """Return a job after an event; nothing is recorded."""
         return advance(job, event, self._now(), self._policy)
 
     def decide(self, job: Job, event: Checked | Refused | None) -> Job:
-        """Let a check's result happen to a job; raises UnrecordedError.
+        """Apply the result of a check to a job. Raises UnrecordedError.
 
-        Only a refusal is written down: a check can be repeated.
+        Only a refusal is recorded: a check can be repeated.
         """
         match event:
             case Refused():
@@ -104,7 +104,7 @@ class Delivery:
                 return job
 
     def record(self, job: Job, *, durable: bool = True) -> Job:
-        """Write a job down; raises UnrecordedError. See ``Jobs.record``."""
+        """Record a job; raises UnrecordedError. See ``Jobs.record``."""
         try:
             self._spool.jobs.record(job, durable=durable)
         except Exception as error:
@@ -112,11 +112,11 @@ class Delivery:
         return job
 
     def end(self, job: Job) -> Path | None:
-        """Write down the end of a fax that sipgate told, and file the document away.
+        """Record how a fax ended, as sipgate says, and file the document.
 
-        Until it is filed, a power cut may bring the record before back, and sipgate is asked once
-        more. Returns the document's new path. Raises UnrecordedError; every other error is one of
-        filing, and the job stands as it ended.
+        Until it is filed, a power cut may bring back the previous record; sipgate is then asked
+        once more. Returns the document's new path. Raises UnrecordedError; every other error comes
+        from filing, after the job's end was recorded.
         """
         self.record(job, durable=False)
         return self._spool.filing.file_away(job)
@@ -126,10 +126,10 @@ class Delivery:
     ) -> Submitted:
         """Submit a checked document: all but the last byte, the intent on disk, the rest.
 
-        Until the intent is on disk nothing can have been taken, and nothing is written down; its
-        outcome is written down behind it. ``is_owned`` tells whether a session id is another
-        attempt's, ``may_go`` whether the last byte may go. Raises UnrecordedError. If that is the
-        intent, nothing was submitted; and so it is with every other error.
+        Until the intent is on disk sipgate cannot have taken anything; the outcome is recorded
+        after it. ``is_owned`` says whether a session id belongs to another attempt, ``may_go``
+        whether the last byte may be sent. Raises UnrecordedError; if the intent is what was not
+        recorded, nothing was submitted. After every other error nothing was submitted either.
         """
         if job.document is None:
             raise ValueError(f"job {job.job_id} has not been checked")
@@ -183,8 +183,8 @@ class Delivery:
                 raise _StoppingError
             job = self.apply(queued, Submitting(faxed, self._sipgate.clock_offset))
 
-        # Once that has returned, the fax may have been sent whatever happens: nothing may be raised
-        # then but that its outcome is not recorded.
+        # Once that has returned, the fax may have been sent, whatever happens. From here on, the
+        # only error that may be raised is that the outcome is not recorded.
         try:
             answer = self._sipgate.submit(
                 faxline=job.faxline or "",
@@ -217,9 +217,9 @@ class Delivery:
     def look(self, jobs: Sequence[Job], owned: frozenset[str]) -> dict[str, Sighting]:
         """Ask sipgate's history about jobs on their way; return what it says of each, by job id.
 
-        One list request serves all; only what it does not show is asked for by id, and archived
-        entries (hidden from the list) are listed where a lost answer is looked for. ``owned``: the
-        session ids of all attempts of all jobs. Raises Unreachable.
+        One list request serves all. Only faxes that the list does not show are asked for by id.
+        Archived entries, which the list hides, are listed too if an answer was lost. ``owned`` are
+        the session ids of all attempts of all jobs. Raises Unreachable.
         """
         offset = self._sipgate.clock_offset or 0.0
         faxlines = sorted({line for job in jobs if (line := job.attempts[-1].faxline)})
@@ -260,7 +260,7 @@ class Delivery:
         return sightings
 
     def greet(self) -> dict[str, Sighting]:
-        """Ask for next to nothing: is sipgate there, may we read, what time is it? Unreachable."""
+        """Ask as little as possible: is sipgate there, may we read, what time is it? Unreachable."""
         self._sipgate.history(faxlines=(), since=self._now(), limit=1)
         return {}
 
@@ -270,7 +270,7 @@ class Delivery:
             for job in jobs
             if job.attempts[-1].session_id and job.attempts[-1].session_id not in by_id
         ]
-        # The one that was asked for longest ago comes first, so that everybody's turn comes.
+        # The one whose last question is longest ago comes first, so every one gets its turn.
         missing.sort(key=lambda session_id: self._asked.get(session_id or "", 0))
         self._rounds += 1
         self._asked = {one: self._asked.get(one, 0) for one in missing if one}
@@ -286,9 +286,9 @@ class Delivery:
 
 
 def _withheld(queued: Job, error: Exception) -> Submitted:
-    """Return a job that was not submitted, for its last byte was held back; or raise why."""
+    """Return a job whose last byte was withheld, so it was not submitted; or raise the reason."""
     if isinstance(error, UnrecordedError):
-        # In memory the job stays what it was, and so it may on disk.
+        # In memory the job stays as it was, and it may do so on disk.
         raise UnrecordedError(queued, error.error) from error
     if not isinstance(error, _StoppingError):
         raise error

@@ -2,8 +2,8 @@
 
 Everything here happens in the loop's thread; the steps themselves run elsewhere (see ``workers``).
 Trouble with the account or with sipgate (``holds``) or with the disk (``spool.health``) is no
-document's fault: it holds, it is said, and nothing moves to failed/ for it. ``history`` looks at
-what became of the faxes that are on their way.
+document's fault: the queue holds and says so, and nothing moves to failed/. ``polling`` looks at
+the history of the faxes that are on their way.
 """
 
 from collections import Counter
@@ -45,7 +45,7 @@ _WAITED_STEP = 600.0  # seconds of waiting after which it is worth a record
 
 @dataclass(frozen=True)
 class Parts:
-    """What the steps are made of: all that a config decides, made anew at each reload."""
+    """What the steps use: all that depends on the config, made again at each reload."""
 
     config: Config
     assessor: Assessor
@@ -53,7 +53,7 @@ class Parts:
 
 
 class Dispatcher:
-    """All jobs of a spool, and the steps that carry them on."""
+    """All jobs of a spool, and the steps that they take."""
 
     def __init__(
         self,
@@ -107,10 +107,10 @@ class Dispatcher:
         return len(self._schedule)
 
     def reload(self, parts: Parts) -> None:
-        """Go on by another config; what held may hold no longer, so everything is tried again.
+        """Use another config. All holds are reset, since they may be over, and all is tried again.
 
-        What is still to be submitted is checked again: its folder may mean another number now.
-        What is in a step just now is so when it comes to its next attempt.
+        Jobs that are still to be submitted are checked again: their folder may now mean another
+        number. A job with a step under way is checked again before its next attempt.
         """
         self._parts = parts
         self._as_configured.clear()
@@ -121,14 +121,14 @@ class Dispatcher:
                 self.put(job)
 
     def withhold(self) -> None:
-        """Hand over no last byte any more: what is being submitted stays queued."""
+        """Withhold the last byte from now on: what is being submitted stays queued."""
         self._submissions.withhold()
 
     def adopt(self, jobs: Iterable[Job], owned: set[str]) -> None:
-        """Take what the spool holds: the record is what counts, for others may have been at work.
+        """Take the jobs from the spool. Their records count: others may have been at work.
 
-        Only a job whose record is still to be written stays as it is known here, unless the disk
-        knows of more attempts. ``owned``: the session ids of jobs that have left the spool.
+        Only a job whose record is still to be written stays as we know it, unless the disk has
+        more attempts. ``owned`` are the session ids of jobs that have left the spool.
         """
         self._sessions.recall(owned)
         self._shared.recall()
@@ -157,14 +157,14 @@ class Dispatcher:
             self._schedule.drop(job_id)
 
     def tidy(self, owned: set[str]) -> None:
-        """Forget the session ids of jobs filed long ago: ``owned`` are those still remembered."""
+        """Forget the session ids of jobs filed long ago; ``owned`` are those to be kept."""
         window = self._parts.config.inbox.duplicate_window
         self._spool.marks.forget(self._clock.now(), window)
         self._repeats.tidy(self._clock.now(), self._clock.monotonic(), window)
         self._sessions.keep(owned, self._schedule.jobs.values())
 
     def turn(self) -> None:
-        """Start all the steps that may be taken now."""
+        """Start all steps that may be taken now."""
         self._cancel()
         self._shared.meet(self._parts.config)
         self._start_steps()
@@ -206,9 +206,9 @@ class Dispatcher:
         return self._shared.of(self._parts.config)
 
     def put(self, job: Job, *, checked_by: Parts | None = None) -> None:
-        """Schedule a job as its record says; ``checked_by``: it was checked just now, with these.
+        """Schedule a job as its record says. ``checked_by``: the parts that have just checked it.
 
-        What an older config has made of a job counts no longer: it is checked again before it is
+        What an older config decided about a job no longer counts: it is checked again before it is
         submitted.
         """
         self._sessions.own(job)
@@ -230,7 +230,7 @@ class Dispatcher:
         self._schedule.put(job, now=now, not_before=not_before)
 
     def _is_repeated(self, job: Job, now: float) -> bool:
-        """Return whether a job is the same again as another; then that is being written down."""
+        """Return whether a job repeats another; if so, that is being recorded."""
         first = self._repeats.repeated(job, self._parts.config.inbox.duplicate_window)
         if job.document is None or first is None or job.even_if_sent:
             return False
@@ -247,7 +247,7 @@ class Dispatcher:
         return True
 
     def keep(self, error: UnrecordedError) -> None:
-        """Keep a job that the disk did not take; nothing else happens to it until it does."""
+        """Keep a job whose record the disk did not take; nothing else happens until it does."""
         job = error.job
         self._sessions.own(job)
         self._schedule.put(job, now=self._clock.monotonic())
@@ -283,14 +283,14 @@ class Dispatcher:
             self._on_advanced(ended, checked_by=parts)
 
     def _on_recorded(self, ended: StepEnd) -> None:
-        """Take a job whose record was still to be written; until it is, nothing else happens."""
+        """Handle the end of writing a record; until it is written, the job takes no other step."""
         if ended.error is not None and not isinstance(ended.error, UnrecordedError):
             self.keep(UnrecordedError(ended.of, ended.error))
         else:
             self._on_advanced(ended)
 
     def _on_advanced(self, ended: StepEnd, checked_by: Parts | None = None) -> None:
-        """Take a job after a step, or after a step that went wrong."""
+        """Handle the end of a step, whether it succeeded or failed."""
         if isinstance(ended.error, UnrecordedError):
             self.keep(ended.error)
         elif ended.error is not None:
@@ -305,7 +305,7 @@ class Dispatcher:
             self.put(ended.result, checked_by=checked_by)
 
     def _on_ended(self, ended: StepEnd) -> None:
-        """Take a job whose end sipgate told, after its record and its filing."""
+        """Handle a job whose end was recorded and which was filed, in one step."""
         if isinstance(ended.error, UnrecordedError):
             self.keep(ended.error)
         else:
@@ -333,7 +333,7 @@ class Dispatcher:
         return max(*self._parts.config.sending.delays, _LONGEST_TOLD)
 
     def _seen(self, job: Job, event: Looked) -> None:
-        """Take what a look at the history showed of a job."""
+        """Handle what a look at the history showed of a job."""
         after = self._parts.delivery.after(job, event)
         self._sessions.own(after)
         if _tells_nothing_new(job, after):
@@ -380,7 +380,7 @@ def _check(assessor: Assessor, delivery: Delivery, job: Job) -> Job | NotYet:
 
 
 def _tells_nothing_new(before: Job, after: Job) -> bool:
-    """Return whether only the time that was waited has grown, and not by so much as to matter."""
+    """Return whether only the time waited has grown, and too little to be worth a record."""
     old, new = before.attempts[-1], after.attempts[-1]
     return (
         new.waited // _WAITED_STEP == old.waited // _WAITED_STEP

@@ -1,12 +1,12 @@
-"""Whether another faxdrop on this machine sends by one of our fax lines.
+"""Whether another faxdrop on this machine uses one of our fax lines.
 
-sipgate's history does not tell whose fax an entry is. Where two roots use one line, the one whose
-answer was lost could take the other's fax for its own, and say that it was sent. So each daemon
-takes a seat at each of its lines: an abstract Unix socket (unix(7)), which needs no folder that all
-may write to, is seen across users, mounts and systemd's sandboxes, and is free again when its
-process is gone, however that ended. It is not seen from another network namespace or machine.
+sipgate's history does not show whose fax an entry is. If two roots use one line, the one whose
+answer was lost could take the other's fax for its own and say that it was sent. So each daemon
+takes a seat at each of its lines: an abstract Unix socket (unix(7)). It needs no folder that all
+may write to, is visible across users, mounts and systemd's sandboxes, and is free again when its
+process ends, however it ended. It is not visible from another network namespace or machine.
 
-Anybody on this machine can take all seats or knock; then lost answers are looked up by people.
+Anybody on this machine can take all seats or knock; a person must then look up lost answers.
 """
 
 import contextlib
@@ -44,9 +44,9 @@ class Seats:
         self._seats.clear()
 
     def shared(self, base_url: str, faxlines: Iterable[str]) -> set[str]:
-        """Return which of these lines another daemon uses, or has used in our time.
+        """Return which of these lines another daemon uses, or has used since we started.
 
-        Takes a seat at those where we have none yet, and lets the others know. Never waits.
+        Takes a seat at lines where we have none yet, and lets the others know. Never waits.
         """
         return {faxline for faxline in faxlines if self._is_shared(_name(base_url, faxline))}
 
@@ -93,7 +93,7 @@ class Alone(Seats):
 
 
 class SharedLines:
-    """The fax lines that another faxdrop uses, too: known from the marks, and from meeting it."""
+    """The fax lines that another faxdrop uses too: known from the marks, or met at its seat."""
 
     def __init__(self, lines: Seats, marks: Marks, health: DiskHealth, clock: Clock) -> None:
         self._lines = lines
@@ -111,11 +111,11 @@ class SharedLines:
         return sorted(self._shared & _lines_of(config))
 
     def recall(self) -> None:
-        """Take what the marks know."""
+        """Load what the marks say."""
         self._shared |= self._marks.shared(self._clock.now())
 
     def meet(self, config: Config) -> None:
-        """See who else uses our fax lines, before anything is submitted or found."""
+        """Find out who else uses our fax lines, before anything is submitted or found."""
         shared = self._lines.shared(config.sipgate.base_url, _lines_of(config))
         for faxline in shared - self._shared:
             log.warning("line.shared", faxline=faxline, advice=_(sentences.SHARED_ADVICE))
@@ -130,16 +130,16 @@ class SharedLines:
 
 
 def _lines_of(config: Config) -> set[str]:
-    """Return the fax lines that faxes are sent by."""
+    """Return the fax lines that the config uses."""
     others = {entry.faxline for entry in config.recipients.values() if entry.faxline}
     return {config.sipgate.faxline, *others}
 
 
 def _name(base_url: str, faxline: str) -> str:
-    """Return what a line is known by.
+    """Return the name of a line's seats.
 
-    An account has a fax line f0 as every other has: two accounts on one machine are taken for one.
-    That costs a look by a person, and the other mistake a wrong word.
+    Most accounts have a fax line f0, so two accounts on one machine look like one. That mistake
+    costs a person a look at the history; the other would cost a false "sent".
     """
     return hashlib.sha256(f"{base_url}\n{faxline}".encode()).hexdigest()[:32]
 

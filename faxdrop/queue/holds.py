@@ -1,7 +1,7 @@
 """What holds the queue: trouble with the account or with sipgate, tried again with growing pauses.
 
-*Submitting* and *following* (looking at sipgate's history) are held apart. Which answers hold is in
-the table of ``meaning``.
+*Submitting* and *following* (looking at sipgate's history) hold separately. The table in
+``meaning`` says which answers hold.
 """
 
 from dataclasses import replace
@@ -35,7 +35,7 @@ class Holds:
         return {what: trouble for what, trouble in holds.items() if trouble is not None}
 
     def reset(self) -> None:
-        """Try everything again at once: by another config it may go."""
+        """Try everything again at once: with another config it may work."""
         self._submitting.release()
         self._following.release()
 
@@ -52,10 +52,10 @@ class Holds:
         return self._submitting.trouble is not None
 
     def may_submit(self, now: float, under_way: int) -> bool:
-        """Return whether one more may be submitted beside those under way."""
+        """Return whether one more fax may be submitted besides those under way."""
         following = self._following.trouble
         if following and not self._submitting.trouble:
-            # What sipgate does not answer now, it would hardly take now.
+            # If sipgate does not answer questions now, it will hardly take a fax now.
             wall = self._clock.now()
             self._submitting.trip(following.words, following.advice, now=now, wall=wall)
         if self._submitting.trouble and under_way:
@@ -67,7 +67,7 @@ class Holds:
         self._submitting.trying(now)
 
     def submitted(self, answer: Answer) -> None:
-        """Take what the answer to a submission says of sipgate and the account."""
+        """Note what the answer to a submission says about sipgate and the account."""
         match MEANINGS[answer.outcome].effect:
             case Effect.RELEASE:
                 self._unknown_in_a_row = 0
@@ -83,7 +83,7 @@ class Holds:
                     self._hold(self._submitting, "submitting", replace(answer, retry_after=told))
 
     def release_submitting(self) -> None:
-        """Hold submitting no longer."""
+        """End the hold on submitting."""
         self._release(self._submitting, "submitting")
 
     # -- following --------------------------------------------------------------------------
@@ -107,11 +107,11 @@ class Holds:
         self._following.trying(now)
 
     def not_told(self, answer: Answer) -> None:
-        """Note that a look told nothing."""
+        """Note that a look brought no answer."""
         self._hold(self._following, "following", answer)
 
     def told(self, now: float) -> None:
-        """Note that sipgate answered a look; if it did not before, the queue may try at once."""
+        """Note that sipgate answered a look; if it did not before, submit again at once."""
         if self._following.trouble:
             self._release(self._following, "following")
             self._submitting.until = now

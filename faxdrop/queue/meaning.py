@@ -1,4 +1,4 @@
-"""What each outcome of a submission means: to the fax, and to the queue. The one table of that.
+"""What each outcome of a submission means for the fax and for the queue: the one table.
 
 ``sipgate.outcome`` decides which outcome an answer is.
 """
@@ -51,8 +51,8 @@ def _lost(_answer: Answer) -> SubmissionEvent:
     return AnswerLost()
 
 
-# Should a document be what sipgate is in trouble with, it is postponed alone. A hold is nobody's
-# fault among the faxes, and they keep their order.
+# If one document is what gives sipgate trouble, only that document is postponed. A hold is no
+# fax's fault, so the faxes keep their order.
 _TABLE: Final[dict[Outcome, Meaning]] = {
     Outcome.ACCEPTED: Meaning(_taken, Effect.RELEASE, is_postponed=False),
     Outcome.REJECTED: Meaning(_rejected, Effect.RELEASE, is_postponed=False),

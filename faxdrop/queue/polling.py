@@ -1,6 +1,6 @@
-"""Looking at sipgate's history: when, for which jobs, and what a look says of each.
+"""Looks at sipgate's history: when, for which jobs, and what a look says of each.
 
-One look is under way at a time. Only time in which sipgate answers counts as waited.
+One look is under way at a time. Only time in which sipgate answers counts as time waited.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,7 @@ Start = Callable[[Then, object, Callable[[], Any]], None]
 class Poller:
     """The looks at the history of one account.
 
-    ``seen`` is told, of each job looked for that has not changed meanwhile, what was seen.
+    ``seen`` is called with what a look saw of each job, unless the job has changed meanwhile.
     """
 
     def __init__(  # noqa: PLR0913 - each is a collaborator of its own
@@ -68,14 +68,14 @@ class Poller:
         self._looked_for: set[tuple[str, int]] = set()  # the attempts that the last look was for
 
     def reload(self, delivery: Delivery, poll_interval: float) -> None:
-        """Look at once, by another config."""
+        """Use another config, and look at once."""
         self._delivery = delivery
         self._poll_interval = poll_interval
         self._is_known, self._next_look = False, None
 
     @property
     def knows_sipgate(self) -> bool:
-        """Whether sipgate has told its time, by which a lost answer is looked up, or is away."""
+        """Whether sipgate has told its time, needed to look up a lost answer, or is away."""
         return self._is_known or self._holds.is_following_held
 
     def due(self, now: float) -> float | None:
@@ -87,7 +87,7 @@ class Poller:
         return max(self._next_look or now, self._holds.following_until)
 
     def look_soon(self) -> None:
-        """Look a pause from now: a fax was submitted, and nothing of it is known yet."""
+        """Look after one pause: a fax was submitted, and nothing is known of it yet."""
         now = self._clock.monotonic()
         if self._next_look is None or self._next_look < now:
             self._next_look = now + self._poll_interval
@@ -112,7 +112,7 @@ class Poller:
             self._start(self._on_looked, jobs, self._delivery.greet)
 
     def _pause(self) -> float:
-        """Return the seconds between two looks; what has been slow for long is not asked often."""
+        """Return the seconds between two looks; for faxes that take long, looks are rarer."""
         jobs = self._schedule.on_their_way()
         if jobs and all(job.attempts[-1].waited >= SLOW for job in jobs):
             return max(self._poll_interval, _SLOW_LOOK)
@@ -145,7 +145,7 @@ class Poller:
         for job in looked_for:
             sighting = sightings.get(job.job_id)
             if sighting is not None and self._schedule.jobs.get(job.job_id) is job:
-                # Before its first look, an attempt was perhaps not even made.
+                # Before its first look, the attempt may not even have been made.
                 waited_for = waited if _attempt_of(job) in looked_before else 0.0
                 self._seen(job, self._event(job, sighting, waited_for))
 
@@ -154,7 +154,7 @@ class Poller:
         return Looked(
             waited,
             sighting.status,
-            # What became another's while this look was under way is not this one's.
+            # An entry that went to another job while this look was under way is not this job's.
             tuple(x for x in sighting.matches if x == mine or x not in self._sessions),
             tuple(x for x in sighting.doubtful if x == mine or x not in self._sessions),
             is_complete=sighting.is_complete,

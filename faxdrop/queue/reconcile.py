@@ -1,8 +1,8 @@
 """Which entries of sipgate's history could be a fax whose answer was lost. No I/O, no clock.
 
 sipgate knows no idempotency key and shows no file name, so line, number, time and page count are
-all there is to tell (the sipgate documentation of ``GET /history``). What cannot be read of an
-entry speaks neither for it nor against it.
+all that identifies a fax (see sipgate's documentation of ``GET /history``). A field that cannot be
+read speaks neither for an entry nor against it.
 """
 
 import re
@@ -28,18 +28,18 @@ _FARTHEST = 50 * 365 * 86400.0  # seconds that two clocks may be apart: farther,
 
 
 def slack_of(reconcile_for: float) -> timedelta:
-    """Return the slack where a lost answer is looked for so long (seconds).
+    """Return the slack for the time (seconds) that a lost answer is looked for.
 
-    A fax that never showed is given up after that time, and the next one goes to its number. Should
-    the first one show then, it must not be taken for the next: so the slack is less than that time.
+    A fax that never shows is given up after that time, and the next one goes to its number. If the
+    first one shows then, it must not be taken for the next, so the slack is less than that time.
     """
     return min(SLACK, max(timedelta(seconds=reconcile_for / 2), _LEAST_SLACK))
 
 
 def window(job: Job, clock_offset: float, slack: timedelta = SLACK) -> tuple[datetime, datetime]:
-    """Return from when until when, on sipgate's clock, the latest attempt can have been taken.
+    """Return when, on sipgate's clock, the latest attempt can have been taken: earliest, latest.
 
-    ``clock_offset``: by how many seconds sipgate's clock is ahead of ours, as far as known now.
+    ``clock_offset`` is by how many seconds sipgate's clock is ahead of ours, if known now.
     """
     attempt = job.attempts[-1]
     known = attempt.clock_offset
@@ -54,7 +54,7 @@ def window(job: Job, clock_offset: float, slack: timedelta = SLACK) -> tuple[dat
 
 
 class Likeness(Enum):
-    """What an entry of the history is to a fax whose answer was lost."""
+    """How much an entry of the history looks like a fax whose answer was lost."""
 
     ALIKE = auto()  # all that it tells is as it would be for this fax
     DOUBTFUL = auto()  # it could be this fax: something does not agree, or cannot be read
@@ -80,8 +80,8 @@ def candidates(
 ) -> Candidates:
     """Return the entries that could be the latest attempt.
 
-    ``owned`` are the session ids that belong to attempts of any job, but for this latest one.
-    ``normalise`` reads a number, whole, in E.164; None for anything else.
+    ``owned`` are the session ids of all attempts of all jobs except this one. ``normalise`` returns
+    a complete number in E.164, None for anything else.
     """
     between = window(job, clock_offset, slack)
     by_id = {entry.session_id: entry for entry in entries if entry.session_id not in owned}
@@ -99,10 +99,10 @@ def _likeness(
     between: tuple[datetime, datetime],
     normalise: Callable[[str], str | None],
 ) -> Likeness:
-    """Tell what an entry is to the latest attempt.
+    """Return how much an entry looks like the latest attempt.
 
-    An entry whose page count sipgate does not say yet is like it; a later look tells more. Where
-    sipgate counts other pages than we do, it may still be this fax.
+    An entry without a page count yet counts as alike; a later look tells more. If sipgate's page
+    count differs from ours, it may still be this fax.
     """
     attempt = job.attempts[-1]
     dialled, faxline = attempt.number_dialled or job.number or "", attempt.faxline or job.faxline
@@ -120,6 +120,6 @@ def _likeness(
 
 
 def _may_mean(written: str, number: str) -> bool:
-    """Return whether a number that is read as another one could be a part or a form of this one."""
+    """Return whether a number that reads differently may be a part or a form of this one."""
     digits = re.sub("[^0-9]", "", written).lstrip("0")
     return digits in number or digits.endswith(number[-_TELLING:])

@@ -1,7 +1,7 @@
 """Which job may take its next step now: no I/O and no clock, instants are monotonic seconds.
 
-One fax is on its way per number, since a fax machine has one line and letters should arrive in
-order; many numbers at once. A job whose step is under way is busy and left alone.
+One fax at a time is on its way to a number, since a fax machine has one line and letters should
+arrive in order; many numbers are served at once. A job with a step under way is busy.
 """
 
 import heapq
@@ -43,7 +43,7 @@ class Schedule:
         return len(self.jobs)
 
     def put(self, job: Job, *, now: float, not_before: float = 0.0) -> None:
-        """Take a job, or what a finished step made of it; its next step is due at not_before."""
+        """Put in a job, new or after a step; its next step is due at ``not_before``."""
         self._leave(job.job_id)
         self.jobs[job.job_id] = job
         self._busy.discard(job.job_id)
@@ -89,7 +89,7 @@ class Schedule:
         return len(self._busy)
 
     def advance(self, now: float) -> None:
-        """Let the timers that are due go off."""
+        """Make jobs ready whose timers are due."""
         while self._timers and self._timers[0][0] <= now:
             _, version, job_id = heapq.heappop(self._timers)
             if self._version.get(job_id) == version:
@@ -97,7 +97,7 @@ class Schedule:
                 self._enter(self.jobs[job_id])
 
     def next_ready(self) -> Job | None:
-        """Start and return a job that is to be checked or filed away."""
+        """Start and return a job that is to be checked or filed."""
         while self._ready:
             job_id = self._ready.popleft()
             job = self.jobs.get(job_id)
@@ -126,7 +126,7 @@ class Schedule:
         return any(job.state is State.QUEUED for job in self.jobs.values())
 
     def on_their_way(self) -> list[Job]:
-        """Return the jobs that sipgate's history is to be asked about."""
+        """Return the jobs to ask sipgate's history about."""
         return [self.jobs[job_id] for job_id in self.watched]
 
     def next_due(self) -> float | None:
@@ -175,9 +175,9 @@ class Schedule:
 
 
 def blocks_line(job: Job) -> bool:
-    """Return whether a job keeps others from its number.
+    """Return whether a job blocks its number for others.
 
-    One whose answer was lost does so until it is found: the next one's fax could be taken for it.
+    A job whose answer was lost does so until it is found: the next fax could be taken for it.
     """
     if job.state is State.UNKNOWN:
         return True

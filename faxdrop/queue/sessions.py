@@ -1,4 +1,4 @@
-"""Which faxes of sipgate's history are ours: every session id that is some job's."""
+"""Which faxes of sipgate's history are ours: the session ids of all jobs."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from faxdrop.fax.job import Job
 
 
 class Sessions:
-    """The session ids of all attempts of all jobs, of those filed long ago as well.
+    """The session ids of all attempts of all jobs, including those filed long ago.
 
     Changed in the loop's thread; ``in`` may be asked in any.
     """

@@ -1,9 +1,9 @@
-"""The durable steps, one system call each, and how to read what lies in a shared folder.
+"""The durable steps, one system call each, and safe reading of shared folders.
 
-People can put anything in any place of a folder that they share with us: a pipe, a device, a link,
-a folder where a file is expected, and another folder in place of one that was just looked at. So a
-shared folder is opened once (``Folder``), and everything is done through that; and its files are
-read by ``read_file`` alone, which never waits, never follows a link and never reads without end.
+People can put anything anywhere in a folder that they share with us: a pipe, a device, a link, a
+folder where a file is expected, or another folder in place of one that we have just looked at. So
+a shared folder is opened once (``Folder``) and everything is done through that. Its files are read
+only by ``read_file``, which never blocks, never follows a link and never reads without a limit.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ _NO_FILE = {  # what open(2) says where there is no ordinary file that we may re
 
 @contextmanager
 def closed_at_last(fd: int) -> Iterator[int]:
-    """Close an open file in the end, whatever a share may answer: what was done with it is done."""
+    """Close an open file in the end; errors are ignored, since the work on it is already done."""
     try:
         yield fd
     finally:
@@ -45,7 +45,7 @@ def closed_at_last(fd: int) -> Iterator[int]:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Have an error name the whole path, whatever the system was told: a person wants to know."""
+    """Make errors name the whole path, whatever the system call was given: people need it."""
     try:
         yield
     except OSError as error:
@@ -54,13 +54,13 @@ def _named(path: Path) -> Iterator[None]:
 
 
 class Folder(NamedTuple):
-    """An open folder: what is done through it is done there, whatever takes its name meanwhile."""
+    """An open folder: whatever takes its name meanwhile, all is done in the folder itself."""
 
     path: Path  # for the words of errors
     fd: int  # O_PATH
 
     def kind(self, name: str) -> int | None:
-        """Return the type of what has a name (``stat.S_IFMT``), None where nothing has it."""
+        """Return the type of what is under a name (``stat.S_IFMT``), None if nothing is."""
         try:
             status = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -73,7 +73,7 @@ class Folder(NamedTuple):
         return stat.S_IFMT(status.st_mode)
 
     def names(self) -> list[str]:
-        """Return the names of all that lies in it."""
+        """Return the names of everything in it."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         with closed_at_last(os.open(".", flags, dir_fd=self.fd)) as fd:
             return os.listdir(fd)  # noqa: PTH208 - an open folder has no path
@@ -81,9 +81,9 @@ class Folder(NamedTuple):
 
 @contextmanager
 def opened_folder(path: Path, within: Folder | None = None) -> Iterator[Folder]:
-    """Open a folder, if it is one; a link in its place is not followed.
+    """Open a folder; a link in its place is not followed.
 
-    Raises FileNotFoundError where there is nothing, NotADirectoryError for everything else.
+    Raises FileNotFoundError if there is nothing, NotADirectoryError if it is no folder.
     """
     flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     with _named(path):
@@ -94,10 +94,10 @@ def opened_folder(path: Path, within: Folder | None = None) -> Iterator[Folder]:
 
 @contextmanager
 def opened_file(folder: Folder, name: str) -> Iterator[int | None]:
-    """Open an ordinary file in a shared folder for reading; yield None where there is none.
+    """Open an ordinary file in a shared folder for reading; yield None if there is none.
 
-    None also for one that we may not read: it is none of ours. Nothing else is so much as opened.
-    Raises OSError where the disk does not tell.
+    Also None for a file that we may not read, since it is not ours. Anything else is not even
+    opened. Raises OSError if the disk fails.
     """
     if folder.kind(name) != stat.S_IFREG:
         yield None
@@ -116,7 +116,7 @@ def opened_file(folder: Folder, name: str) -> Iterator[int | None]:
 
 
 def open_ordinary(path: Path) -> BinaryIO:
-    """Open an ordinary file for reading. Never waits; raises OSError where it is anything else."""
+    """Open an ordinary file for reading. Never blocks; raises OSError for anything else."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return os.fdopen(fd, "rb")
@@ -125,9 +125,9 @@ def open_ordinary(path: Path) -> BinaryIO:
 
 
 def read_file(folder: Folder, name: str, most: int) -> bytes | None:
-    """Return the content of an ordinary file in a shared folder, None where there is none.
+    """Return the content of an ordinary file in a shared folder, None if there is none.
 
-    None also for one that is longer than ``most`` bytes. Raises OSError as ``opened_file`` does.
+    Also None for a file of more than ``most`` bytes. Raises OSError as ``opened_file`` does.
     """
     with opened_file(folder, name) as fd:
         if fd is None or os.fstat(fd).st_size > most:
@@ -139,7 +139,7 @@ def read_file(folder: Folder, name: str, most: int) -> bytes | None:
 
 
 def may_exist(path: Path) -> bool:
-    """Return whether there is something; a disk in trouble, which cannot tell, counts as yes."""
+    """Return whether something is there; if the disk cannot say, the answer is yes."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -150,7 +150,7 @@ def may_exist(path: Path) -> bool:
 
 
 def folders_in(path: Path) -> Iterator[Path]:
-    """Return the folders that lie in a folder, links to one not counted."""
+    """Return the folders in a folder, without links to folders."""
     with os.scandir(path) as entries:
         found = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
     return iter(found)
@@ -159,7 +159,7 @@ def folders_in(path: Path) -> Iterator[Path]:
 class Disk:
     """The durable steps, one system call each, so that tests can make any one of them fail.
 
-    ``within`` and ``into`` are open folders: of the path beside them only the name counts then.
+    ``within`` and ``into`` are open folders: of the path given with them, only the name counts.
     """
 
     def make_folder(self, path: Path, mode: int = 0o777, *, within: int | None = None) -> None:
@@ -168,7 +168,7 @@ class Disk:
             os.mkdir(path if within is None else path.name, mode, dir_fd=within)
 
     def open_new(self, path: Path, mode: int = 0o666) -> int:
-        """open(2) for writing; raises FileExistsError rather than take a name that is taken."""
+        """open(2) for writing; raises FileExistsError if the name is taken."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
     def write_new(self, path: Path, data: bytes, *, durable: bool = True) -> None:
@@ -182,7 +182,7 @@ class Disk:
             os.close(fd)
 
     def open_append(self, path: Path, mode: int = 0o666) -> int:
-        """open(2) for writing at the end; the file is made where it is missing."""
+        """open(2) for writing at the end; makes the file if it is missing."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(path, flags, mode)
 
@@ -201,9 +201,9 @@ class Disk:
         os.fsync(fd)
 
     def sync_folder(self, path: Path, *, within: int | None = None) -> None:
-        """fsync(2) of a folder. Shares may not know it: every error but EIO is forgiven.
+        """fsync(2) of a folder. Shares may not support it: every error but EIO is ignored.
 
-        ``within`` is the folder itself here, if it is open.
+        ``within`` is here the folder itself, if it is open.
         """
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         with closed_at_last(os.open(path if within is None else ".", flags, dir_fd=within)) as fd:

@@ -1,7 +1,7 @@
 """Filing: moves a finished document to sent/ or failed/ beside its receipt, and back to the inbox.
 
-The places are found by ``places``. Each step can be repeated, and each rename is followed by an
-fsync of its folder before the job's own folder is removed.
+``places`` finds the place. Each step can be repeated, and each rename is followed by an fsync of
+its folder before the job's own folder is removed.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _LONGEST_FAXED = 32 << 20  # bytes: more than sipgate takes
 
 
 class FiledDocument(NamedTuple):
-    """A document that is filed: what the journal is told before its job is forgotten."""
+    """A filed document: what the journal records before the job is forgotten."""
 
     receipt: Receipt
     content: bytes  # of the receipt, as it lies there
@@ -35,7 +35,7 @@ Note = Callable[[FiledDocument], None]
 
 
 class Filing:
-    """The way of finished documents, out of the spool of one root and back to its inbox."""
+    """Moves finished documents out of the spool of one root, and back to its inbox."""
 
     def __init__(self, root: Path, jobs: Jobs, marks: Marks, disk: Disk, note: Note | None) -> None:
         self._root = root
@@ -50,8 +50,8 @@ class Filing:
         """Move a finished document to sent/ or failed/ beside its receipt; return its new path.
 
         The receipt comes first: its name reserves the place. A taken name becomes
-        ``letter (2).pdf``. What an earlier try left is found again and gone on with. None if that
-        try moved the document already, and somebody has taken it away since.
+        ``letter (2).pdf``. What an earlier try left is found and continued. Returns None if that
+        try had moved the document and somebody has taken it away since.
         """
         folder = self._jobs.folder(job)
         is_new = self._jobs.begin_filing(job)
@@ -98,7 +98,7 @@ class Filing:
         return self._places.put_back(*self._places.way_back(filed))
 
     def receipt_in_failed(self, filed: Path) -> dict[str, Any]:
-        """Return the receipt of a PDF in failed/, {} if there is none to read.
+        """Return the receipt of a PDF in failed/, {} if none can be read.
 
         Raises SpoolError if it is no PDF in failed/, and OSError.
         """
@@ -107,7 +107,7 @@ class Filing:
             return read_receipt(place, name)
 
     def want_again(self, filed: Path) -> None:
-        """Leave the word that a PDF in failed/ is to be faxed, also if it is the same again.
+        """Note that a PDF in failed/ is to be faxed even if it repeats an earlier one.
 
         Raises SpoolError if it is no PDF in failed/, and OSError.
         """
@@ -118,7 +118,7 @@ class Filing:
             self._marks.want_again(hashlib.sha256(content).hexdigest())
 
     def find_filed(self, job: Job) -> Path | None:
-        """Return where a job's document is filed, None if it is not (or was taken away)."""
+        """Return where a job's document is filed, None if it is not, or was taken away."""
         for top in (_FAILED, _SENT):  # the more there are to look through, the later
             with (
                 contextlib.suppress(FileNotFoundError),

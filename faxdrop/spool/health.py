@@ -1,7 +1,7 @@
-"""How the disk is: the one place where its errors are noted and its recovery is heard of.
+"""The state of the disk: the one place that notes its errors and its recovery.
 
-The inbox and the queue both tell it what went wrong. An error of the disk holds what needs the
-disk and is said; a folder whose rights keep one job from being filed is that folder's problem.
+The inbox and the queue both report here. A disk error holds everything that needs the disk and is
+shown to people; a folder whose rights keep one job from being filed is that folder's problem.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ _RETRY = (1.0, 5.0, 20.0, 60.0)  # seconds before a step that the disk refused i
 
 
 class DiskHealth:
-    """What the disk below one root refuses now. For the loop's thread alone."""
+    """What the disk below one root refuses now. Only for the loop's thread."""
 
     def __init__(self, root: Path, home: Path, now: Callable[[], datetime]) -> None:
         self._root = root
@@ -35,7 +35,7 @@ class DiskHealth:
         self._failed: Counter[str] = Counter()  # job id -> how often in a row its step failed
 
     def went_wrong(self, error: Exception, **about: object) -> None:
-        """Note a step that went wrong; a disk's errors hold, others are our own."""
+        """Note a step that failed; disk errors hold, all others are bugs of ours."""
         if not isinstance(error, OSError):
             log.error("step.failed", exc_info=error, **about)
             return
@@ -48,7 +48,7 @@ class DiskHealth:
         self.trouble = Trouble(words, refusals.advice(error, self._home), since)
 
     def is_refused(self, job_id: str, error: Exception) -> bool:
-        """Note a folder that a job may not be filed in: the job waits, and nobody else."""
+        """Note a folder that a job may not be filed in: only this job waits."""
         if not isinstance(error, OSError):
             return False
         refusal = refusals.of_filing(error, self._root, self._home)
@@ -57,28 +57,28 @@ class DiskHealth:
         return refusal is not None
 
     def retry_pause(self, job_id: str) -> float:
-        """Return the seconds until a job's step is tried again; longer each time in a row."""
+        """Return the seconds until a job's step is tried again; each time in a row it is longer."""
         pause = _RETRY[min(self._failed[job_id], len(_RETRY) - 1)]
         self._failed[job_id] += 1
         return pause
 
     def forget(self, job_id: str) -> None:
-        """Note that nothing is refused to a job any more."""
+        """Note that no folder refuses a job any more."""
         self._failed.pop(job_id, None)
         self.refusals.clear(job_id)
 
     def took_step(self, job_id: str) -> None:
-        """Note that the disk took a job's step."""
+        """Note that a job's step succeeded on the disk."""
         self.forget(job_id)
         self._is_well()
 
     def is_read(self) -> None:
-        """Note that the disk was read, which says nothing of the machine's limits."""
+        """Note that the disk could be read, which says nothing about the machine's limits."""
         if self._error not in refusals.OF_THE_MACHINE:
             self._is_well()
 
     def machine_is_well(self) -> None:
-        """Note that a thread was to be had, which says nothing of the disk."""
+        """Note that a thread could be started, which says nothing about the disk."""
         if self._error in refusals.OF_THE_MACHINE:
             self._is_well()
 

@@ -1,11 +1,11 @@
-"""The jobs: one folder each, with the document as dropped and the record of what became of it.
+"""The jobs: one folder each, with the document as dropped and its record.
 
     .faxdrop/jobs/<job id>/        document.pdf (as dropped), job.json (the record),
                                    fax.pdf (the copy that is faxed, only where one is needed),
                                    at the end receipt.json and place (see ``places``)
     .faxdrop/corrupt/              what could not be read: for a person, never deleted
 
-A record is the old or the new one and never half of one.
+On disk is always the old record or the new one, never half of one.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class GoneError(Exception):
 
 
 class UnrecordedError(Exception):
-    """A record was not written: ``job`` is what it would have said, ``error`` why."""
+    """A record could not be written: ``job`` is what it would have held, ``error`` is why."""
 
     def __init__(self, job: Job, error: Exception) -> None:
         super().__init__(str(error))
@@ -41,7 +41,7 @@ class UnrecordedError(Exception):
 
 
 class Jobs:
-    """The jobs of one root. Thread-safe as long as each job is in one thread's hands."""
+    """The jobs of one root. Thread-safe as long as each job belongs to one thread."""
 
     def __init__(self, home: Path, disk: Disk) -> None:
         self._jobs = home / "jobs"
@@ -63,9 +63,10 @@ class Jobs:
     def claim(self, source: Path, fd: int | None, job: Job, *, within: int | None = None) -> None:
         """Move a document into the spool, beside its first record.
 
-        ``fd`` is the document, open for reading; None for what is never opened. ``within`` is its
-        folder, open: nobody can put another folder, or a link to one, in its place then. Raises
-        GoneError if the file is no longer there; after that, or an OSError, it is where it was.
+        ``fd`` is the document, open for reading; None for a file that must not be opened.
+        ``within`` is its folder, open, so that nobody can put another folder or a link in its
+        place. Raises GoneError if the file is no longer there. After any error the file is where
+        it was.
         """
         folder = self.folder(job)
         if fd is not None:
@@ -78,7 +79,7 @@ class Jobs:
             else:
                 self._disk.move(Path(source.name), folder / DOCUMENT, within=within)
         except OSError as error:
-            # A network share can report an error for what it has done all the same.
+            # A network share may report an error although the rename was done.
             if may_exist(folder / DOCUMENT):
                 (folder / DOCUMENT).lstat()  # raises where nobody can tell: the next start will
             else:
@@ -87,13 +88,13 @@ class Jobs:
                 if isinstance(error, FileNotFoundError) and not may_exist(source):
                     raise GoneError(source) from error
                 raise
-        # Nothing rests on the move yet: after a power cut the file is here or there. The next
-        # record syncs the folder.
+        # Nothing depends on the move yet: after a power cut the file is in one place or the
+        # other. The next record syncs the folder.
 
     def record(self, job: Job, *, durable: bool = True) -> None:
-        """Write a job's record down: when this returns, it survives a power cut.
+        """Write a job's record. When this returns, the record survives a power cut.
 
-        Not ``durable``: it does so only when the document is filed, which must be the next step.
+        Without ``durable`` it does so only once the document is filed, which must be the next step.
         """
         folder = self.folder(job)
         if job.state in FINAL and not os.path.lexists(folder / PLACE):
@@ -103,30 +104,30 @@ class Jobs:
             self._disk.sync_folder(folder)
 
     def has_job(self, job_id: str) -> bool:
-        """Return whether there is a folder of that name, known to the daemon or not yet."""
+        """Return whether a job has a folder, even if the daemon does not know the job yet."""
         return os.path.lexists(self._jobs / job_id)
 
     def document(self, job: Job) -> Path:
-        """Return where the document as dropped is."""
+        """Return the path of the document as dropped."""
         return self.folder(job) / DOCUMENT
 
     def new_copy(self, job: Job) -> int:
         """Return a descriptor to write the copy that is faxed, and to read it back.
 
-        It needs no fsync: a copy of an earlier run of the daemon is never used.
+        It needs no fsync: a copy from an earlier run of the daemon is never used.
         """
         path = self.folder(job) / COPY
         path.unlink(missing_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def begin_filing(self, job: Job) -> bool:
-        """Return whether no earlier try to file a job can have left anything; only once."""
+        """Return whether no earlier try to file a job can have left anything; True only once."""
         is_new = job.job_id in self._unfiled
         self._unfiled.discard(job.job_id)
         return is_new
 
     def forget_ends(self) -> None:
-        """Count no job as ended here: another daemon may have been at work."""
+        """Forget which jobs ended in this process: another daemon may have been at work."""
         self._unfiled.clear()
 
     def remove(self, folder: Path) -> None:
@@ -140,9 +141,9 @@ class Jobs:
     # -- what stands on disk ----------------------------------------------------------------
 
     def all(self) -> Iterator[Job]:
-        """Read all records, in no order; changes nothing and passes over what cannot be read.
+        """Read all records, in no order; changes nothing and skips what cannot be read.
 
-        A claim that never came to its rename is no job: its file is in the inbox.
+        A claim that was interrupted before its rename is no job: its file is in the inbox.
         """
         for folder in folders_in(self._jobs):
             try:
@@ -153,7 +154,7 @@ class Jobs:
                 yield job
 
     def unreadable(self) -> list[Path]:
-        """Return the folders whose records ``all`` passes over; the next start sets them aside."""
+        """Return the folders that ``all`` skips; the next start moves them to corrupt/."""
         return sorted(
             folder
             for folder in folders_in(self._jobs)
@@ -164,7 +165,7 @@ class Jobs:
         """Read all records at start; return the jobs, oldest first, and what went to corrupt/.
 
         A claim that was interrupted before its rename is undone: its file is still in the inbox.
-        Raises SpoolError if a record was written by a newer faxdrop: nothing is touched then.
+        If a newer faxdrop wrote a record, raises SpoolError and touches nothing.
         """
         jobs: list[Job] = []
         corrupt: list[Path] = []
@@ -186,7 +187,7 @@ class Jobs:
         return jobs, corrupt
 
     def corrupt(self) -> list[Path]:
-        """Return what lies in corrupt/."""
+        """Return what is in corrupt/."""
         return sorted(folders_in(self.corrupt_folder))
 
     # -- inside -----------------------------------------------------------------------------
@@ -212,7 +213,7 @@ class Jobs:
 
 
 def _read_record(path: Path) -> Job:
-    """Return a record; raises OSError, or ValueError if it cannot be one of ours."""
+    """Return a record. Raises OSError, and ValueError if it is none of ours."""
     job = Job.model_validate_json(path.read_bytes())
     is_checked = bool(job.document and job.number and job.faxline)
     is_whole = (
@@ -227,7 +228,7 @@ def _read_record(path: Path) -> Job:
 
 
 def _readable(path: Path) -> Job | None:
-    """Return a record, None if it cannot be read. Raises SpoolError if that is for its rights."""
+    """Return a record, None if it cannot be read. Raises SpoolError if we may not read it."""
     try:
         return _read_record(path)
     except PermissionError:

@@ -1,13 +1,13 @@
 """What a root remembers beyond its jobs, as the names of empty files.
 
-    .faxdrop/owned/     session ids: the faxes in sipgate's history that are a filed job's
-    .faxdrop/recent/    documents that were sent, or may have been: to know the same again
-    .faxdrop/again/     documents that a person wants faxed although they are the same again
+    .faxdrop/owned/     session ids: the faxes in sipgate's history that belong to filed jobs
+    .faxdrop/recent/    documents that were sent, or may have been: to recognise repetitions
+    .faxdrop/again/     documents that a person wants faxed although they are repetitions
     .faxdrop/shared/    fax lines that another faxdrop on this machine was seen to use
 
-A file that has its whole content in its name is there or not, and never half written. What makes
-the step durable that a mark comes before makes the mark durable, too (see ``root``). A mark that
-cannot be read is passed over. Times are wall clock, in the name: a share has a clock of its own.
+A file whose whole content is its name is there or not, never half written. A mark comes before a
+durable step, and what makes that step durable makes the mark durable too (see ``root``). A mark
+that cannot be read is skipped. Times are wall clock and in the name: a share has its own clock.
 """
 
 import contextlib
@@ -47,24 +47,24 @@ class Marks:
     def own(self, job: Job) -> None:
         """Mark the session ids of a job as its own, for ``owned``.
 
-        The marks are empty files: what makes the document's move durable makes them durable, too.
+        What makes the document's move durable makes these marks durable too.
         """
         for attempt in job.attempts:
             if attempt.session_id:
                 (self._owned / quote(attempt.session_id, safe="")).touch()
 
     def owned(self) -> set[str]:
-        """Return the session ids of the jobs that were filed away last.
+        """Return the session ids of the jobs that were filed last.
 
-        A fax whose answer was lost is looked up in sipgate's history: what belongs to another job
-        must not be taken for it, also when that job is done and the daemon started anew since.
+        A fax whose answer was lost is looked up in sipgate's history. An entry of another job must
+        not be taken for it, even if that job is done and the daemon has started again since.
         """
         return {unquote(mark.name) for mark in self._owned.iterdir()}
 
     def forget_owned(self, keep: int) -> None:
         """Keep the marks few: remove all but the latest.
 
-        How old they are nobody can tell: a share has a clock of its own.
+        Their age is not known: a share has its own clock.
         """
         marks = list(self._owned.iterdir())
         if len(marks) > keep:
@@ -101,7 +101,7 @@ class Marks:
     def forget(self, now: datetime, window: float) -> None:
         """Remove what no longer matters: documents claimed longer ago than ``window`` seconds.
 
-        And wishes to fax the same again that were there the last time: their documents are gone.
+        Also removes wishes that were there the last time already: their documents are gone.
         """
         for name in _names(self._recent):
             *_, claimed, _, _ = [*name.split("~", 5), "", "", ""][:6]
@@ -113,11 +113,11 @@ class Marks:
         self._unused = wishes
 
     def want_again(self, sha256: str) -> None:
-        """Leave the word that a document is to be faxed once more, sent or not."""
+        """Note that a document is to be faxed once more, whether it was sent or not."""
         (self._again / sha256).touch()
 
     def take_again(self, sha256: str) -> bool:
-        """Return whether that word was left, and take it away: it is good for one fax."""
+        """Return whether ``want_again`` noted it, and remove the note: it counts for one fax."""
         try:
             (self._again / sha256).unlink()
         except FileNotFoundError:
@@ -137,7 +137,7 @@ class Marks:
         (self._shared / f"{faxline}~{_milliseconds(now)}").touch()
 
     def shared(self, now: datetime) -> set[str]:
-        """Return the fax lines that others were seen to use not long ago."""
+        """Return the fax lines that others were seen to use recently."""
         parts = (name.partition("~") for name in _names(self._shared))
         return {faxline for faxline, _, at in parts if _is_near(at, now, _SHARED_FOR)}
 
@@ -158,7 +158,7 @@ def _instant(milliseconds: str) -> datetime:
 
 
 def _is_near(milliseconds: str, now: datetime, within: timedelta) -> bool:
-    """Return whether an instant is not far from now: before or, the clock being set, behind it."""
+    """Return whether an instant is near now: before it or, if the clock was set, after it."""
     try:
         return abs(_instant(milliseconds) - now) <= within
     except (ValueError, OverflowError):

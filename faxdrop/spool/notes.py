@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Notes:
-    """The notes of one root. None is durable: each is worth nothing after a crash, or left anew."""
+    """The notes of one root. None is durable: after a crash they are worthless, or left again."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -32,7 +32,7 @@ class Notes:
         (self.cancel_folder / job_id).unlink(missing_ok=True)
 
     def write_status(self, status: dict[str, object]) -> None:
-        """Say what the daemon has to say; not durable, since it is worth nothing after a crash."""
+        """Write what the daemon reports; not durable, since it is worth nothing after a crash."""
         text = json.dumps(status, indent=2) + "\n"
         temporary = self._home / "status.json.tmp"
         try:

@@ -1,7 +1,7 @@
-"""Whose the folders are: commands that root starts act as that user, so that all stays theirs.
+"""Who owns the folders: a command that root starts acts as that user.
 
-A record that root wrote could not be read by the daemon, and what root may do proves nothing about
-the daemon's rights.
+The daemon could not read a record that root wrote, and what root may do proves nothing about the
+daemon's rights.
 """
 
 import grp
@@ -57,7 +57,7 @@ def gid_of(name: str) -> int | None:
 
 
 def refuses_root(root: Path) -> str | None:
-    """Return who owns a root that is not root's own: what root writes there, they cannot read."""
+    """Return the owner if it is not root: the owner could not read what root writes there."""
     if os.geteuid() != ROOT or not root.exists():
         return None
     uid = root.stat().st_uid
@@ -66,9 +66,9 @@ def refuses_root(root: Path) -> str | None:
 
 @contextmanager
 def acting_as_owner(folder: Path) -> Iterator[str]:
-    """Have the rights of a folder's owner for a while, if we are root; yield whose rights we have.
+    """Act with the rights of a folder's owner, if we are root; yield the user whose rights we have.
 
-    For everybody else, and where the folder is not there, nothing changes.
+    For every other user, and if the folder is not there, nothing changes.
     """
     if os.geteuid() != ROOT or not folder.exists() or folder.stat().st_uid == ROOT:
         yield name_of(os.geteuid())

@@ -1,10 +1,10 @@
-"""The places in the shared folders: reserved for a document that is filed, and found again.
+"""The places in the shared folders: reserving one for a document, and finding it again.
 
 A receipt's name, created exclusively, reserves the place of its document beside it. What an earlier
-try left, before a crash at any step, is found again: the job's folder holds a note of the place
-that is about to be reserved. Everything in the shared folders is done through folders that were
-opened without following a link (see ``disk``), so nothing is filed outside the share; and whatever
-people put where a receipt would lie is passed by.
+try left before a crash is found again, whatever the step: before a place is reserved, a note of it
+is in the job's folder. Everything in the shared folders is done through folders that were opened
+without following a link (see ``disk``), so nothing is filed outside the share. If people put
+something where a receipt would go, the next free name is used.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _TRIES = 9  # to enter a folder that somebody removes again and again
 
 
 class SpoolError(Exception):
-    """The spool cannot be used, or a file not be put back; the text says why and what to do."""
+    """The spool cannot be used, or a file cannot be put back; the text says why and what to do."""
 
 
 class Places:
@@ -46,10 +46,10 @@ class Places:
 
     @contextmanager
     def top(self, name: str) -> Iterator[Folder]:
-        """Open inbox/, sent/ or failed/, and make it where it is missing. Raises OSError.
+        """Open inbox/, sent/ or failed/, and make it if it is missing. Raises OSError.
 
-        The way there ends where our own folder is gone: should the root be unmounted at this
-        moment, nothing is made on its empty mount point.
+        This fails if our own folder is gone: if the root is unmounted at this moment, nothing is
+        made on its empty mount point.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -64,9 +64,9 @@ class Places:
     def place(self, top: str, name: str | None, *, make: bool = True) -> Iterator[Folder]:
         """Open the folder in sent/ or failed/ for a recipient folder's documents.
 
-        A file of that name, or a link, neither keeps them from being filed nor takes them out of
-        the share: they go to ``name (2)`` then. Raises OSError; FileNotFoundError if there is none
-        and none is to be made.
+        If a file or a link has that name, the documents go to ``name (2)``: they are filed, and
+        stay inside the share. Raises OSError; FileNotFoundError if there is no folder and none is
+        to be made.
         """
         with self.top(top) as above:
             if name is None:
@@ -90,7 +90,7 @@ class Places:
 
     @contextmanager
     def _entered(self, path: Path, above: Folder, *, shared: bool = False) -> Iterator[Folder]:
-        """Open a folder, and make it where it is missing; one that is a link is not followed."""
+        """Open a folder, and make it if it is missing; a link is not followed."""
         with contextlib.ExitStack() as stack:
             for tries in count(1):
                 try:
@@ -100,7 +100,7 @@ class Places:
                     if tries == _TRIES:
                         raise
                 with contextlib.suppress(FileExistsError):  # somebody was faster
-                    # It needs no fsync: what is put into it is followed by one of the new folder.
+                    # It needs no fsync: a file moved into it is followed by one of the new folder.
                     self._disk.make_folder(path, within=above.fd)
                     if shared:
                         share(path)
@@ -119,15 +119,15 @@ class Places:
         while True:
             name = _free_name(job.name, place)
             (own / PLACE).unlink(missing_ok=True)
-            # After a crash the note is there if the receipt is; and if it is there, it is only
-            # believed where the receipt is found.
+            # After a crash the note is there if the receipt is. A note alone proves nothing: it
+            # counts only if the receipt is found.
             self._disk.write_new(own / PLACE, os.fsencode(name), durable=False)
             with contextlib.suppress(FileExistsError):  # somebody was faster
                 self._disk.move(draft, place.path / receipt_of(name), into=place.fd)
                 return name
 
     def reserved(self, job: Job, own: Path, place: Folder) -> str | None:
-        """Return the name that a receipt of this job reserves already, None if none does."""
+        """Return the name that a receipt of this job has reserved, None if there is none."""
         if os.path.lexists(own / DRAFT):
             return None
         try:
@@ -136,8 +136,8 @@ class Places:
             name = ""
         if name and "/" not in name and job_id_in(read_receipt(place, name)) == job.job_id:
             return name
-        # The note is not to be read, or was never written: then a receipt without a document
-        # can be ours, should the disk have kept it and not the note.
+        # The note cannot be read, or was never written. A receipt without a document may still be
+        # ours, if the disk kept it but not the note.
         there = set(place.names())
         for _number, found in _numbered(job.name, place, there):
             if found not in there and job_id_in(read_receipt(place, found)) == job.job_id:
@@ -145,9 +145,9 @@ class Places:
         return None
 
     def find(self, job: Job, place: Folder) -> str | None:
-        """Return under which name a job is filed, None if it is not.
+        """Return the name under which a job is filed, None if it is not.
 
-        The latest is the first that is looked at.
+        The latest receipts are looked at first.
         """
         found = sorted(_numbered(job.name, place, set(place.names())), reverse=True)
         for _number, name in found:
@@ -164,11 +164,11 @@ class Places:
     def way_back(self, filed: Path) -> tuple[str | None, str]:
         """Return the recipient folder and the name of a PDF in failed/.
 
-        Raises SpoolError if it does not lie there, or is no ordinary file.
+        Raises SpoolError if it is not there, or is no ordinary file.
         """
         failed = self._root / "failed"
         try:
-            # Where the name itself lies, not what a link of that name points to.
+            # The folder of the name itself, not of what a link of that name points to.
             within = (filed.parent.resolve() / filed.name).relative_to(failed.resolve())
         except (ValueError, RuntimeError):
             raise SpoolError(
@@ -271,7 +271,7 @@ def report_of(name: str, longest: int = 255) -> str:
 
 
 def read_receipt(folder: Folder, name: str) -> dict[str, Any]:
-    """Return the receipt beside a document, {} if there is none: anything may have its place."""
+    """Return the receipt beside a document, {} if there is none that can be read."""
     try:
         content = read_receipt_bytes(folder, name)
         receipt = json.loads(content) if content else {}
@@ -281,12 +281,12 @@ def read_receipt(folder: Folder, name: str) -> dict[str, Any]:
 
 
 def read_receipt_bytes(folder: Folder, name: str) -> bytes | None:
-    """Return the bytes of what lies in a receipt's place, None if that is no file of its size."""
+    """Return the bytes in a receipt's place, None if that is no file or too long for a receipt."""
     return read_file(folder, receipt_of(name), LONGEST_RECEIPT)
 
 
 def job_id_in(receipt: dict[str, Any]) -> str | None:
-    """Return whose receipt it is, None if it is none of ours."""
+    """Return the id of the job whose receipt it is, None if it is none of ours."""
     found = receipt.get("job_id")
     return found if isinstance(found, str) else None
 
@@ -295,10 +295,10 @@ def job_id_in(receipt: dict[str, Any]) -> str | None:
 
 
 def _free_name(name: str, place: Folder) -> str:
-    """Return a name that is free, as is that of its receipt: ``letter.pdf``, ``letter (2).pdf``.
+    """Return a name that is free together with its receipt's: ``letter.pdf``, ``letter (2).pdf``.
 
-    It is the first one where none in between was taken away. Of twenty thousand names some thirty
-    are looked at: in leaps to one that is free, then back to where the free ones begin.
+    It is the first free one, unless somebody took away a file in between. With twenty thousand
+    names taken, some thirty are looked at: growing steps to a free one, then a search back.
     """
     longest = _longest_name(place)
 
@@ -316,7 +316,7 @@ def _free_name(name: str, place: Folder) -> str:
 
 
 def _numbered(name: str, place: Folder, there: set[str]) -> Iterator[tuple[int, str]]:
-    """Yield what, of the names in a folder, receipts say to be names of this document's kind."""
+    """Yield the numbered names of this document that receipts in a folder have taken."""
     longest = _longest_name(place)
     _, end = _split(name)
     ending = re.compile(r" \((\d{1,9})\)" + re.escape(end) + r"\Z")
@@ -345,7 +345,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def cut(text: str, room: int) -> str:
-    """Return as much of a name as fits into so many bytes, whole characters only."""
+    """Return as many whole characters of a name as fit into so many bytes."""
     while len(os.fsencode(text)) > room:
         text = text[:-1]
     return text

@@ -1,8 +1,8 @@
-"""What the operating system refuses: whose trouble that is, and the command that mends it.
+"""What the operating system refuses: whose problem that is, and the command that solves it.
 
 A folder that belongs to somebody else, is sticky or immutable, or is a mount of its own is a
-problem of that folder and of nothing else; so is a file that may not be read. What is left is the
-trouble of the disk, or of the machine.
+problem of that folder only; the same goes for a file that we may not read. Everything else is
+trouble with the disk or the machine.
 """
 
 import errno
@@ -33,26 +33,26 @@ _ATTRIBUTES = ((0x10, N_("is immutable"), "i"), (0x20, N_("is append-only"), "a"
 
 
 class Refusal(NamedTuple):
-    """A place that we are kept from, and in which way, with the command that mends it."""
+    """A place that refuses us, how, and the command that solves it."""
 
     path: str
     words: str
 
 
 class Refusals:
-    """What is refused now, each for one file or job; the log hears of a place once, not of each."""
+    """What is refused now, by file or job; each place is logged once, not once a file."""
 
     def __init__(self) -> None:
         self._refused: dict[object, Refusal] = {}
         self._places: dict[str, set[object]] = {}
 
     def keys(self) -> set[object]:
-        """Return what is refused."""
+        """Return the files and jobs that are refused."""
         return set(self._refused)
 
     @property
     def problems(self) -> dict[str, str]:
-        """The places, and what is wrong with each."""
+        """The places that refuse us, and what is wrong with each."""
         return {one.path: one.words for one in self._refused.values()}
 
     def note(self, of: object, refusal: Refusal) -> None:
@@ -66,7 +66,7 @@ class Refusals:
         self._places.setdefault(refusal.path, set()).add(of)
 
     def clear(self, of: object) -> None:
-        """Note that something is refused no longer, or gone."""
+        """Note that something is no longer refused, or is gone."""
         refusal = self._refused.pop(of, None)
         if refusal is None:
             return
@@ -78,7 +78,7 @@ class Refusals:
 
 
 class RefusedError(Exception):
-    """The system refuses a place, which is no trouble of the disk; ``refusal`` says which."""
+    """The system refuses us one place, which is no trouble with the disk; see ``refusal``."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.words)
@@ -86,34 +86,34 @@ class RefusedError(Exception):
 
 
 def of_reading(error: OSError, path: Path) -> str | None:
-    """Return in words why a file or folder may not be read; None if that is no matter of rights."""
+    """Return in words why we may not read a file or folder; None if rights are not the reason."""
     if error.errno not in RIGHTS:
         return None
     return _not_readable(path)
 
 
 def of_inbox(error: OSError, inbox: Path, home: Path) -> Refusal | None:
-    """Return why the inbox itself may not be read or written to; None if that is the disk's."""
+    """Return why we may not read or write the inbox itself; None if it is the disk's trouble."""
     words = _not_readable(inbox) if error.errno in RIGHTS and not _may_read(inbox) else None
     return Refusal(str(inbox), words) if words else of_writing(error, inbox, home)
 
 
 def of_file(path: Path) -> Refusal:
-    """Return the refusal of a file that may not be read."""
+    """Return the refusal for a file that we may not read."""
     return Refusal(str(path), _not_readable(path))
 
 
 def unreadable(path: Path) -> str:
-    """Say that a file may not be read, and whose it is."""
+    """Return in words that we may not read a file, and whose it is."""
     return _("may not be read by {us}: {whose}.").format(us=_us(), whose=_whose(path))
 
 
 def of_writing(
     error: OSError, folder: Path, home: Path, file: Path | None = None
 ) -> Refusal | None:
-    """Return why a folder may not be written to; None if that is trouble of the whole disk.
+    """Return why we may not write to a folder; None if the whole disk is in trouble.
 
-    ``home`` is the folder of our own on that disk, ``file`` what was to be moved out of the folder.
+    ``home`` is our own folder on that disk, ``file`` what was to be moved out of the folder.
     """
     if error.errno not in _OF_A_PLACE or not _may_write(home):
         return None
@@ -123,7 +123,7 @@ def of_writing(
 
 
 def of_filing(error: OSError, root: Path, home: Path) -> Refusal | None:
-    """Return why a document cannot be filed below the root; None if that is the disk's trouble."""
+    """Return why a document cannot be filed below the root; None if it is the disk's trouble."""
     for name in (error.filename2, error.filename):
         if not isinstance(name, str):
             continue
@@ -136,7 +136,7 @@ def of_filing(error: OSError, root: Path, home: Path) -> Refusal | None:
 
 
 def before_writing(folder: Path, home: Path) -> Refusal | None:
-    """Return why a folder may not be written to, as far as that can be told without trying."""
+    """Return why we may not write to a folder, as far as that is known without trying."""
     if _may_write(folder) or not _may_write(home) or _is_read_only(home):
         return None
     code = errno.EROFS if _is_read_only(folder) else errno.EACCES
@@ -144,7 +144,7 @@ def before_writing(folder: Path, home: Path) -> Refusal | None:
 
 
 def advice(error: OSError, home: Path) -> str:
-    """Return what to do about an error that is no single place's."""
+    """Return what to do about an error that does not come from a single place."""
     if error.errno in OF_THE_MACHINE:
         return _(
             "The machine's limits are reached: see how many processes, threads and files are open, "
@@ -278,7 +278,7 @@ def _mode(path: Path) -> int:
 
 
 def _flags(path: Path) -> int:
-    """Return the attributes that chattr(1) sets, 0 where there are none to be had."""
+    """Return the attributes that chattr(1) sets, 0 if they cannot be read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

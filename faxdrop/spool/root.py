@@ -5,28 +5,28 @@
     marks     remembers what outlives a job
     notes     passes words between the commands and the daemon
 
-With ``disk``, which they do everything by, they are the only ones that rename and sync.
+All of them work through ``disk``; nobody else renames or syncs.
 
 Below the root that people share:
 
-    .faxdrop/id                    what the root is known by when its share was away
-    .faxdrop/simulated             where there is such a file, a simulator takes the faxes
+    .faxdrop/id                    identifies the root when its share has been away
+    .faxdrop/simulated             if this file exists, a simulator takes the faxes
     .faxdrop/lock                  held while a daemon, or a command that writes, is at work
     .faxdrop/jobs/<job id>/        document.pdf (as dropped), job.json (the record),
                                    fax.pdf (the copy that is faxed, only where one is needed),
                                    at the end receipt.json and place (see ``places``)
     .faxdrop/corrupt/              what could not be read: for a person, never deleted
     .faxdrop/cancel/<job id>       a person's wish to cancel, for the daemon to find
-    .faxdrop/owned/<session id>    marks the faxes in sipgate's history that are a filed job's
+    .faxdrop/owned/<session id>    marks the faxes in sipgate's history that belong to filed jobs
     .faxdrop/recent/, again/, shared/    what is remembered beyond the jobs (see ``marks``)
     .faxdrop/journal/              one line for each document that was filed (see ``journal``)
-    .faxdrop/status.json           what the daemon has to say, for ``faxdrop status``
+    .faxdrop/status.json           what the daemon reports, for ``faxdrop status``
 
-Promises, after a crash or power cut at any step: the document is in exactly one place, a record is
-the old or the new one and never half of one, and no rename overwrites anything. Every step can be
-repeated. Each rename is followed by an fsync of its folder before anything rests on it; that what
-came before is then on disk, too, is what file systems with a journal promise (ext4, XFS, btrfs).
-OSErrors of the disk are passed on: nothing that was not recorded counts.
+Promises after a crash or power cut at any step: the document is in exactly one place, a record is
+the old or the new one, never half of one, and no rename overwrites anything. Every step can be
+repeated. Each rename is followed by an fsync of its folder before anything depends on it;
+journalling file systems (ext4, XFS, btrfs) promise that what came before is then on disk too.
+The disk's OSErrors are passed on: what was not recorded does not count.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ _REHEARSED = N_(
 
 
 class Spool:
-    """The folders under one root. Thread-safe as long as each job is in one thread's hands."""
+    """The folders under one root. Thread-safe as long as each job belongs to one thread."""
 
     def __init__(self, root: Path, disk: Disk | None = None, note: Note | None = None) -> None:
         self.root = root
@@ -76,11 +76,11 @@ class Spool:
         self._identity: str | None = None  # what the root is known by again when it comes back
 
     def open(self, *, simulated: bool | None = None) -> None:
-        """Make the folders where they are missing, and take the lock.
+        """Make the folders that are missing, and take the lock.
 
-        ``simulated``: whether what is sent from now on goes to a simulator; None: as before. Raises
-        SpoolError if the root is not there, another daemon holds it, or if what waits in it would
-        be sent the other way.
+        ``simulated``: whether faxes go to a simulator from now on; None: as before. Raises
+        SpoolError if the root is not there, another daemon holds the lock, or the documents that
+        wait were meant for the other of simulator and sipgate.
         """
         if not self.root.is_dir():
             raise SpoolError(
@@ -111,13 +111,13 @@ class Spool:
             raise
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
 
     def is_present(self) -> bool:
-        """Return whether the root is still the one that was opened: mounted, and not replaced."""
+        """Return whether the root is still mounted and the one that was opened."""
         if self._lock_fd is None:
             return False
         try:  # where a file system has died, our own descriptor fails, too
@@ -126,9 +126,9 @@ class Spool:
             return False
 
     def reopen(self) -> bool:
-        """Take the lock of the root that came back, if it is the one; it is then read anew.
+        """Take the lock of the root that came back, if it is the same; then read it again.
 
-        Where nothing is mounted, another root may lie beneath: it is not taken for this one.
+        If nothing is mounted, another root may be beneath: it is not taken for this one.
         """
         try:
             if self._read_identity() != self._identity:
@@ -141,7 +141,7 @@ class Spool:
         return True
 
     def is_ours(self) -> bool:
-        """Return whether we may look into the spool: people who share the folders may not."""
+        """Return whether we may read the spool: people who share the folders may not."""
         return not self.home.is_dir() or os.access(self.home, os.R_OK | os.X_OK, effective_ids=True)
 
     def is_locked(self) -> bool:
@@ -159,14 +159,14 @@ class Spool:
         return False
 
     def make_inbox(self, folder: str | None) -> None:
-        """Make the inbox, or a recipient folder in it, where it is missing."""
+        """Make the inbox, or a recipient folder in it, if it is missing."""
         self._ensure_folder(self.inbox if folder is None else self.inbox / folder)
 
     def try_moves(self) -> dict[Path, OSError]:
-        """Move an empty file through all folders, as documents are; return where it did not go.
+        """Move an empty file through all folders, as documents are; return the moves that failed.
 
-        Its name is one that the inbox passes over, so a daemon may be at work. Raises OSError if
-        there is not even a place to begin.
+        The inbox passes over its name, so a daemon may be at work. Raises OSError if the file
+        cannot even be made.
         """
         name = f".faxdrop-check-{os.getpid()}"
         here = (self.home if self.home.is_dir() else self.root) / name
@@ -234,7 +234,7 @@ class Spool:
         if not path.is_dir():
             place = path
             if path.parent == self.root and path != self.home:
-                # This way ends where our own folder is gone: should the root be unmounted at this
+                # This path fails if our own folder is gone: if the root is unmounted at this
                 # moment, nothing is made on its empty mount point.
                 place = self.home / ".." / path.name
             try:

@@ -1,6 +1,6 @@
 """Default access lists (acl(5)) for the folders that people share, as tmpfiles.d sets them.
 
-With them, new files and folders can be read and moved by the group, whatever a person's umask is.
+With them, the group can read and move new files and folders, whatever a person's umask is.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ _GOES_WITHOUT = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM, errn
 
 
 def share(folder: Path) -> bool:
-    """Have all that is made in a folder of ours belong and be open to its group, and nobody else.
+    """Make all that is created in one of our folders belong and be open to its group only.
 
-    Returns False where that cannot be had: people need a umask of 007 then.
+    Returns False if that is not possible: people then need a umask of 007.
     """
     if not _is_its_groups(folder):
         return False
@@ -39,9 +39,9 @@ def share(folder: Path) -> bool:
 
 
 def _is_its_groups(folder: Path) -> bool:
-    """Have all that is made in a folder belong to its group (the setgid bit); False if we may not.
+    """Make all that is created in a folder belong to its group (setgid); False if we may not.
 
-    Without it, an access list would shut out the very users whom it is for, and us.
+    Without it, an access list would shut out the users that it is for, and us.
     """
     if not folder.stat().st_mode & stat.S_ISGID:
         with contextlib.suppress(PermissionError):  # a unit may forbid it (RestrictSUIDSGID=)

@@ -1,7 +1,8 @@
-"""Whether the disk has room for one more document: what filing needs is never taken away.
+"""Whether the disk has room for one more document: the space that filing needs stays free.
 
-A document that was claimed must be able to end: its records, its copy and its receipt need bytes
-and inodes. So nothing is claimed where these get scarce, and again only when there is clearly more.
+A claimed document must be able to end: its records, its copy and its receipt need bytes and
+inodes. So nothing is claimed while these are scarce, and claiming resumes only when there is
+clearly more.
 """
 
 import os
