@@ -26,6 +26,7 @@ from faxdrop.journal.verify import Verification
 from faxdrop.journal.witness import WitnessError, roots_in
 from faxdrop.names.printable import shown
 from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX, SpoolError, receipt_path
+from faxdrop.words import _, ngettext
 
 _LONGEST_DOCUMENT = 1 << 28  # bytes
 _HASH = re.compile("[0-9a-fA-F]{8,64}")
@@ -73,13 +74,17 @@ def verify(
     root = root_of(config_path, root)
     journal = root / JOURNAL
     if not months_of(journal):
-        raise SpoolError(f"There is no journal to read in {name_of_file(journal)}.")
+        raise SpoolError(
+            _("There is no journal to read in {journal}.").format(journal=name_of_file(journal))
+        )
     if head and not _HASH.fullmatch(head):
-        raise click.BadParameter("A hash has 8 to 64 digits of 0-9 and a-f.", param_hint="--head")
+        raise click.BadParameter(
+            _("A hash has 8 to 64 digits of 0-9 and a-f."), param_hint="--head"
+        )
     try:
         authorities = roots_in(authority) if authority is not None else []
     except (WitnessError, ImportError) as error:
-        raise SpoolError(f"Time stamps cannot be checked: {error}.") from None
+        raise SpoolError(_("Time stamps cannot be checked: {error}.").format(error=error)) from None
     with _progress(is_quiet=as_json or head == "") as tick:
         verified = verify_.verify(
             root, journal, archives, head=head, authorities=authorities, tick=tick
@@ -87,7 +92,7 @@ def verify(
     if head == "":
         click.echo(f"{verified.head_seq} {verified.head_hash}")
         if not verified.is_well:
-            words = "faxdrop: not all is as faxdrop left it: `faxdrop verify` says what."
+            words = _("faxdrop: not all is as faxdrop left it: `faxdrop verify` says what.")
             click.echo(words, err=True)
     elif as_json:
         click.echo(json.dumps(_as_json(verified), indent=2))
@@ -133,7 +138,7 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
     target = out or Path(f"{document.stem}.evidence.zip")
     with target.open("xb") as made:
         made.write(packed)
-    click.echo(f"Made: {name_of_file(target)}")
+    click.echo(_("Made: {target}").format(target=name_of_file(target)))
 
 
 def _pair(document: Path) -> tuple[bytes, bytes]:
@@ -142,8 +147,10 @@ def _pair(document: Path) -> tuple[bytes, bytes]:
     receipt = read_file(receipt_path(document), LONGEST_RECEIPT)
     if content is None or receipt is None:
         raise NoEvidenceError(
-            f"{name_of_file(document)} is not there with its receipt beside it. If both were moved "
-            "to an archive, name the document where it is now."
+            _(
+                "{document} is not there with its receipt beside it. If both were moved to an "
+                "archive, name the document where it is now."
+            ).format(document=name_of_file(document))
         )
     return content, receipt
 
@@ -153,28 +160,54 @@ def _verified(verified: Verification) -> RenderableType:
         Text.assemble((found.kind, "bold red"), f" {shown(found.where)} {shown(found.words)}")
         for found in verified.findings
     ]
-    moved = f" ({verified.moved} elsewhere than filed)" if verified.moved else ""
+    documents = str(verified.documents)
+    if verified.moved:
+        documents = _("{documents} ({moved} elsewhere than filed)").format(
+            documents=documents, moved=verified.moved
+        )
     parts.append(
         Text(
-            f"Lines of the journal: {verified.lines}. "
-            f"Documents as faxed: {verified.documents}{moved}."
+            _("Lines of the journal: {lines}. Documents as faxed: {documents}.").format(
+                lines=verified.lines, documents=documents
+            )
         )
     )
     if verified.unfinished:
-        parts.append(Text(f"Documents that are just being filed: {verified.unfinished}."))
+        parts.append(
+            Text(
+                _("Documents that are just being filed: {count}.").format(count=verified.unfinished)
+            )
+        )
     if verified.stamps:
         parts.append(
-            Text(f"Time stamps that hold: {verified.stamps}, the last of {verified.stamped_at}.")
+            Text(
+                _("Time stamps that hold: {count}, the last of {when}.").format(
+                    count=verified.stamps, when=verified.stamped_at
+                )
+            )
         )
     if verified.unchecked_stamps:
-        words = "Time stamps not checked: {}. That needs: pip install 'faxdrop[witness]'"
-        parts.append(Text(words.format(verified.unchecked_stamps)))
-    parts.append(Text(f"The journal ends with line {verified.head_seq}: {verified.head_hash}"))
+        words = _("Time stamps not checked: {count}. That needs: pip install 'faxdrop[witness]'")
+        parts.append(Text(words.format(count=verified.unchecked_stamps)))
+    parts.append(
+        Text(
+            _("The journal ends with line {seq}: {hash}").format(
+                seq=verified.head_seq, hash=verified.head_hash
+            )
+        )
+    )
     if verified.is_well:
-        parts.append(Text("All is as faxdrop left it.", "bold green"))
+        parts.append(Text(_("All is as faxdrop left it."), "bold green"))
     else:
         wrong = len(verified.findings)
-        parts.append(Text(f"{wrong} {'thing is' if wrong == 1 else 'things are'} not.", "bold red"))
+        parts.append(
+            Text(
+                ngettext("{count} thing is not.", "{count} things are not.", wrong).format(
+                    count=wrong
+                ),
+                "bold red",
+            )
+        )
     return Group(*parts)
 
 
@@ -201,5 +234,5 @@ def _progress(*, is_quiet: bool) -> Iterator[Callable[..., None]]:
         yield lambda: None
         return
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("Verifying", total=None)
+        bar = progress.add_task(_("Verifying"), total=None)
         yield partial(progress.advance, bar)

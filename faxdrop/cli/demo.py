@@ -23,6 +23,7 @@ from faxdrop.simulator import Simulator
 from faxdrop.spool.places import receipt_of, report_of
 from faxdrop.spool.root import Spool
 from faxdrop.status.overview import of_job
+from faxdrop.words import N_, _, listed
 
 CONFIG: Final = """\
 # The demo's: everything happens within seconds. See config.example.toml for what else there is.
@@ -62,21 +63,26 @@ _LETTER = specimen.letter(
 )
 
 DROPS: Final = (
-    Drop("Dr. Müller", "letter.pdf", "a letter of two pages", _LETTER),
+    Drop("Dr. Müller", "letter.pdf", N_("a letter of two pages"), _LETTER),
     Drop(
         "Labor Nord +493023125030",
         "form.pdf",
-        "a form: sipgate could not fax it as it is",
+        N_("a form: sipgate could not fax it as it is"),
         specimen.form(["Anforderung einer Untersuchung"], label="Name", value="Erika Mustermann"),
     ),
     Drop(
         "Finanzamt",
         "tax return.pdf",
-        "the line is busy at first",
+        N_("the line is busy at first"),
         specimen.letter(["Steuererklärung"]),
     ),
-    Drop("+49 30 23125 005", "invoice.pdf", "no fax number", specimen.letter(["Rechnung"])),
-    Drop("Dr. Müller", "half a scan.pdf", "the scanner's cable was pulled", specimen.half(_LETTER)),
+    Drop("+49 30 23125 005", "invoice.pdf", N_("no fax number"), specimen.letter(["Rechnung"])),
+    Drop(
+        "Dr. Müller",
+        "half a scan.pdf",
+        N_("the scanner's cable was pulled"),
+        specimen.half(_LETTER),
+    ),
 )
 TOLD_IN_FULL: Final = DROPS[2]
 """The document whose receipt is shown at the end: it has the longest story."""
@@ -152,7 +158,7 @@ class Demo:
         path = self.receipt(one)
         filed = path.with_name(one.name) if path else None
         if path is None or filed is None or not filed.exists():
-            return DemoRow(one, "in the inbox", None, None)
+            return DemoRow(one, _("in the inbox"), None, None)
         receipt = Receipt.model_validate_json(path.read_bytes())
         words = _story(receipt)
         return DemoRow(one, words, filed, receipt.status)
@@ -160,17 +166,14 @@ class Demo:
 
 def _story(receipt: Receipt) -> str:
     if receipt.reason is not None:
-        return f"failed: {receipt.reason.message}"
-    changes = f", as a {' and '.join(receipt.document.changes)} copy"
-    tried = len(receipt.attempts)
-    return (
-        "sent"
-        + (changes if receipt.document.changes else "")
-        + (f", at the {_ORDINALS.get(tried, f'{tried}th')} attempt" if tried > 1 else "")
-    )
-
-
-_ORDINALS = {2: "second", 3: "third"}
+        return _("failed: {message}").format(message=receipt.reason.message)
+    changes = receipt.document.changes
+    parts = [_("sent")]
+    if changes:
+        parts.append(_("as a copy ({changes})").format(changes=listed(changes)))
+    if len(receipt.attempts) > 1:
+        parts.append(_("at attempt {number}").format(number=len(receipt.attempts)))
+    return ", ".join(parts)
 
 
 @contextmanager

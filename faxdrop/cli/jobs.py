@@ -34,6 +34,7 @@ from faxdrop.spool.ownership import acting_as_owner, caller
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
 from faxdrop.status import overview, shared
+from faxdrop.words import _
 
 _CANCEL_WITHIN = 5.0  # seconds that the daemon is given to answer
 
@@ -111,16 +112,20 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
             except PerhapsSentError as error:
                 failures += 1
                 click.echo(
-                    f"faxdrop: {error} To fax it again all the same: --even-if-sent", err=True
+                    "faxdrop: "
+                    + _("{error} To fax it again all the same: --even-if-sent").format(error=error),
+                    err=True,
                 )
             except OrderError as error:
                 failures += 1
                 click.echo(f"faxdrop: {error}", err=True)
             else:
-                click.echo(f"Back in the inbox: {name_of_file(target)}")
+                click.echo(_("Back in the inbox: {target}").format(target=name_of_file(target)))
         if failures < len(files) and spool.is_ours() and not spool.is_locked():
             start = starting(config_path)
-            click.echo(f"faxdrop is not running: it is faxed when it does ({start}).")
+            click.echo(
+                _("faxdrop is not running: it is faxed when it does ({start}).").format(start=start)
+            )
     if failures:
         raise SystemExit(1)
 
@@ -131,8 +136,10 @@ def _note(journal: Journal, retried: RetryLine) -> None:
         journal.append(retried)
     except OSError as error:
         click.echo(
-            f"faxdrop: the journal could not be told ({of_the_system(error)}): "
-            "`faxdrop verify` will say that the document is gone from failed/.",
+            _(
+                "faxdrop: the journal could not be told ({why}): `faxdrop verify` will say that "
+                "the document is gone from failed/."
+            ).format(why=of_the_system(error)),
             err=True,
         )
 
@@ -165,7 +172,10 @@ def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
             except UnknownJobError as error:
                 failures += 1
                 ids = command("status", config_path)
-                click.echo(f"faxdrop: {error} The ids stand in: {ids}", err=True)
+                click.echo(
+                    "faxdrop: " + _("{error} The ids stand in: {ids}").format(error=error, ids=ids),
+                    err=True,
+                )
             else:
                 click.echo(_cancelled(answered, config_path))
                 failures += answered.what is Cancellation.TOO_LATE
@@ -178,24 +188,32 @@ def _cancelled(answered: Answered, config_path: Path) -> str:
     job = answered.job
     what = shown(job.name)
     if job.folder is not None:
-        what += f" to {shown(job.folder)}"
-    where = f" It lies in {name_of_file(answered.filed)}." if answered.filed else ""
+        what = _("{name} to {folder}").format(name=what, folder=shown(job.folder))
+    where = (
+        " " + _("It lies in {file}.").format(file=name_of_file(answered.filed))
+        if answered.filed
+        else ""
+    )
     match answered.what:
         case Cancellation.CANCELLED:
-            again = " again" if job.attempts else ""
-            return f"Cancelled: {what} is not faxed{again}.{where}"
+            words = (
+                _("Cancelled: {what} is not faxed again.")
+                if job.attempts
+                else _("Cancelled: {what} is not faxed.")
+            )
+            return words.format(what=what) + where
         case Cancellation.REST:
-            return (
-                f"{what} is with sipgate and cannot be taken back: this attempt goes on, and the "
+            return _(
+                "{what} is with sipgate and cannot be taken back: this attempt goes on, and the "
                 "fax may arrive. There will be no further attempt."
-            )
+            ).format(what=what)
         case Cancellation.ASKED:
-            return (
-                f"{what} is in faxdrop's hands at this moment; it is cancelled as soon as they are "
-                f"free. What became of it: {command('status', config_path)}"
-            )
+            return _(
+                "{what} is in faxdrop's hands at this moment; it is cancelled as soon as they "
+                "are free. What became of it: {command}"
+            ).format(what=what, command=command("status", config_path))
         case Cancellation.TOO_LATE:
-            return f"Too late: {what} has come to its end.{where}"
+            return _("Too late: {what} has come to its end.").format(what=what) + where
 
 
 def _patience() -> Callable[[], bool]:
@@ -218,7 +236,7 @@ def _without_secrets(config_path: Path) -> Config:
     config, problems = load_what_is_right(config_path)
     if problems:
         click.echo(
-            "faxdrop: the config has problems (a daemon that runs keeps its old one):", err=True
+            _("faxdrop: the config has problems (a daemon that runs keeps its old one):"), err=True
         )
         for line in str(ConfigError(problems)).splitlines():
             click.echo(f"  {shown(line)}", err=True)

@@ -19,6 +19,7 @@ from faxdrop.journal.lines import RetryLine
 from faxdrop.names.printable import shown
 from faxdrop.spool.places import RECEIPT_SUFFIX, SpoolError
 from faxdrop.spool.root import Spool
+from faxdrop.words import _, of_system
 
 
 class OrderError(Exception):
@@ -70,8 +71,10 @@ def retry(
         receipt = spool.filing.receipt_in_failed(document)
         if not even_if_sent and (why := _perhaps_sent(receipt)):
             raise PerhapsSentError(
-                f"{shown(str(document))} may have been sent already ({why}). Ask the recipient, "
-                "or look into the sipgate account."
+                _(
+                    "{document} may have been sent already ({why}). Ask the recipient, or look "
+                    "into the sipgate account."
+                ).format(document=shown(str(document)), why=why)
             )
         if even_if_sent:
             spool.filing.want_again(document)
@@ -79,9 +82,7 @@ def retry(
     except SpoolError as error:
         raise OrderError(shown(str(error))) from None
     except OSError as error:
-        raise OrderError(
-            f"{shown(str(error.filename or document))}: {error.strerror or error}"
-        ) from None
+        raise OrderError(f"{shown(str(error.filename or document))}: {of_system(error)}") from None
     note(_retried(spool, document, receipt, user))
     return target
 
@@ -115,13 +116,13 @@ def _perhaps_sent(receipt: dict[str, Any]) -> str:
     """Return why a document may have been sent, "" where its receipt rules that out."""
     code = _reason(receipt)
     if code is None:
-        return "no receipt says what became of it"
+        return _("no receipt says what became of it")
     if code in PERHAPS_SENT:
         return code
     attempts = receipt.get("attempts")
     each = attempts if isinstance(attempts, list) else []
     if any(isinstance(one, dict) and one.get("outcome") == "unknown" for one in each):
-        return "the answer to an earlier attempt was lost"
+        return _("the answer to an earlier attempt was lost")
     return ""
 
 
@@ -183,4 +184,6 @@ def _find(spool: Spool, job_id: str) -> Job:
     for job in spool.jobs.all():
         if job.job_id == job_id:
             return job
-    raise UnknownJobError(f"No document with the job id {shown(job_id)!r} is on its way.")
+    raise UnknownJobError(
+        _("No document with the job id {job_id!r} is on its way.").format(job_id=shown(job_id))
+    )

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from faxdrop.config import place
+from faxdrop.words import _
 
 _NAMED = "faxdrop.config"  # where a context keeps what was named on the command line
 
@@ -21,7 +22,11 @@ class _Instance(click.ParamType[Path]):
         try:
             return value if isinstance(value, Path) else place.config_of(str(value))
         except ValueError as error:
-            self.fail(f"{str(value)!r} names no instance: {error}.", param, ctx)
+            self.fail(
+                _("{value!r} names no instance: {error}.").format(value=str(value), error=error),
+                param,
+                ctx,
+            )
 
 
 def _choose(ctx: click.Context, param: click.Parameter, config: Path | None) -> None:
@@ -29,7 +34,9 @@ def _choose(ctx: click.Context, param: click.Parameter, config: Path | None) -> 
         return
     if ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE:
         if ctx.meta.setdefault(_NAMED, config) != config:
-            raise click.UsageError("Two configs are named: give --config or --instance, and once.")
+            raise click.UsageError(
+                _("Two configs are named: give --config or --instance, and once.")
+            )
     elif _NAMED in ctx.meta:
         return  # the environment gives way
     ctx.obj = config

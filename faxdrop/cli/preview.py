@@ -17,6 +17,7 @@ from faxdrop.documents.assess import limits_of
 from faxdrop.documents.preview import Preview, UndrawnError
 from faxdrop.documents.verdict import Limits
 from faxdrop.spool.disk import open_ordinary
+from faxdrop.words import _, ngettext
 
 
 @click.command(short_help="See what the other side will see.")
@@ -52,15 +53,25 @@ def preview(config_path: Path, *, file: Path, out: Path | None) -> None:
         with open_ordinary(file) as document:
             made = preview_.make(document, folder, _limits(config_path))
     except UndrawnError:
-        click.echo(f"faxdrop: {name} can be faxed, but its pages cannot be drawn here.", err=True)
+        click.echo(
+            _("faxdrop: {name} can be faxed, but its pages cannot be drawn here.").format(
+                name=name
+            ),
+            err=True,
+        )
         raise SystemExit(1) from None
     reason = made.verdict.reason
     if reason is not None:
-        click.echo(f"faxdrop: {name} is not faxed: {reason.message} {reason.advice}", err=True)
+        click.echo(
+            _("faxdrop: {name} is not faxed: {message} {advice}").format(
+                name=name, message=reason.message, advice=reason.advice
+            ),
+            err=True,
+        )
         raise SystemExit(1)
     for line in _said(name, made):
         click.echo(line)
-    click.echo(f"The pictures lie in {name_of_file(where[0])}{os.sep}")
+    click.echo(_("The pictures lie in {folder}").format(folder=f"{name_of_file(where[0])}{os.sep}"))
 
 
 def _limits(config_path: Path) -> Limits:
@@ -77,7 +88,7 @@ def _empty(folder: Path) -> Path:
     """Make a folder that was named; one that is there must be empty."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
-        raise click.UsageError(f"{name_of_file(folder)} is not empty.")
+        raise click.UsageError(_("{folder} is not empty.").format(folder=name_of_file(folder)))
     return folder
 
 
@@ -94,12 +105,17 @@ def _new(wanted: Path) -> Path:
 def _said(name: str, made: Preview) -> Iterator[str]:
     facts = made.verdict.facts
     changes = facts.changes if facts is not None else ()
-    pages = f"{len(made.sheets)} page{'s' * (len(made.sheets) != 1)}"
-    how = f"faxed as a copy: {', '.join(changes)}" if changes else "faxed as it is"
+    count = len(made.sheets)
+    pages = ngettext("{count} page", "{count} pages", count).format(count=count)
+    how = (
+        _("faxed as a copy: {changes}").format(changes=", ".join(changes))
+        if changes
+        else _("faxed as it is")
+    )
     yield f"{name}: {pages}, {how}"
     if made.verdict.unjudged:
-        yield "  The copy could not be compared with the original: look at it closely."
+        yield "  " + _("The copy could not be compared with the original: look at it closely.")
     for number, sheet in enumerate(made.sheets, 1):
         words = preview_.remarks(sheet)
         if words:
-            yield f"  page {number}: {words}"
+            yield "  " + _("page {number}: {words}").format(number=number, words=words)

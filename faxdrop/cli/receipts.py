@@ -21,10 +21,12 @@ from faxdrop.journal import history
 from faxdrop.journal.chain import months_of
 from faxdrop.journal.history import Filter
 from faxdrop.names.printable import shown
+from faxdrop.words import N_, _, short_moment
 
 JOURNAL = ".faxdrop/journal"  # in a root
 _T = TypeVar("_T")
-_HEADINGS = ("Finished", "Result", "Document", "Recipient", "Pages")
+_HEADINGS = (N_("Finished"), N_("Result"), N_("Document"), N_("Recipient"), N_("Pages"))
+_TOTALS = {"month": N_("Month"), "recipient": N_("Recipient"), "outcome": N_("Outcome")}
 _FOLDED = 500  # documents: a list of so many is made to fit the terminal
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -70,7 +72,7 @@ def receipts(  # noqa: PLR0913 - one for each option
     Days are days here. Where the journal cannot be read, the receipts themselves are.
     """
     if as_csv and (as_json or summary):
-        raise click.UsageError("--csv goes with neither --json nor --summary.")
+        raise click.UsageError(_("--csv goes with neither --json nor --summary."))
     wanted = Filter(_day(since), _day(until), to, status or "", reason)
     root = root_of(config_path, root)
     if summary:
@@ -120,27 +122,31 @@ def _row(content: dict[str, Any]) -> tuple[str, ...]:
     recipient = content.get("recipient") or {}
     to = " ".join(str(recipient[key]) for key in ("folder", "number") if recipient.get(key))
     status = str(content.get("status", content.get("event")))
-    result = status if status == "sent" else f"failed: {history.reason_of(content)}"
+    result = (
+        _("sent")
+        if status == "sent"
+        else _("failed: {reason}").format(reason=history.reason_of(content))
+    )
     at = content.get("finished_at")
-    when = f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}" if at else ""
+    when = short_moment(datetime.fromisoformat(at)) if at else ""
     name, pages = str(document.get("name")), str(document.get("pages") or "")
     return when, shown(result), shown(name), shown(to), pages
 
 
 def _listed(rows: list[tuple[str, ...]]) -> RenderableType:
     if not rows:
-        return Text("Nothing of that kind was filed.")
+        return Text(_("Nothing of that kind was filed."))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in _HEADINGS:
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("Finished", "Pages"))
+        table.add_column(_(heading), overflow="fold", no_wrap=heading in ("Finished", "Pages"))
     for when, result, *rest in rows:
-        table.add_row(when, Text(result, "" if result == "sent" else "red"), *rest)
+        table.add_row(when, Text(result, "" if result == _("sent") else "red"), *rest)
     return Group(table, "", Text(_in_all(rows)))
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:
     """Return the same without colours and folds, which would take longer than to read it all."""
-    lines = [_HEADINGS, *rows]
+    lines = [tuple(map(_, _HEADINGS)), *rows]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     padded = (
         "  ".join(
@@ -152,15 +158,15 @@ def _aligned(rows: list[tuple[str, ...]]) -> str:
 
 
 def _in_all(rows: list[tuple[str, ...]]) -> str:
-    return f"{len(rows)} in all."
+    return _("{count} in all.").format(count=len(rows))
 
 
 def _totals(found: dict[str, dict[str, dict[str, int]]]) -> RenderableType:
     parts: list[RenderableType] = []
     for name, rows in found.items():
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column(name.capitalize(), overflow="fold")
-        for heading in ("Sent", "Failed", "Pages sent"):
+        table.add_column(_(_TOTALS[name]), overflow="fold")
+        for heading in (_("Sent"), _("Failed"), _("Pages sent")):
             table.add_column(heading, justify="right")
         for row, counts in sorted(rows.items()):
             table.add_row(

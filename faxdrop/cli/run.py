@@ -19,6 +19,7 @@ from faxdrop.daemon import build as service
 from faxdrop.simulator import Simulator
 from faxdrop.spool.ownership import refuses_root
 from faxdrop.spool.places import SpoolError
+from faxdrop.words import _
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -39,8 +40,10 @@ def run(config_path: Path, *, simulate: bool) -> None:
     config = load(config_path, os.environ, simulate=simulate)
     if (owner := refuses_root(config.root)) is not None:
         raise SpoolError(
-            f"{config.root} belongs to {owner}, who could not read what root puts there. Do it as "
-            f"{owner}: sudo {_start(config_path, owner)}"
+            _(
+                "{root} belongs to {owner}, who could not read what root puts there. Do it as "
+                "{owner}: sudo {start}"
+            ).format(root=config.root, owner=owner, start=_start(config_path, owner))
         )
     with contextlib.ExitStack() as stack:
         simulator = None

@@ -16,20 +16,21 @@ from rich.tree import Tree
 from faxdrop.cli.demo import DemoRow
 from faxdrop.cli.terminal import Hanging
 from faxdrop.names.printable import shown
-from faxdrop.setup.check import CheckReport, Finding, Level
+from faxdrop.setup.check import CheckReport
+from faxdrop.setup.findings import Finding, Level
 from faxdrop.status.overview import INBOX, Document, Overview
 from faxdrop.status.shared import Shared
+from faxdrop.words import N_, _, ngettext, number, short_moment
 
 FIRST = 20  # documents that are listed unless all are wanted
-_LOOK = Text("LOOK  ", "bold yellow")
 _STATE_WORDS = {
-    INBOX: "in the inbox",
-    "queued": "waiting",
-    "submitting": "being handed over",
-    "accepted": "with sipgate",
-    "unknown": "answer lost, being looked up",
-    "sent": "sent, being filed",
-    "failed": "failed, being filed",
+    INBOX: N_("in the inbox"),
+    "queued": N_("waiting"),
+    "submitting": N_("being handed over"),
+    "accepted": N_("with sipgate"),
+    "unknown": N_("answer lost, being looked up"),
+    "sent": N_("sent, being filed"),
+    "failed": N_("failed, being filed"),
 }
 
 
@@ -40,21 +41,28 @@ def status(
     parts: list[RenderableType] = [_running(overview, now, start), *_in_the_way(overview, now)]
     documents = overview.documents
     if not documents:
-        where = "in the inbox or " if overview.inbox_is_there else ""
         lost = overview.unreadable or overview.corrupt
-        parts.append(Hanging(f"Nothing {'else ' if lost else ''}is {where}on its way."))
+        parts.append(Hanging(_nothing(is_inbox_there=overview.inbox_is_there, is_all=not lost)))
         return Group(*parts)
     counts = [
-        f"{number} {_STATE_WORDS[state]}" for state, number in overview.counts.items() if number
+        f"{count} {_(_STATE_WORDS[state])}" for state, count in overview.counts.items() if count
     ]
-    parts.append(Hanging(f"{_many(len(documents), 'document')}: {', '.join(counts)}"))
+    parts.append(Hanging(f"{_documents(len(documents))}: {', '.join(counts)}"))
     listed = documents if everything else documents[:FIRST]
     parts.append("")
     for one in listed:
         parts += _document(one, now)
     if len(listed) < len(documents):
         left = len(documents) - len(listed)
-        parts += [Hanging(f"... and {_many(left, 'document')} more: faxdrop status --all")]
+        parts += [
+            Hanging(
+                ngettext(
+                    "... and {count} document more: faxdrop status --all",
+                    "... and {count} documents more: faxdrop status --all",
+                    left,
+                ).format(count=left)
+            )
+        ]
     return Group(*parts)
 
 
@@ -62,34 +70,65 @@ def shared(found: Shared, now: datetime, whole: str) -> RenderableType:
     """Return the screen for a member of the group; ``whole`` is the command that shows all."""
     parts: list[RenderableType] = [
         Hanging(
-            f"In {shown(found.root)}: {_many(len(found.inbox), 'document')} in inbox/, "
-            f"{found.sent} in sent/, {found.failed} in failed/."
+            _("In {root}: {documents} in inbox/, {sent} in sent/, {failed} in failed/.").format(
+                root=shown(found.root),
+                documents=_documents(len(found.inbox)),
+                sent=found.sent,
+                failed=found.failed,
+            )
         )
     ]
-    for title, lying, number in (
-        ("In the inbox:", found.inbox, len(found.inbox)),
-        ("Failed last:", found.latest_failed, found.failed),
+    for title, lying, count in (
+        (_("In the inbox:"), found.inbox, len(found.inbox)),
+        (_("Failed last:"), found.latest_failed, found.failed),
     ):
         if lying:
             parts += ["", Hanging(title)]
         for one in lying[:FIRST]:
-            to = f"  to {shown(one.folder)}" if one.folder is not None else ""
+            to = (
+                "  " + _("to {folder}").format(folder=shown(one.folder))
+                if one.folder is not None
+                else ""
+            )
             since = f" ({clock(one.since, now)})" if one.since else ""
             parts.append(
                 Hanging(Text.assemble((shown(one.name), "bold"), to, (since, "dim")), "  ")
             )
             parts.append(Hanging(shown(one.words), "    "))
-        if lying and number > len(lying[:FIRST]):
-            parts.append(Hanging(f"... and {number - len(lying[:FIRST])} more", "  "))
-    parts += ["", Hanging(f"What is on its way, and whether faxdrop runs: {whole}")]
+        if lying and count > len(lying[:FIRST]):
+            parts.append(
+                Hanging(_("... and {count} more").format(count=count - len(lying[:FIRST])), "  ")
+            )
+    parts += [
+        "",
+        Hanging(_("What is on its way, and whether faxdrop runs: {whole}").format(whole=whole)),
+    ]
     return Group(*parts)
 
 
+_TOPICS = (  # the words of check's first column; in JSON they are the same in every language
+    N_("config"),
+    N_("root"),
+    N_("folders"),
+    N_("records"),
+    N_("space"),
+    N_("events"),
+    N_("daemon"),
+    N_("documents"),
+    N_("sandbox"),
+    N_("recipients"),
+    N_("clock"),
+    N_("faxline"),
+    N_("balance"),
+    N_("unit"),
+    N_("token"),
+    N_("notify"),
+)
 _MARKS = {
-    Level.OK: ("ok", "green"),
-    Level.NOTE: ("note", "bold yellow"),
-    Level.FAULT: ("FAULT", "bold red"),
-    Level.WRONG: ("WRONG", "bold red"),
+    Level.OK: (N_("ok"), "green"),
+    Level.NOTE: (N_("note"), "bold yellow"),
+    Level.FAULT: (N_("FAULT"), "bold red"),
+    Level.WRONG: (N_("WRONG"), "bold red"),
 }
 
 
@@ -100,7 +139,7 @@ def check(report: CheckReport) -> RenderableType:
     for finding in report.findings:
         mark, style = _MARKS[finding.level]
         name = finding.topic if finding.topic != topic else ""
-        label = Text.assemble(f"{name:<12}", (f"{mark:<7}", style))
+        label = Text.assemble(f"{_(name):<12}", (f"{_(mark):<7}", style))
         lines.append(Hanging(_finding(finding), label))
         topic = finding.topic
     return Group(*lines, "", Hanging(_verdict(report)))
@@ -117,35 +156,53 @@ def _finding(finding: Finding) -> Text:
 def _verdict(report: CheckReport) -> Text:
     faults = sum(finding.level is Level.FAULT for finding in report.findings)
     if report.would_fax:
-        whom = "the simulator" if report.simulated else "sipgate"
-        words = f"This machine would fax, as {report.user} and by {whom}."
+        whom = _("the simulator") if report.simulated else "sipgate"
+        words = _("This machine would fax, as {user} and by {whom}.").format(
+            user=report.user, whom=whom
+        )
         if faults:
-            words = f"{words[:-1]}; {_many(faults, 'fault')} to mend all the same."
+            words = ngettext(
+                "This machine would fax, as {user} and by {whom}; {count} fault to mend all the "
+                "same.",
+                "This machine would fax, as {user} and by {whom}; {count} faults to mend all the "
+                "same.",
+                faults,
+            ).format(user=report.user, whom=whom, count=faults)
         return Text(words, "bold yellow" if faults else "bold green")
     wrong = sum(finding.level is Level.WRONG for finding in report.findings)
-    verb = "is" if wrong == 1 else "are"
-    return Text(f"This machine would not fax: {_many(wrong, 'thing')} {verb} wrong.", "bold red")
+    words = ngettext(
+        "This machine would not fax: {count} thing is wrong.",
+        "This machine would not fax: {count} things are wrong.",
+        wrong,
+    )
+    return Text(words.format(count=wrong), "bold red")
 
 
 def _running(overview: Overview, now: datetime, start: str) -> RenderableType:
     if not overview.running:
         return Hanging(
             Text.assemble(
-                ("faxdrop is not running", "bold red"),
-                f" on {shown(overview.root)}. Start it: {shown(start)}",
+                (_("faxdrop is not running"), "bold red"),
+                " "
+                + _("on {root}. Start it: {start}").format(
+                    root=shown(overview.root), start=shown(start)
+                ),
             )
         )
-    since = f", since {clock(overview.started_at, now)}" if overview.started_at else ""
-    pid = f" (pid {overview.pid}{since})" if overview.pid else ""
-    deaf = "" if overview.watching else " No events arrive from the inbox: it is read every few s."
-    far = overview.scanning
-    reading = f" The inbox is being read: {far.folders} of {far.of} folders." if far else ""
-    return Hanging(
-        Text.assemble(
-            ("faxdrop is running", "bold green"),
-            f" on {shown(overview.root)}{pid}.{deaf}{reading}",
+    which = [f"pid {overview.pid}"] if overview.pid else []
+    if overview.pid and overview.started_at:
+        which.append(_("since {time}").format(time=clock(overview.started_at, now)))
+    words = [_("on {root}").format(root=shown(overview.root))]
+    words[0] += f" ({', '.join(which)})." if which else "."
+    if not overview.watching:
+        words.append(_("No events arrive from the inbox: it is read every few s."))
+    if far := overview.scanning:
+        words.append(
+            _("The inbox is being read: {folders} of {of} folders.").format(
+                folders=far.folders, of=far.of
+            )
         )
-    )
+    return Hanging(Text.assemble((_("faxdrop is running"), "bold green"), f" {' '.join(words)}"))
 
 
 def _in_the_way(overview: Overview, now: datetime) -> Iterable[RenderableType]:
@@ -155,37 +212,46 @@ def _in_the_way(overview: Overview, now: datetime) -> Iterable[RenderableType]:
         told[hold.words, hold.advice] = min(since, hold.since)
     for (words, advice), since in told.items():
         yield Hanging(
-            f"since {clock(since, now)}: {shown(words)}. {shown(advice)}".rstrip()
-            + " It is tried again by itself; no document is lost or fails for it.",
-            Text("HELD  ", "bold red"),
+            _("since {time}: {words}. {advice}")
+            .format(time=clock(since, now), words=shown(words), advice=shown(advice))
+            .rstrip()
+            + " "
+            + _("It is tried again by itself; no document is lost or fails for it."),
+            Text(f"{_('HELD')}  ", "bold red"),
         )
     for wrong in overview.problems:
-        yield Hanging(f"{shown(wrong.path)} {shown(wrong.problem)}", _LOOK)
+        yield Hanging(f"{shown(wrong.path)} {shown(wrong.problem)}", _look())
     if overview.corrupt:
         yield Hanging(
-            f"{_many(overview.corrupt, 'record')} could not be read: see "
-            f"{shown(overview.corrupt_folder)}. Each has its document.pdf; whether it was faxed, "
-            "the sipgate account tells.",
-            _LOOK,
+            ngettext(
+                "{count} record could not be read: see {folder}. Each has its document.pdf; "
+                "whether it was faxed, the sipgate account tells.",
+                "{count} records could not be read: see {folder}. Each has its document.pdf; "
+                "whether it was faxed, the sipgate account tells.",
+                overview.corrupt,
+            ).format(count=overview.corrupt, folder=shown(overview.corrupt_folder)),
+            _look(),
         )
 
 
 def _document(one: Document, now: datetime) -> Iterable[RenderableType]:
     """Return the lines of a document, which stay together at any width."""
-    to = shown(one.folder) if one.folder is not None else "(no recipient folder)"
+    to = shown(one.folder) if one.folder is not None else _("(no recipient folder)")
     if one.number is not None and one.number not in to.replace(" ", ""):
         to += f" {one.number}"
-    yield Hanging(Text.assemble((shown(one.name), "bold"), f"  to {to}"))
+    yield Hanging(
+        Text.assemble((shown(one.name), "bold"), "  ", _("to {folder}").format(folder=to))
+    )
     state = shown(one.words)
     if one.next_attempt_at is not None:
-        state += f" at {clock(one.next_attempt_at, now)}"
-    notes = [f"since {clock(one.since, now)}"] if one.since else []
+        state = _("{state} at {time}").format(state=state, time=clock(one.next_attempt_at, now))
+    notes = [_("since {time}").format(time=clock(one.since, now))] if one.since else []
     if one.attempts:
-        notes.append(f"attempt {one.attempts}")
+        notes.append(_("attempt {number}").format(number=one.attempts))
     yield Hanging(Text.assemble(state, (f" ({', '.join(notes)})" if notes else "", "dim")), "  ")
-    ids = [f"job {one.job}"] if one.job else []
+    ids = [_("job {job}").format(job=one.job)] if one.job else []
     if one.session_id:
-        ids.append(f"sipgate's id {shown(one.session_id)}")
+        ids.append(_("sipgate's id {id}").format(id=shown(one.session_id)))
     if ids:
         yield Hanging(Text(", ".join(ids), "dim"), "  ")
 
@@ -193,7 +259,7 @@ def _document(one: Document, now: datetime) -> Iterable[RenderableType]:
 def clock(at: datetime, now: datetime) -> str:
     """Return an instant as people here write it: the time, and the day if it is not today."""
     local, today = _local(at), _local(now).date()
-    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
+    return f"{local:%H:%M:%S}" if local.date() == today else short_moment(local)
 
 
 def _local(at: datetime) -> datetime:
@@ -203,8 +269,20 @@ def _local(at: datetime) -> datetime:
         return at.astimezone(UTC)
 
 
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _documents(count: int) -> str:
+    return ngettext("{count} document", "{count} documents", count).format(count=count)
+
+
+def _nothing(*, is_inbox_there: bool, is_all: bool) -> str:
+    if is_inbox_there:
+        if is_all:
+            return _("Nothing is in the inbox or on its way.")
+        return _("Nothing else is in the inbox or on its way.")
+    return _("Nothing is on its way.") if is_all else _("Nothing else is on its way.")
+
+
+def _look() -> Text:
+    return Text(f"{_('LOOK')}  ", "bold yellow")
 
 
 _FILED_STYLES = {None: "", "sent": "green", "failed": "red"}
@@ -213,9 +291,9 @@ _FILED_STYLES = {None: "", "sent": "green", "failed": "red"}
 def demo(rows: Iterable[DemoRow], elapsed: float) -> RenderableType:
     """Return the demo at one moment, ``elapsed`` seconds after its beginning."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("Recipient", overflow="fold")
-    table.add_column("Document", overflow="fold")
-    table.add_column(f"after {elapsed:.0f} s", overflow="fold")
+    table.add_column(_("Recipient"), overflow="fold")
+    table.add_column(_("Document"), overflow="fold")
+    table.add_column(_("after {seconds} s").format(seconds=number(elapsed, 0)), overflow="fold")
     for row in rows:
         words = Text(shown(row.words), _FILED_STYLES[row.status])
         table.add_row(shown(row.drop.folder), shown(row.drop.name), words)

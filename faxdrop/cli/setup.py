@@ -34,7 +34,8 @@ from faxdrop.setup.check import CheckReport
 from faxdrop.simulator import MAGIC, Simulator
 from faxdrop.spool.ownership import acting_as_owner
 from faxdrop.spool.root import Spool
-from faxdrop.words import _
+from faxdrop.words import _, of_system
+from faxdrop.words import number as number_
 
 _DEMO_WITHIN = 60.0  # seconds; it takes a quarter of that
 _PAGE_WITHIN = 10.0  # seconds; it is written two after the last fax
@@ -66,20 +67,22 @@ def demo(keep: Path | None, *, opens: bool) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise click.ClickException(
-                    f"{name_of_file(folder)} is not empty: name a new folder."
+                    _("{folder} is not empty: name a new folder.").format(
+                        folder=name_of_file(folder)
+                    )
                 )
         console = make_console()
         shows = stack.enter_context(demo_.running(folder))
-        console.print("Dropping into the inbox:")
+        console.print(_("Dropping into the inbox:"))
         for one in demo_.DROPS:
-            console.print(f"  {one.folder}/{one.name}: {one.tells}")
+            console.print(f"  {one.folder}/{one.name}: {_(one.tells)}")
         console.print()
         shows.drop()
         over = _live(shows, console)
-        console.print("\nWhere everything is now:\n")
+        console.print(f"\n{_('Where everything is now:')}\n")
         console.print(screens.tree(shows.spool.root, [shows.spool.sent, shows.spool.failed]))
         if receipt_path := shows.receipt(demo_.TOLD_IN_FULL):
-            console.print(f"\nThe receipt {receipt_path.name}:\n")
+            console.print("\n" + _("The receipt {name}:").format(name=receipt_path.name) + "\n")
             console.out(receipt_path.read_text("utf-8").rstrip(), highlight=False)
         _tell_pages(shows, console)
         if opens:
@@ -87,14 +90,18 @@ def demo(keep: Path | None, *, opens: bool) -> None:
     if keep is not None:
         config = shlex.quote(str(folder / "config.toml"))
         console.print(
-            f"\nIt is all in {name_of_file(folder)}. To go on, drop PDFs into share/inbox/ there, "
-            f"and run:\n  faxdrop --config {config} run --simulate",
+            _(
+                "It is all in {folder}. To go on, drop PDFs into share/inbox/ there, and run:"
+            ).format(folder=name_of_file(folder))
+            + f"\n  faxdrop --config {config} run --simulate",
             soft_wrap=True,
         )
     else:
         console.print("\n" + _("To look at them: faxdrop demo --open"))
     if not over:
-        raise click.ClickException(f"not all was done within {_DEMO_WITHIN:.0f} s")
+        raise click.ClickException(
+            _("not all was done within {seconds} s").format(seconds=number_(_DEMO_WITHIN))
+        )
 
 
 def _tell_pages(shows: Demo, console: Console) -> None:
@@ -247,7 +254,9 @@ def simulate(
     try:
         simulator.start()
     except OSError as error:
-        raise click.ClickException(f"port {port}: {error.strerror or error}") from None
+        raise click.ClickException(
+            _("port {port}: {why}").format(port=port, why=of_system(error))
+        ) from None
     try:
         click.echo(_where(simulator, as_json=as_json))
         ended.wait()
@@ -272,8 +281,9 @@ def _where(simulator: Simulator, *, as_json: bool) -> str:
         f"TOKEN_ID={where['token_id']}",
         f"TOKEN={where['token']}",
         f"FAXLINE_ID={where['faxline']}",
-        f"# What was taken, and ways to make trouble: {where['control_url']}",
+        "# "
+        + _("What was taken, and ways to make trouble: {url}").format(url=where["control_url"]),
     ]
     if simulator.seed is not None:
-        lines.append(f"# Hostile; the same again: --seed {simulator.seed}")
+        lines.append("# " + _("Hostile; the same again: --seed {seed}").format(seed=simulator.seed))
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from faxdrop.names.printable import shown
+from faxdrop.words import of_system
 
 _WIDE = 10_000  # characters a line where there is no terminal: nothing is broken there
 _NARROWEST = 20  # characters a line, however narrow a terminal says it is
@@ -82,4 +83,4 @@ def name_of_file(path: Path) -> str:
 def of_the_system(error: OSError) -> str:
     """Return what the system says of a file."""
     about = f"{name_of_file(Path(os.fsdecode(error.filename)))}: " if error.filename else ""
-    return f"{about}{error.strerror or error}"
+    return f"{about}{of_system(error)}"

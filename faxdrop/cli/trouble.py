@@ -14,10 +14,11 @@ from faxdrop.names.printable import shown
 from faxdrop.setup.init import InitError
 from faxdrop.setup.installation import InstallationError
 from faxdrop.spool.places import SpoolError
+from faxdrop.words import N_, _
 
 EX_CONFIG = 78  # sysexits.h: something was found in an unconfigured or misconfigured state
 
-_NOT_THE_UNITS = (
+_NOT_THE_UNITS = N_(
     "The service's unit lets it write to one folder only. As root, `faxdrop check` says what to do."
 )
 
@@ -29,7 +30,7 @@ def tell(error: Exception) -> int | None:
             click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
             return EX_CONFIG
         case ConfigError():
-            click.echo("faxdrop: the settings are wrong:", err=True)
+            click.echo(_("faxdrop: the settings are wrong:"), err=True)
             for line in str(error).splitlines():
                 click.echo(f"  {shown(line)}", err=True)
             return EX_CONFIG
@@ -38,7 +39,7 @@ def tell(error: Exception) -> int | None:
         case OSError():
             click.echo(f"faxdrop: {of_the_system(error)}", err=True)
             if error.errno == errno.EROFS and "INVOCATION_ID" in os.environ:  # systemd.exec(5)
-                click.echo(f"faxdrop: {_NOT_THE_UNITS}", err=True)
+                click.echo(f"faxdrop: {_(_NOT_THE_UNITS)}", err=True)
         case _:
             return None
     return 1

@@ -12,7 +12,6 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -31,32 +30,15 @@ from faxdrop.inbox.mounts import DEAF_RESCAN
 from faxdrop.names.passed_over import is_passed_over
 from faxdrop.names.printable import shown
 from faxdrop.setup import specimen
+from faxdrop.setup.findings import LISTED, Finding, Level, finding, listing, note, ok, some, wrong
 from faxdrop.spool.ownership import name_of, owner_of
 from faxdrop.spool.root import Spool
 from faxdrop.status.overview import LastWords, last_words
+from faxdrop.words import _, listed, number, of_system, short_moment
 
 CHECK_FORMAT: Final = "faxdrop-check/1"
 
-_LISTED = 3  # examples of what there may be very many of
 _LITTLE_SPACE = 100_000_000  # bytes; ten of the largest documents
-
-
-class Level(StrEnum):
-    """How much a finding matters."""
-
-    OK = "ok"
-    NOTE = "note"  # worth knowing; faxes go out all the same
-    FAULT = "fault"  # to be mended; faxes go out all the same
-    WRONG = "wrong"  # it would not fax, or not everything
-
-
-class Finding(Record):
-    """One thing that was looked at."""
-
-    topic: str  # config, root, folders, space, events, documents, recipients, sipgate, ...
-    level: Level
-    words: str
-    advice: str = ""  # what to do now
 
 
 class CheckReport(Record):
@@ -101,21 +83,25 @@ def kept_out(root: Path, *, shared: bool = False) -> tuple[str, str] | None:
     missing = mounts.missing_mount(root)
     if missing is not None:
         return (
-            f"Nothing is mounted on {missing} (it stands in {mounts.FSTAB}).",
-            f"Mount it: mount {missing}",
+            _("Nothing is mounted on {missing} (it stands in {table}).").format(
+                missing=missing, table=mounts.FSTAB
+            ),
+            _("Mount it: mount {missing}").format(missing=missing),
         )
     if not root.is_dir():
         return (
-            f"The folder {root} is not there.",
-            "Make it, mount it, or correct `root` in the config.",
+            _("The folder {root} is not there.").format(root=root),
+            _("Make it, mount it, or correct `root` in the config."),
         )
     home = Spool(root).home
     for folder in (root,) if shared else (root, home):
         if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
             owner = owner_of(folder)
             return (
-                f"{folder} is for {owner} to read, and you are {name_of(os.geteuid())}.",
-                "Put sudo before the command.",
+                _("{folder} is for {owner} to read, and you are {user}.").format(
+                    folder=folder, owner=owner, user=name_of(os.geteuid())
+                ),
+                _("Put sudo before the command."),
             )
     return None
 
@@ -128,7 +114,7 @@ def folders(config: Config, spool: Spool, config_path: Path | None = None) -> It
     closed = [] if config_path is None else list(_closed(config, config_path.absolute()))
     yield from closed or _config(config)
     if (why := kept_out(config.root)) is not None:
-        yield _wrong("root", *why)
+        yield wrong("root", *why)
     else:
         yield from _missing(spool, config_path)
         yield from _moves(spool)
@@ -142,11 +128,11 @@ def folders(config: Config, spool: Spool, config_path: Path | None = None) -> It
 
 def _config(config: Config) -> Iterator[Finding]:
     if not config.warnings and not config.faults:
-        yield _ok("config", "Everything in it is right.")
+        yield ok("config", _("Everything in it is right."))
     for fault in config.faults:
         yield finding("config", Level.FAULT, fault)
     for warning in config.warnings:
-        yield _note("config", warning)
+        yield note("config", warning)
 
 
 def _closed(config: Config, path: Path) -> Iterator[Finding]:
@@ -164,15 +150,22 @@ def _closed(config: Config, path: Path) -> Iterator[Finding]:
                 if not os.access(folder, os.X_OK, effective_ids=True)
             ]
             if closed:
-                yield _wrong(
+                yield wrong(
                     "config",
-                    f"{user} cannot read {file}, for it may not enter {closed[0]}.",
-                    f"Let {user} enter it, or keep the config elsewhere, such as in /etc/faxdrop.",
+                    _("{user} cannot read {file}, for it may not enter {closed}.").format(
+                        user=user, file=file, closed=closed[0]
+                    ),
+                    _(
+                        "Let {user} enter it, or keep the config elsewhere, such as in "
+                        "/etc/faxdrop."
+                    ).format(user=user),
                 )
                 return
-            yield _wrong(
+            yield wrong(
                 "config",
-                f"{user} cannot read {file}: {error.strerror}.",
+                _("{user} cannot read {file}: {why}.").format(
+                    user=user, file=file, why=of_system(error)
+                ),
                 credentials.permitting(file, config.root, secret=file != path),
             )
 
@@ -181,13 +174,17 @@ def _missing(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
     """Name folders that are gone: before the first start they have yet to be made."""
     gone = [folder for folder in (spool.inbox, spool.sent, spool.failed) if not folder.is_dir()]
     if gone and spool.home.is_dir():
-        makes = "it makes them anew within a minute"
+        makes = _("it makes them anew within a minute")
         if not spool.is_locked():
-            makes = f"faxdrop makes them anew when it starts: {starting(config_path)}"
-        yield _wrong(
+            makes = _("faxdrop makes them anew when it starts: {command}").format(
+                command=starting(config_path)
+            )
+        yield wrong(
             "folders",
-            f"Not there: {_listing(gone)}. Where an inbox is missing, nothing can be dropped.",
-            f"Was it moved? Put it back; else {makes}.",
+            _("Not there: {gone}. Where an inbox is missing, nothing can be dropped.").format(
+                gone=listing(gone)
+            ),
+            _("Was it moved? Put it back; else {makes}.").format(makes=makes),
         )
 
 
@@ -201,9 +198,11 @@ def _records(spool: Spool) -> Iterator[Finding]:
         yield finding(
             "records",
             Level.FAULT,
-            f"What is known of a fax cannot be read: {_listing(found)}.",
-            "Each of these folders has its document.pdf; whether it was faxed, the sipgate account "
-            "tells. If not, drop it again; then remove the folder.",
+            _("What is known of a fax cannot be read: {found}.").format(found=listing(found)),
+            _(
+                "Each of these folders has its document.pdf; whether it was faxed, the sipgate "
+                "account tells. If not, drop it again; then remove the folder."
+            ),
         )
 
 
@@ -211,38 +210,55 @@ def _moves(spool: Spool) -> Iterator[Finding]:
     try:
         refused = spool.try_moves()
     except OSError as error:
-        yield _wrong(
+        yield wrong(
             "folders",
-            f"Nothing can be written to {error.filename or spool.root}: {error.strerror}.",
+            _("Nothing can be written to {path}: {why}.").format(
+                path=error.filename or spool.root, why=of_system(error)
+            ),
             _rights(spool),
         )
         return
-    for folder, why in list(refused.items())[:_LISTED]:
+    for folder, why in list(refused.items())[:LISTED]:
         advice = _rights(spool)
         if why.errno == errno.EXDEV:
-            advice = (
+            advice = _(
                 "All folders must be on one mount, also where two mounts show one file system "
                 "(under systemd: one ReadWritePaths=)."
             )
-        yield _wrong("folders", f"No document can be moved to {folder}: {why.strerror}.", advice)
-    if len(refused) > _LISTED:
-        yield _wrong("folders", f"The same with {len(refused) - _LISTED} more folders.")
+        yield wrong(
+            "folders",
+            _("No document can be moved to {folder}: {why}.").format(
+                folder=folder, why=of_system(why)
+            ),
+            advice,
+        )
+    if len(refused) > LISTED:
+        yield wrong(
+            "folders", _("The same with {count} more folders.").format(count=len(refused) - LISTED)
+        )
     sticky = [folder for folder in _folders(spool.inbox) if _is_sticky(folder)]
     if sticky:
-        yield _wrong(
+        yield wrong(
             "folders",
-            f"Only its owner may take a file out of {_listing(sticky)} (sticky bit).",
-            f"chmod -t {_listing(sticky)}",
+            _("Only its owner may take a file out of {sticky} (sticky bit).").format(
+                sticky=listing(sticky)
+            ),
+            f"chmod -t {listing(sticky)}",
         )
     if not refused and not sticky and spool.inbox.is_dir():
-        yield _ok("folders", f"A file went through all of {spool.root}: one mount, rights enough.")
+        yield ok(
+            "folders",
+            _("A file went through all of {root}: one mount, rights enough.").format(
+                root=spool.root
+            ),
+        )
 
 
 def _rights(spool: Spool) -> str:
-    return (
-        f"{name_of(os.geteuid())} needs the rights to read, write and enter all folders in "
-        f"{spool.root} (which belongs to {owner_of(spool.root)})."
-    )
+    return _(
+        "{user} needs the rights to read, write and enter all folders in {root} (which "
+        "belongs to {owner})."
+    ).format(user=name_of(os.geteuid()), root=spool.root, owner=owner_of(spool.root))
 
 
 def _folders(inbox: Path) -> list[Path]:
@@ -269,45 +285,60 @@ def _space(root: Path) -> Iterator[Finding]:
     there = os.statvfs(root)
     free = there.f_bavail * there.f_frsize
     if free < _LITTLE_SPACE:
-        words = f"Only {free / 1e6:.1f} MB are free on the disk of {root}."
-        advice = "Make room: what cannot be recorded is not faxed."
-        yield _wrong("space", words, advice) if not free else _note("space", words, advice)
+        words = _("Only {size} MB are free on the disk of {root}.").format(
+            size=number(free / 1e6, 1), root=root
+        )
+        advice = _("Make room: what cannot be recorded is not faxed.")
+        yield wrong("space", words, advice) if not free else note("space", words, advice)
 
 
 def _events(spool: Spool) -> Iterator[Finding]:
     kind = mounts.kind_of(spool.inbox)
     if mounts.tells_everything(kind):
-        yield _ok("events", f"{kind}: a document is seen as soon as it is closed.")
+        yield ok(
+            "events", _("{kind}: a document is seen as soon as it is closed.").format(kind=kind)
+        )
     else:
-        yield _note(
+        yield note(
             "events",
-            f"{kind}: what others write there causes no events here, so the inbox is read every "
-            f"{DEAF_RESCAN:g} s.",
+            _(
+                "{kind}: what others write there causes no events here, so the inbox is read "
+                "every {seconds} s."
+            ).format(kind=kind, seconds=number(DEAF_RESCAN)),
         )
 
 
 def _daemon(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
     if not spool.is_locked():
-        yield _note(
+        yield note(
             "daemon",
-            "faxdrop is not running.",
-            f"Start it: {starting(config_path)}",
+            _("faxdrop is not running."),
+            _("Start it: {command}").format(command=starting(config_path)),
         )
         return
     words: LastWords = last_words(spool)
-    yield _ok("daemon", f"faxdrop is running{f' (pid {words.pid})' if words.pid else ''}.")
+    yield ok(
+        "daemon",
+        _("faxdrop is running (pid {pid}).").format(pid=words.pid)
+        if words.pid
+        else _("faxdrop is running."),
+    )
     if words.faxdrop not in (None, __version__):
         unit = installed_unit(config_path or DEFAULT_PATH)
-        yield _note(
+        yield note(
             "daemon",
-            f"It is still version {words.faxdrop}; this is {__version__}.",
-            f"systemctl restart {unit}" if unit else "Restart it.",
+            _("It is still version {faxdrop}; this is {version}.").format(
+                faxdrop=words.faxdrop, version=__version__
+            ),
+            f"systemctl restart {unit}" if unit else _("Restart it."),
         )
     for hold in {(hold.words, hold.advice): hold for hold in words.holds}.values():
-        yield _wrong(
+        yield wrong(
             "daemon",
-            f"It holds all faxes since {hold.since:%Y-%m-%d %H:%M} UTC: {hold.words}.",
-            hold.advice or "It tries again by itself.",
+            _("It holds all faxes since {when}: {words}.").format(
+                when=short_moment(hold.since), words=hold.words
+            ),
+            hold.advice or _("It tries again by itself."),
         )
 
 
@@ -320,29 +351,31 @@ def _documents(config: Config) -> Iterator[Finding]:
             file.flush()
             verdict = checker.check(file.fileno())
     except OSError as error:
-        yield _wrong(
+        yield wrong(
             "documents",
-            f"PDFs cannot be checked: {error.strerror or error}.",
-            "Is faxdrop installed completely, and is there memory enough?",
+            _("PDFs cannot be checked: {why}.").format(why=of_system(error)),
+            _("Is faxdrop installed completely, and is there memory enough?"),
         )
         return
     if verdict.facts is None:
-        why = verdict.reason.message if verdict.reason else "no reason is given"
-        yield _wrong(
+        why = verdict.reason.message if verdict.reason else _("no reason is given")
+        yield wrong(
             "documents",
-            f"The check refuses a good PDF: {why}",
-            "Install faxdrop anew; this should not happen.",
+            _("The check refuses a good PDF: {why}").format(why=why),
+            _("Install faxdrop anew; this should not happen."),
         )
         return
-    yield _ok(
+    yield ok(
         "documents",
-        f"PDFs are checked; up to {documents.max_megabytes:g} MB and {documents.max_pages} pages.",
+        _("PDFs are checked; up to {size} MB and {pages} pages.").format(
+            size=number(documents.max_megabytes), pages=documents.max_pages
+        ),
     )
     if lacks := sandbox.missing():
-        yield _note(
+        yield note(
             "sandbox",
-            f"A hostile PDF that takes over its reader could {', and '.join(lacks)}.",
-            "Use a kernel with Landlock and seccomp (Linux 6.12 has it all) on x86-64 or ARM64.",
+            _("A hostile PDF that takes over its reader could {what}.").format(what=listed(lacks)),
+            _("Use a kernel with Landlock and seccomp (Linux 6.12 has it all) on x86-64 or ARM64."),
         )
 
 
@@ -350,10 +383,12 @@ def _recipients(config: Config, spool: Spool) -> Iterator[Finding]:
     book = AddressBook(config.recipients, config.region, allow_premium=config.sending.allow_premium)
     names = [f"{name}: {book.resolve(name).number}" for name in config.recipients]
     if names:
-        more = f", and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-        yield _ok("recipients", f"The address book is right ({', '.join(names[:_LISTED])}{more}).")
+        yield ok(
+            "recipients",
+            _("The address book is right ({names}).").format(names=some(names)),
+        )
     else:
-        yield _ok("recipients", "The address book is empty: folders are named after numbers.")
+        yield ok("recipients", _("The address book is empty: folders are named after numbers."))
     nobody = []
     for folder in _folders(spool.inbox):
         try:
@@ -361,36 +396,13 @@ def _recipients(config: Config, spool: Spool) -> Iterator[Finding]:
         except RecipientError:
             nobody.append(folder)
     if nobody:
-        yield _note(
+        yield note(
             "recipients",
-            f"These folders name nobody, and what is dropped there fails: {_listing(nobody)}.",
-            "Rename them, or add them to [recipients] in the config.",
+            _("These folders name nobody, and what is dropped there fails: {nobody}.").format(
+                nobody=listing(nobody)
+            ),
+            _("Rename them, or add them to [recipients] in the config."),
         )
-
-
-# -- findings --------------------------------------------------------------------------------
-
-
-def _listing(paths: list[Path]) -> str:
-    text = ", ".join(shown(str(path)) for path in paths[:_LISTED])
-    return f"{text}, and {len(paths) - _LISTED} more" if len(paths) > _LISTED else text
-
-
-def finding(topic: str, level: Level, words: str, advice: str = "") -> Finding:
-    """Return a finding whose words can be written down, whatever names stand in them."""
-    return Finding(topic=topic, level=level, words=shown(words), advice=shown(advice, lines=True))
-
-
-def _ok(topic: str, words: str) -> Finding:
-    return finding(topic, Level.OK, words)
-
-
-def _note(topic: str, words: str, advice: str = "") -> Finding:
-    return finding(topic, Level.NOTE, words, advice)
-
-
-def _wrong(topic: str, words: str, advice: str = "") -> Finding:
-    return finding(topic, Level.WRONG, words, advice)
 
 
 def schema() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from faxdrop.config.settings import Config
 from faxdrop.followers.post import Post
 from faxdrop.names.printable import shown
-from faxdrop.setup.check import Finding, Level, finding
+from faxdrop.setup.findings import Finding, Level, finding
 from faxdrop.words import _
 
 

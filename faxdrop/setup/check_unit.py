@@ -8,9 +8,10 @@ from typing import Final
 from faxdrop.config import place
 from faxdrop.config.settings import Config
 from faxdrop.setup import units
-from faxdrop.setup.check import Finding, Level, finding
+from faxdrop.setup.findings import Finding, Level, finding
 from faxdrop.setup.units import Unit
 from faxdrop.spool.ownership import owner_of
+from faxdrop.words import _
 
 OUTDATED: Final = "token"  # the topic of what a restart mends
 
@@ -35,7 +36,7 @@ def of_unit(known: Unit, config: Config, config_path: Path) -> Iterator[Finding]
         yield finding(
             "unit",
             Level.WRONG,
-            f"The unit {known.name} may not write to {config.root}.",
+            _("The unit {name} may not write to {root}.").format(name=known.name, root=config.root),
             _allowing(known.name, config.root, config_path),
         )
     if config.root.is_dir() and known.user not in ("", owner_of(config.root)):
@@ -43,35 +44,48 @@ def of_unit(known: Unit, config: Config, config_path: Path) -> Iterator[Finding]
         yield finding(
             "unit",
             Level.WRONG,
-            f"{known.name} runs as {known.user}, and {config.root} belongs to "
-            f"{owner_of(config.root)}.",
-            f"Give the folders to the service: chown -R {known.user}: {config.root}",
+            _("{name} runs as {user}, and {root} belongs to {owner}.").format(
+                name=known.name, user=known.user, root=config.root, owner=owner_of(config.root)
+            ),
+            _("Give the folders to the service: chown -R {user}: {root}").format(
+                user=known.user, root=config.root
+            ),
         )
     if known.is_stale:
         yield finding(
             "unit",
             Level.NOTE,
-            f"The files of {known.name} have changed since systemd read them.",
+            _("The files of {name} have changed since systemd read them.").format(name=known.name),
             f"systemctl daemon-reload && systemctl restart {known.name}",
         )
     elif not known.at_boot:
         yield finding(
             "unit",
             Level.NOTE,
-            f"{known.name} is not started when this machine is.",
-            f"systemctl enable {known.name} (unless something else starts it, such as a cluster)",
+            _("{name} is not started when this machine is.").format(name=known.name),
+            _(
+                "systemctl enable {name} (unless something else starts it, such as a cluster)"
+            ).format(name=known.name),
         )
     elif not wrong:
-        yield finding("unit", Level.OK, f"{known.name} may write to {config.root}.")
+        yield finding(
+            "unit",
+            Level.OK,
+            _("{name} may write to {root}.").format(name=known.name, root=config.root),
+        )
 
 
 def _allowing(name: str, root: Path, config_path: Path) -> str:
     if why := units.no_place(root):
-        return f"Take another folder: {why}."
+        return _("Take another folder: {why}.").format(why=why)
     lines = units.drop_in(config_path, root, units.PROGRAM)
     return (
-        f"sudo {place.command('init --service', config_path)} mends that. By hand: "
-        f"systemctl edit {name}, with these lines; then restart it.\n{lines}".rstrip()
+        _(
+            "sudo {command} mends that. By hand: systemctl edit {name}, with these lines; "
+            "then restart it.\n{lines}"
+        )
+        .format(command=place.command("init --service", config_path), name=name, lines=lines)
+        .rstrip()
     )
 
 
@@ -85,6 +99,8 @@ def of_token(name: str, running: dict[str, str], stored: dict[str, str]) -> Iter
         yield finding(
             OUTDATED,
             Level.WRONG,
-            f"{name} still runs with an older token than the one in {place.ETC}.",
+            _("{name} still runs with an older token than the one in {folder}.").format(
+                name=name, folder=place.ETC
+            ),
             f"systemctl restart {name}",
         )

@@ -21,6 +21,7 @@ from faxdrop.config.settings import Config
 from faxdrop.setup import units
 from faxdrop.spool.ownership import name_of
 from faxdrop.spool.sharing import share
+from faxdrop.words import _
 
 _SHARED = 0o2770  # people of the group drop and fetch; new files belong to the group
 _TOP = 0o2750  # and change nothing above that
@@ -73,14 +74,16 @@ def owner_called(name: str | None) -> Owner:
     """
     if os.geteuid() != 0:
         if name is not None:
-            raise InitError("Only root can give files to somebody: leave --owner out, or use sudo.")
+            raise InitError(
+                _("Only root can give files to somebody: leave --owner out, or use sudo.")
+            )
         return Owner()
     try:
         user = pwd.getpwnam(name or SERVICE_USER)
     except KeyError:
         if name is None:
             return Owner()
-        raise InitError(f"There is no user {name} on this machine.") from None
+        raise InitError(_("There is no user {name} on this machine.").format(name=name)) from None
     return Owner(user.pw_uid, user.pw_gid)
 
 
@@ -96,8 +99,10 @@ def stored(config: Path, *, service: bool) -> dict[str, str]:
     found = {name: values[name] for name in secret_files(config) if name in values}
     if len(found) < len(secret_files(config)) and not service and os.path.lexists(dotenv):
         raise InitError(
-            f"{dotenv} is there already, and nothing is ever overwritten: put TOKEN_ID and TOKEN "
-            "into it, or remove it."
+            _(
+                "{dotenv} is there already, and nothing is ever overwritten: put TOKEN_ID and "
+                "TOKEN into it, or remove it."
+            ).format(dotenv=dotenv)
         )
     return found
 
@@ -141,15 +146,17 @@ def fault(**answer: Any) -> str:
 def root_fault(root: Path, *, service: bool) -> str:
     """Return why a folder cannot be the root; "" if it can."""
     if wrong := fault(root=root):
-        return f"It must be {wrong}."
+        return _("It must be {wrong}.").format(wrong=wrong)
     if service and (why := units.no_place(root)):
-        return f"It must be another folder: {why}."
+        return _("It must be another folder: {why}.").format(why=why)
     there = next(path for path in (root, *root.parents) if os.path.lexists(path))
     if not there.is_dir():
-        return f"{there} is no folder."
+        return _("{there} is no folder.").format(there=there)
     owner = name_of(there.stat().st_uid)
     if service and there == root and owner not in ("root", SERVICE_USER):
-        return f"{root} belongs to {owner}; the service runs as {SERVICE_USER}, and needs its own."
+        return _(
+            "{root} belongs to {owner}; the service runs as {user}, and needs its own."
+        ).format(root=root, owner=owner, user=SERVICE_USER)
     return ""
 
 
@@ -197,8 +204,10 @@ def store(config: Path, secrets: Mapping[str, str]) -> list[Path]:
 def already(config: Path) -> InitError:
     """Return the refusal to overwrite a config."""
     return InitError(
-        f"{config} is there already, and nothing is ever overwritten. Edit it, and then run: "
-        f"{command('check', config)}"
+        _(
+            "{config} is there already, and nothing is ever overwritten. Edit it, and then "
+            "run: {command}"
+        ).format(config=config, command=command("check", config))
     )
 
 

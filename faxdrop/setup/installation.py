@@ -19,6 +19,7 @@ from typing import NamedTuple
 from faxdrop.config import place
 from faxdrop.setup import units
 from faxdrop.spool.ownership import gid_of, uid_of
+from faxdrop.words import _
 
 LINK = Path("/usr/local/bin/faxdrop")
 _HEADER = (
@@ -52,7 +53,9 @@ def _program(command: list[str], text: str) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InstallationError(f"{line}: {error}") from None
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+        said = (done.stderr or done.stdout).strip() or _("exit status {status}").format(
+            status=done.returncode
+        )
         raise InstallationError(f"{line}: {said}")
 
 
@@ -94,7 +97,7 @@ def opened(config: Path) -> Step:
 
     file = shlex.quote(str(config))
     return Step(
-        f"the service may read {config}",
+        _("the service may read {config}").format(config=config),
         f"chgrp {place.SERVICE_USER} {file} && chmod 640 {file}",
         is_done,
         do,
@@ -122,7 +125,7 @@ def start(config: Path, machine: Machine, *, anew: bool) -> Step:
     if anew:
         how = f"systemctl daemon-reload && systemctl enable {unit} && systemctl restart {unit}"
     return Step(
-        f"{unit} runs, and starts at boot",
+        _("{unit} runs, and starts at boot").format(unit=unit),
         how,
         lambda: not anew and asked("is-enabled") and asked("is-active"),
         do,
@@ -137,10 +140,12 @@ def has_systemd() -> bool:
 def hidden(prefix: Path) -> str:
     """Return why a service could not start what is installed there; "" if it could."""
     if any(prefix.is_relative_to(folder) for folder in ("/home", "/root", "/tmp", "/var/tmp")):  # noqa: S108
-        return f"A service does not see what lies in {prefix}."
+        return _("A service does not see what lies in {prefix}.").format(prefix=prefix)
     for folder in prefix.parents:
         if not folder.stat().st_mode & stat.S_IXOTH:
-            return f"{folder} keeps the service out of {prefix}."
+            return _("{folder} keeps the service out of {prefix}.").format(
+                folder=folder, prefix=prefix
+            )
     return ""
 
 
@@ -152,7 +157,7 @@ def _readable(machine: Machine) -> Step:
     prefix = machine.prefix
 
     def closed() -> Iterator[tuple[Path, int]]:
-        for folder, _, names in os.walk(prefix):
+        for folder, _folders, names in os.walk(prefix):
             for path in (Path(folder), *(Path(folder, name) for name in names)):
                 mode = path.lstat().st_mode
                 wanted = mode | 0o444 | (0o111 if stat.S_ISDIR(mode) or mode & 0o100 else 0)
@@ -164,7 +169,7 @@ def _readable(machine: Machine) -> Step:
             path.chmod(mode)
 
     return Step(
-        "the program is for everybody to read",
+        _("the program is for everybody to read"),
         f"chmod -R a+rX {shlex.quote(str(prefix))}",
         lambda: next(closed(), None) is None,
         do,
@@ -175,7 +180,7 @@ def _user(machine: Machine) -> Step:
     name = place.SERVICE_USER
     command = ["systemd-sysusers", str(machine.prefix / "lib/sysusers.d/faxdrop.conf")]
     return Step(
-        f"the user and the group {name}",
+        _("the user and the group {name}").format(name=name),
         shlex.join(command),
         lambda: uid_of(name) is not None and gid_of(name) is not None,
         lambda: machine.run(command, ""),
@@ -196,7 +201,7 @@ def _folders(root: Path, machine: Machine) -> Step:
         ]
 
     return Step(
-        f"{place.ETC} and {root}, with inbox, sent and failed",
+        _("{folder} and {root}, with inbox, sent and failed").format(folder=place.ETC, root=root),
         "systemd-tmpfiles --create -  (group faxdrop, modes, access lists)",
         lambda: not missing(),
         lambda: machine.run(
@@ -251,9 +256,9 @@ def _link(machine: Machine) -> Step:
 
     stays = ""
     if is_done() and LINK.resolve() != machine.program.resolve():
-        stays = " (another program of that name is there, and stays)"
+        stays = " " + _("(another program of that name is there, and stays)")
     return Step(
-        f"faxdrop is a command: {LINK}{stays}",
+        _("faxdrop is a command: {link}").format(link=LINK) + stays,
         f"ln -s {shlex.quote(str(machine.program))} {LINK}",
         is_done,
         do,
@@ -272,7 +277,7 @@ def _unit(config: Path, machine: Machine) -> Step:
         machine.run(["systemctl", "daemon-reload"], "")
 
     return Step(
-        f"systemd knows {name}",
+        _("systemd knows {name}").format(name=name),
         f"systemctl link {shlex.quote(str(shipped))}",
         lambda: place.installed_unit(config) is not None,
         do,
@@ -294,7 +299,10 @@ def _drop_in(config: Path, root: Path, machine: Machine) -> Iterator[Step]:
     def do() -> None:
         if not (found() or header).startswith(header):
             raise InstallationError(
-                f"{path} is somebody's own. Put this into it:\n{text}then: systemctl daemon-reload"
+                _(
+                    "{path} is somebody's own. Put this into it:\n{text}then: systemctl "
+                    "daemon-reload"
+                ).format(path=path, text=text)
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.parent.chmod(0o755)
@@ -304,7 +312,7 @@ def _drop_in(config: Path, root: Path, machine: Machine) -> Iterator[Step]:
 
     if text or found() is not None:
         yield Step(
-            f"the unit may write to {root}",
+            _("the unit may write to {root}").format(root=root),
             f"{path}:\n{text}".rstrip(),
             lambda: found() == header + text,
             do,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from faxdrop.config import place
+from faxdrop.words import _
 
 PROGRAM: Final = Path("/opt/faxdrop/bin/faxdrop")  # what the shipped units start
 _ASKED = ("LoadState", "ReadWritePaths", "ProtectHome", "User", "NeedDaemonReload", "UnitFileState")
@@ -116,14 +117,14 @@ def no_place(root: Path) -> str:
         return why
     for place_ in ("/tmp", "/var/tmp", "/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/boot"):  # noqa: S108
         if root.is_relative_to(place_):
-            return f"a service keeps nothing in {place_}"
+            return _("a service keeps nothing in {place}").format(place=place_)
     return ""
 
 
 def _unspeakable(path: Path) -> str:
     if str(path).isprintable() and not set(str(path)) & set("\"'\\"):
         return ""
-    return "systemd takes no quotes, backslashes or control characters in a path"
+    return _("systemd takes no quotes, backslashes or control characters in a path")
 
 
 def _is_home(root: Path) -> bool:

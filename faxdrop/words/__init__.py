@@ -10,7 +10,7 @@ brings it up to date with the source, and the build compiles it.
 """
 
 import gettext as _gettext
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -98,6 +98,12 @@ def short_moment(at: datetime) -> str:
     """Return an instant as a table has it: this machine's time, to the minute."""
     # Translators: strftime(3); digits only.
     return at.astimezone().strftime(_("%Y-%m-%d %H:%M"))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: a, b and c."""
+    *first, last = names
+    return _("{first} and {last}").format(first=", ".join(first), last=last) if first else last
 
 
 def number(value: float, digits: int | None = None) -> str:

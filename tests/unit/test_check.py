@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +28,13 @@ from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.recipient import AddressEntry
 from faxdrop.inbox import mounts
 from faxdrop.setup import check, check_account, check_unit, units
-from faxdrop.setup.check import CheckReport, Finding, Level
+from faxdrop.setup.check import CheckReport
+from faxdrop.setup.findings import Finding, Level
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.root import Spool
+from faxdrop.words import short_moment
 from tests.kit.users import let_in
 from tests.kit.world import config_of
 
@@ -447,7 +450,8 @@ def test_a_daemon_that_holds(config: Config) -> None:
     finally:
         spool.close()
     _, wrong = (one for one in seen.findings if one.topic == "daemon")
-    assert wrong.words == "It holds all faxes since 2026-03-02 11:00 UTC: no money."
+    held_since = short_moment(datetime(2026, 3, 2, 11, tzinfo=UTC))
+    assert wrong.words == f"It holds all faxes since {held_since}: no money."
     assert not seen.would_fax
 
 

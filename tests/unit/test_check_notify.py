@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from faxdrop.config.settings import Config, NotifySettings
 from faxdrop.followers.post import Post
 from faxdrop.setup import check
-from faxdrop.setup.check import Finding, Level
 from faxdrop.setup.check_notify import notices
+from faxdrop.setup.findings import Finding, Level
 from tests.kit.mail import PASSWORD, MailServer
 from tests.kit.world import config_of
 
