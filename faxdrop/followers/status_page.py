@@ -12,9 +12,9 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ PAGE: Final = "STATUS.html"
 _SOON: Final = 5.0  # seconds until the loop has said how things stand
 _EVERY: Final = 60.0  # seconds between looks at what nobody tells us of
 _ON_THE_WAY: Final = 30.0  # the same while a document is: what sipgate says of it is no news
+_LONGEST_REST: Final = 300.0  # seconds
 _SHARE: Final = 30  # of that many seconds, one may go into the page: a long queue is looked at less
 
 
@@ -44,18 +45,16 @@ class StatusPage(Follower):
         root: Path,
         *,
         wanted: bool,
-        monotonic: Callable[[], float] = time.monotonic,
         disk: Disk | None = None,
     ) -> None:
         self.path = root / PAGE
         self._spool = Spool(root)
         self._wanted = wanted
-        self._monotonic = monotonic
         self._disk = disk or Disk()
         self._page: PageContent | None = None  # what was written last
         self._stamp: object = None  # of the file, as it was written
         self._known: tuple[object, ...] = ()  # what was known then
-        self._rests_until = 0.0  # monotonic
+        self._rests_until: datetime | None = None
         self._problems: dict[str, str] = {}
 
     @property
@@ -70,17 +69,19 @@ class StatusPage(Follower):
             return None
         if not now.standing:
             return _SOON
-        if (rest := self._rests_until - self._monotonic()) > 0:
+        if (rest := self._rest(now.at)) > 0:
             return rest
         is_whole = self._stamp is not None and _stamp(self.path) == self._stamp
-        known = (now.standing, now.head, ended.stamp(self._spool.root), is_whole)
-        if known != self._known or self._is_moving or self._problems:
+        stamps = overview.stamp(self._spool), ended.stamp(self._spool.root)
+        known = (now.standing, now.head, *stamps, is_whole)
+        if known != self._known or self._problems:
             cost = time.thread_time()
             self.show(now.standing, now.at, running=True)
             cost = time.thread_time() - cost
-            self._known = (*known[:3], not self._problems)
-            self._rests_until = self._monotonic() + cost * _SHARE
-        return _ON_THE_WAY if self._is_moving else _EVERY
+            self._known = (*known[:-1], True)
+            self._rests_until = now.at + timedelta(seconds=min(cost * _SHARE, _LONGEST_REST))
+        is_moving = self._page is not None and self._page.is_moving
+        return _ON_THE_WAY if is_moving else _EVERY
 
     def last(self, now: Turn) -> None:
         """Show that faxdrop does not run any more."""
@@ -111,9 +112,10 @@ class StatusPage(Follower):
 
     # -- inside -----------------------------------------------------------------------------
 
-    @property
-    def _is_moving(self) -> bool:
-        return self._page is not None and self._page.is_moving
+    def _rest(self, at: datetime) -> float:
+        """Return for how many seconds nothing is looked at; a clock that was set ends that."""
+        rest = 0.0 if self._rests_until is None else (self._rests_until - at).total_seconds()
+        return rest if rest < _LONGEST_REST else 0.0
 
     def _write(self, page: PageContent, at: datetime) -> None:
         if page == self._page and self._stamp is not None and _stamp(self.path) == self._stamp:

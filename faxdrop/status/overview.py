@@ -5,6 +5,7 @@ is changed, so it can be looked at while the daemon runs and while it does not. 
 stable: ``format`` changes when a reader of it would have to.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,6 +20,8 @@ from faxdrop.fax.job import Instant, Job, Record, State
 from faxdrop.inbox.scan import Inbox
 from faxdrop.names.printable import shown
 from faxdrop.queue.schedule import blocks_line
+from faxdrop.spool.disk import opened_folder
+from faxdrop.spool.jobs import RECORD
 from faxdrop.spool.root import Spool
 from faxdrop.status import ended
 from faxdrop.status.ended import Ended
@@ -193,6 +196,18 @@ def _look(
         failed=ended.failed(spool.root),
         sent_today=ended.sent_today(spool.root, spool.home / "journal", now),
     )
+
+
+def stamp(spool: Spool) -> object:
+    """Return what is another once a record has changed; None: it cannot be told."""
+    try:
+        with opened_folder(spool.home / "jobs") as jobs:
+            return [
+                (name, os.stat(f"{name}/{RECORD}", dir_fd=jobs.fd).st_mtime_ns)
+                for name in sorted(jobs.names())
+            ]
+    except OSError:  # one came or went this moment
+        return None
 
 
 def of_job(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Share:
         in_spool(root)
         self.journal = Journal(root / ".faxdrop" / "journal", lambda: NOW)
         self.standing: dict[str, Any] = {"holds": [], "problems": [], "waiting": [], "inbox": 0}
-        self.mono = 0.0
+        self.at = NOW
         self.page = self.other()
 
     @property
@@ -61,14 +61,14 @@ class Share:
 
     def other(self, *, wanted: bool = True) -> StatusPage:
         """Return the page of another daemon, or of another config."""
-        return StatusPage(self.root, wanted=wanted, monotonic=lambda: self.mono)
+        return StatusPage(self.root, wanted=wanted)
 
-    def turn(self, at: datetime = NOW) -> float | None:
-        """Give the page a turn, an hour after the last."""
-        self.mono += 3600.0
-        return self.page.turn(self.moment(at))
+    def turn(self) -> float | None:
+        """Give the page a turn, five minutes after the last."""
+        self.at += timedelta(minutes=5)
+        return self.page.turn(self.moment())
 
-    def moment(self, at: datetime = NOW) -> Turn:
+    def moment(self) -> Turn:
         """Return how things stand."""
         head = self.journal.settled()
         folder = self.root / ".faxdrop" / "followers"
@@ -79,7 +79,7 @@ class Share:
             from_start=False,
             say=lambda _: None,
         )
-        return Turn(cursor, head, {**self.standing}, at)
+        return Turn(cursor, head, {**self.standing}, self.at)
 
     def fail(self, name: str, folder: str = "Amt", message: str = "Busy.", **more: object) -> Path:
         """File a document in failed/."""

@@ -77,6 +77,7 @@ def test_the_sdist_holds_what_it_should(built: Built) -> None:
     assert all(member.isfile() and member.name.startswith(f"{TOP}/") for member in members)
     assert names == (
         _files("faxdrop")
+        | _files(".github")
         | _files("systemd")
         | _files("tests")
         | {

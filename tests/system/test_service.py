@@ -172,6 +172,21 @@ def test_nothing_is_lost_or_doubled(service: Service, disturb: Callable[[Service
     assert service.files("inbox") == {}
 
 
+def test_the_status_page_tells_of_a_kill(service: Service) -> None:
+    """The people at the share read whether it runs; the unit says it where the daemon cannot."""
+    page = service.machine.path(f"{SHARE}/STATUS.html")
+    service.drop_in("[Service]\nRestart=no\n")
+    service.systemctl("restart", service.unit)
+    until(lambda: page.exists() and "faxdrop is running." in page.read_text(), 30, "the page")
+    service.systemctl("kill", "--kill-whom=main", "--signal=KILL", service.unit)
+    until(lambda: service.show("ActiveState") == "failed", 30, "the end of the service")
+    assert "faxdrop is not running: nothing is faxed." in page.read_text()
+    assert (
+        "not running" in service.machine.run(f"runuser -u anna -- cat {SHARE}/STATUS.html").stdout
+    )
+    assert page.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_stalled_loop_is_restarted(service: Service) -> None:
     """When the loop makes no progress, though threads live on, the watchdog starts it anew."""
     service.machine.run('mkdir -p /run/stall; printf %s "$1" > /run/stall/sitecustomize.py', STALL)
