@@ -74,7 +74,7 @@ def test_the_time_is_bounded(kind: str, behaviour: str) -> None:
         "https://[",
         "https://example.com:0/",
         "https://example.com:99999/",
-        f"https://127.0.0.1:{closed_port()}/report.pdf",
+        pytest.param(f"https://127.0.0.1:{closed_port()}/report.pdf", id="nobody answers"),
     ],
 )
 def test_addresses_that_bring_nothing(url: str) -> None:
