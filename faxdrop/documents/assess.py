@@ -1,4 +1,4 @@
-"""What a document in the spool is: whole or not yet, and then to be faxed, to whom, or refused.
+"""Decides about a document in the spool: not complete yet, to be faxed to a number, or refused.
 
 The check itself runs in a process of its own (see ``checker``).
 """
@@ -27,13 +27,13 @@ from faxdrop.words import _
 
 
 class NotYet(NamedTuple):
-    """A document that is not complete; ``written``: somebody has it open for writing."""
+    """A document is not complete yet; ``written``: somebody has it open for writing."""
 
     written: bool = False
 
 
 class Assessor:
-    """Assesses documents by one config. Thread-safe; a document is in one thread's hands."""
+    """Assesses documents by one config. Thread-safe; each document belongs to one thread."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Assessor:
         self._at_rest: dict[str, tuple[Signature, float]] = {}  # job id -> unchanged since
 
     def check(self, job: Job) -> Checked | Refused | NotYet:
-        """Check a document in the spool whose check is not known: after a crash, or a change."""
+        """Check a document in the spool that must be checked again: after a crash, or a change."""
         path = self._spool.jobs.document(job)
         try:
             with opened_folder(path) as folder, opened(path, folder) as fd:
@@ -63,7 +63,7 @@ class Assessor:
             return Refused(error.reason)
 
     def decided(self, job: Job, verdict: Verdict, fd: int) -> Checked | Refused:
-        """Return what the verdict on an open document makes of its job."""
+        """Return the event for a job that follows from the verdict on its open document."""
         facts = verdict.facts or Facts(
             sha256=verdict.sha256 or sha256_of(fd), bytes=verdict.bytes, pages=verdict.pages
         )
@@ -94,7 +94,7 @@ class Assessor:
         return self.decided(job, verdict, fd)
 
     def _refused(self, job: Job, reason: Reason, facts: Facts | None) -> Refused:
-        """Return the refusal; a wrong recipient is said before a wrong document."""
+        """Return the refusal; a wrong recipient comes before a wrong document."""
         try:
             recipient = self._recipient(job)
         except RecipientError as error:

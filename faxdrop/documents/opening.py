@@ -1,7 +1,7 @@
-"""Opening what may be a document: an ordinary file with one name, through a folder that is open.
+"""Opens what may be a document: an ordinary file with one name, through an open folder.
 
-People and programs still have their hands on it. What is said of a file here holds for the file
-that is open, whatever its name becomes.
+People and programs may still be working on it. What is found here holds for the open file, whatever
+happens to its name.
 """
 
 import errno
@@ -32,7 +32,7 @@ _UNREADABLE = {
 
 
 class Signature(NamedTuple):
-    """What two looks at a file compare."""
+    """What is compared between two looks at a file."""
 
     size: int
     mtime_ns: int
@@ -59,11 +59,11 @@ class UnsafeError(Exception):
 
 
 def is_open_for_writing(fd: int) -> bool:
-    """Return whether anybody has a file open for writing, as far as the kernel lets us know.
+    """Return whether anybody has a file open for writing, as far as the kernel tells us.
 
-    A read lease is granted only where nobody has (fcntl(2), F_SETLEASE). It needs a local file
-    system and a file of our own, or CAP_LEASE; where it is refused for another reason than a
-    writer, the answer is False, and size, time and content decide alone.
+    A read lease is granted only if nobody has (fcntl(2), F_SETLEASE). It needs a local file system,
+    and a file of our own or CAP_LEASE. If it is refused for any reason but a writer, the answer is
+    False, and size, time and content alone decide.
     """
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
@@ -91,14 +91,14 @@ def sha256_of(fd: int) -> str:
 
 @contextmanager
 def opened_folder(path: Path) -> Iterator[int]:
-    """Open the folder that a file lies in; raises GoneError for a link in its place.
+    """Open the folder that a file is in; raises GoneError for a link in its place.
 
-    What is done through it is done in this very folder, whatever takes its name meanwhile.
+    Whatever takes the folder's name meanwhile, the work is done in this very folder.
     """
     try:
         fd = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        # A link in the folder's place leads elsewhere: nothing of ours lies behind it.
+        # A link in the folder's place leads elsewhere: nothing behind it is ours.
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             raise GoneError(path) from None
         raise
@@ -108,7 +108,7 @@ def opened_folder(path: Path) -> Iterator[int]:
 
 @contextmanager
 def opened(path: Path, folder: int) -> Iterator[int]:
-    """Open an ordinary file that has one name only; raises UnsafeError for everything else."""
+    """Open an ordinary file with one name only; raises UnsafeError for anything else."""
     with closed_at_last(_open(path, folder)) as fd:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):

@@ -1,7 +1,7 @@
 """What the other side will see of a document: its pages as pictures in a folder.
 
-Made as the daemon makes it: the copy that would be faxed, by the same reader with the same limits,
-then drawn at the resolutions of fax machines, again in a process apart.
+The copy that would be faxed is made as the daemon makes it, by the same reader with the same
+limits. Then it is drawn at the resolutions of fax machines, again in a separate process.
 """
 
 import tempfile
@@ -42,12 +42,12 @@ class Paper(NamedTuple):
 
 
 class UndrawnError(Exception):
-    """The document can be faxed, but not be drawn here."""
+    """The document can be faxed, but its pages cannot be drawn here."""
 
 
 @dataclass(frozen=True)
 class Preview:
-    """What became of a document, and what there is to say about its pages."""
+    """The verdict on a document, and what there is to say about its pages."""
 
     verdict: Verdict
     sheets: tuple[Sheet, ...] = ()
@@ -85,14 +85,14 @@ def _unpacked(sheets: BinaryIO, folder: Path) -> Iterator[Sheet]:
         number += 1
         sheet = Sheet.model_validate_json(line)
         for kind, size in (("fine", sheet.fine), ("standard", sheet.standard)):
-            # Exclusively: nothing of anybody's is overwritten.
+            # Exclusively: nobody's file is overwritten.
             with (folder / f"page-{number}-{kind}.png").open("xb") as file:
                 file.write(sheets.read(size))
         yield sheet
 
 
 def paper(width: float, height: float) -> Paper:
-    """Return how a page of this size in millimetres comes out."""
+    """Return how a page of this size in millimetres is printed."""
     size = f"{width:.0f} x {height:.0f} mm"
     if width <= _FITS[0] and height <= _FITS[1]:
         return Paper(1.0, "")

@@ -1,16 +1,16 @@
-"""Takes from the readers of documents all that they do not need: files, network, other processes.
+"""Takes away from document readers all that they do not need: files, network, other processes.
 
-A hostile PDF may take over the process that reads it. Such a process has the document, the file for
-its copy, and the pipe for its answer, all of them open; it needs the system's memory and clock, and
-to read Python's own files and the system's fonts. Nothing else is left to it:
+A hostile PDF may take over the process that reads it. Such a process has three open files: the
+document, the file for its copy, and the pipe for its answer. It needs memory and a clock, and must
+be able to read Python's own files and the system's fonts. Nothing else is left to it:
 
 * *Landlock* (Linux 5.13): it can open nothing but those files, and only to read; no process can
-  be traced or, with Linux 6.12, be sent a signal, and no socket of a name be reached.
-* *seccomp* (a filter on the numbers of system calls): none that connects, starts, traces, signals,
-  or writes by a name. What is not listed fails, as it does for want of rights.
+  be traced, no named socket can be reached and, with Linux 6.12, no process can be sent a signal.
+* *seccomp* (a filter on the numbers of system calls): no call that connects, starts a process,
+  traces, signals, or writes by name. A call that is not listed fails as if rights were missing.
 
-Where a kernel has neither, or not all of it, ``missing`` says so; the documents are read all the
-same. Numbers and layouts: landlock(7), seccomp(2), linux/filter.h, asm/unistd.h.
+If a kernel lacks some of this, ``missing`` says so; documents are read all the same. Numbers and
+layouts: landlock(7), seccomp(2), linux/filter.h, asm/unistd.h.
 """
 
 import contextlib
@@ -44,12 +44,12 @@ _FONTS = ("/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/X11/fonts")
 
 
 def landlock_version() -> int:
-    """Return what version of Landlock the kernel has, 0 if it has none, or gives it to nobody."""
+    """Return the kernel's version of Landlock, 0 if it has none or has it switched off."""
     return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION)))
 
 
 def _ruleset(readable: Iterable[Path]) -> int | None:
-    """Return a descriptor of rules by which only what lies in these places can be opened."""
+    """Return a descriptor of rules that allow opening only what is in these places."""
     version = landlock_version()
     if not version:
         return None
@@ -72,7 +72,7 @@ def _ruleset(readable: Iterable[Path]) -> int | None:
 
 
 def _needed() -> Iterator[Path]:
-    """Yield where lies what is loaded only when it is needed: modules, libraries, fonts.
+    """Yield the places of what is loaded only when needed: modules, libraries, fonts.
 
     And random numbers: qpdf asks for its source where a PDF is encrypted with AES-256.
     """
@@ -276,7 +276,7 @@ def _prctl(what: int, value: int) -> int:
 
 
 def missing() -> list[str]:
-    """Return what this machine cannot keep a reader from, in words; [] where it can everything."""
+    """Return in words what this machine cannot keep a reader from; [] if there is nothing."""
     lacks = []
     version = landlock_version()
     if not version:

@@ -1,4 +1,4 @@
-"""Who reads beside whom: many documents at once, or one that needs all the memory there is."""
+"""Which readers run at the same time: many documents at once, or one that needs all memory."""
 
 import contextlib
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 class Turns:
-    """Lets readers read beside each other, or one alone."""
+    """Lets readers work at the same time, or one alone."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -16,7 +16,7 @@ class Turns:
 
     @contextlib.contextmanager
     def beside_others(self) -> Iterator[None]:
-        """Read beside others, but not beside one that is to be alone."""
+        """Read at the same time as others, but not while one reads alone."""
         with self._changed:
             self._changed.wait_for(lambda: not (self._alone or self.waiting))
             self._reading += 1
@@ -29,7 +29,7 @@ class Turns:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Read when all others are done; who comes meanwhile, waits."""
+        """Read once all others are done; those that come meanwhile wait."""
         with self._changed:
             self.waiting += 1
             try:

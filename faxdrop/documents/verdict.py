@@ -1,6 +1,6 @@
-"""What the check of a document says, and the limits it keeps: plain data, free of any PDF reader.
+"""The result of a document's check, and the limits of the check: plain data, no PDF reader.
 
-The daemon imports this; the reader itself lives in a process of its own (see ``checker``).
+The daemon imports this; the reader itself runs in a process of its own (see ``checker``).
 """
 
 from collections.abc import Callable
@@ -27,10 +27,10 @@ class Limits:
 
 
 class Verdict(Record):
-    """What a look at a document found; ``facts`` and ``reason`` exclude each other.
+    """What the check of a document found; it has ``facts`` or a ``reason``, never both.
 
-    A document that is not ``whole`` may still be on its way into the folder: ``reason`` is then
-    what to say when it stays like that.
+    A document that is not ``whole`` may still be arriving: ``reason`` is then the one to give if
+    it stays like that.
     """
 
     sha256: str  # of the file as is, hexadecimal; "" if it is too large to be hashed in the time
@@ -59,7 +59,7 @@ class Verdict(Record):
 
     @property
     def is_flawless(self) -> bool:
-        """There is nothing to say of it: whoever read it may read another."""
+        """Whether there is nothing to say about it: its reader may read another document."""
         return self.clean and self.reason is None
 
 
@@ -73,7 +73,7 @@ Announce = Callable[[Verdict], None]
 
 
 def crashed(sha256: str, size: int) -> Verdict:
-    """Return the verdict on a document on which the reader itself breaks down."""
+    """Return the verdict on a document that makes the reader itself break down."""
     return _unreadable(sha256, size, _("The PDF made the reader crash."))
 
 
@@ -87,7 +87,7 @@ def too_slow(sha256: str, size: int, seconds: float) -> Verdict:
 
 
 def killed(sha256: str, size: int, times: int) -> Verdict:
-    """Return the verdict on a document whose reader is killed from outside each time."""
+    """Return the verdict on a document whose reader is killed from outside every time."""
     reason = Reason.said(
         ReasonCode.TOO_LARGE,
         _(

@@ -260,7 +260,7 @@ class Delivery:
         return sightings
 
     def greet(self) -> dict[str, Sighting]:
-        """Ask as little as possible: is sipgate there, may we read, what time is it? Unreachable."""
+        """Ask only: is sipgate there, may we read, what time is it? Raises Unreachable."""
         self._sipgate.history(faxlines=(), since=self._now(), limit=1)
         return {}
 

@@ -1,8 +1,8 @@
 """The simulated account: its fax lines, its balance, and the history of its faxes.
 
-Owns the state behind the simulator's answers and nothing of HTTP. Time is passed in; what a fax's
-status is, and whether the history shows it yet, is computed when somebody looks. One lock guards
-everything, so any thread may ask. Of a document only its SHA-256 and page count are kept.
+Owns the state behind the simulator's answers and knows nothing of HTTP. Time is passed in; the
+status of a fax, and whether the history shows it yet, is computed when somebody looks. One lock
+guards everything, so any thread may call. Of a document only SHA-256 and page count are kept.
 """
 
 import hashlib

@@ -7,10 +7,10 @@ carried out here.
 A *behaviour* is a string: a name of `BEHAVIOURS`, or a status code as in ``"403"`` (answered so,
 the fax not taken), or ``"403-taken"`` (answered so, but the fax was taken all the same).
 
-The magic numbers lie in the ranges that the Bundesnetzagentur keeps free for films and teaching
-material (Mitteilung 148/2021): valid to every check, and nobody can ever be reached there. Their
-last two digits choose what happens; a number in these ranges that is not in the table, and every
-number elsewhere, is delivered.
+The magic numbers are in the ranges that the Bundesnetzagentur keeps free for films and teaching
+material (Mitteilung 148/2021): every check takes them for valid, and nobody can ever be reached
+there. Their last two digits choose what happens. A number of these ranges that is not in the table,
+and every other number, is delivered.
 """
 
 import re
@@ -189,12 +189,13 @@ _GETS = (
 class Hostility:
     """The draws of one hostile run: all from its seed, each from what it is asked about.
 
-    A submission's fortune hangs on the seed, its number and how many came to that number before; a
-    look's on the seed, its kind and how many of that kind came before. So two runs with the same
-    seed meet the same, even if submissions to different numbers arrive in another order. Only what
-    is cut off in its body hangs on the order of all submissions, as its number is not yet known.
+    What happens to a submission depends on the seed, its number and how many went to that number
+    before; what happens to a look, on the seed, its kind and how many of that kind came before. So
+    two runs with the same seed meet the same trouble, even if submissions to different numbers
+    arrive in another order. Only cutting off a body depends on the order of all submissions, since
+    the number is not known then.
 
-    ``severity`` is by how much more, or less, than usual goes wrong with requests.
+    ``severity`` multiplies how much goes wrong with requests; 1.0 is usual.
     """
 
     def __init__(self, seed: int, severity: float = 1.0) -> None:
@@ -215,19 +216,19 @@ class Hostility:
         return Draw(behaviour, late, fresh, random.random())
 
     def look(self, kind: str) -> Draw:
-        """Draw for the next request that is no submission."""
+        """Draw for the next request that is not a submission."""
         random = self._random(kind)
         return Draw(_pick(random, _GETS, self._severity), delay=random.random())
 
     def shuffle(self, entries: list[dict[str, object]]) -> None:
-        """Put a list in any order; now and then show one entry twice."""
+        """Shuffle a list; now and then show one entry twice."""
         random = self._random("shuffle")
         random.shuffle(entries)
         if entries and random.random() < 0.1:  # noqa: PLR2004 - its share
             entries.append(random.choice(entries))
 
     def localises(self) -> bool:
-        """Whether the next entry gives its number as people write it at home."""
+        """Whether the next entry shows its number in the national form."""
         return self._random("localise").random() < 0.3  # noqa: PLR2004 - its share
 
     def _random(self, about: str) -> Random:

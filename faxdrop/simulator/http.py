@@ -1,9 +1,9 @@
 """HTTP/1.1 on loopback whose answers may go wrong on purpose, down to the socket.
 
-Python's own server reads the requests, a thread a connection; here are the bodies, the ways in
-which an answer can fail to arrive, and two ports that end at once, however slow the answers under
-way are. Nothing here knows about faxes: an `Application` says what to answer. Bodies are handed on
-piece by piece and never collected.
+Python's own server reads the requests, with a thread for each connection. This module adds request
+bodies, the ways in which an answer can fail to arrive, and two ports that stop at once however slow
+the answers under way are. It knows nothing about faxes: an `Application` decides what to answer.
+Bodies are passed on piece by piece and never collected.
 """
 
 import contextlib
@@ -209,14 +209,14 @@ class _Port(HTTPServer):
                 sock.shutdown(socket.SHUT_RDWR)  # wakes who reads or writes
 
     def join(self) -> None:
-        """Wait for the threads of its connections. Not to be called from one of them."""
+        """Wait for the threads of its connections. Must not be called from one of them."""
         with self._turn:
             threads = list(self._open_ones.values())
         for thread in threads:
             thread.join()
 
     def _let_in(self) -> None:
-        """Take the connections that come, until the end."""
+        """Accept connections until the end."""
         while True:
             try:
                 sock, _address = self.socket.accept()
@@ -297,7 +297,7 @@ class _ClientConnection(BaseHTTPRequestHandler):
         self._send(Response(code, b"", "text/plain"))
 
     def handle_expect_100(self) -> bool:
-        """Leave the word to `_serve`, which first asks whether the body is to be read."""
+        """Leave the answer to `_serve`, which first asks whether to read the body."""
         return True
 
     def _serve(self) -> None:

@@ -1,7 +1,7 @@
-"""How the simulator words its answers: sipgate's errors, and the answers that are wrong on purpose.
+"""The simulator's answers: sipgate's errors, and answers that are wrong on purpose.
 
-Pure functions from what would be right to what is sent. Error bodies come in the three forms that
-sipgate's have: JSON with name and message, plain text, nothing.
+Pure functions from the right answer to the one that is sent. Error bodies come in sipgate's three
+forms: JSON with name and message, plain text, nothing.
 """
 
 import gzip
@@ -30,7 +30,7 @@ _WRONG_TYPES = {"sessionId": {"id": []}, "items": "none", "totalCount": "many", 
 
 @dataclass(frozen=True, slots=True)
 class Temper:
-    """How the misbehaviours are measured."""
+    """How long misbehaviour takes."""
 
     slow: float  # seconds of real time that a slow answer takes
     late: float  # seconds after which a late entry shows

@@ -1,10 +1,10 @@
 """A look-alike of sipgate's fax API on loopback: for the demo, for rehearsals and for tests.
 
-Real HTTP, so sipgate's own example scripts and Node library work against `Simulator.base_url` as
-they are. What it answers follows sipgate's published API description; no fax goes anywhere. Nothing
-in it waits or ticks: what time has brought about is computed from the clock when somebody asks, so
-with ``pace=0`` a fax is final at the first look, and with a clock of its own a test can let hours
-pass at once. Only the delays of slow answers are real time.
+It speaks real HTTP, so sipgate's own example scripts and Node library work against
+`Simulator.base_url` unchanged. Its answers follow sipgate's published API description; no fax is
+sent. Nothing in it waits or ticks: the state is computed from the clock when somebody asks. So with
+``pace=0`` a fax is final at the first look, and with its own clock a test can let hours pass at
+once. Only the delays of slow answers are real time.
 
 In the same process::
 
@@ -23,10 +23,10 @@ In the same process::
         simulator.script(["html"], kind="GET /download")  # how reports are fetched, elsewhere
         simulator.account        # faxlines (can_send), balance (402 when 0), admin, pace
 
-``trouble`` is None; a behaviour for every request (see `faxdrop.simulator.behaviour`); a status
-code, of which 402, 403, 405, 413 and 415 concern only POST /sessions/fax, and every other every
-request; "down": the port is closed, and connections are refused; or a dict of behaviours and
-status codes by kind of request.
+``trouble`` is None; or a behaviour for every request (see `faxdrop.simulator.behaviour`); or a
+status code, for every request (402, 403, 405, 413 and 415: only for POST /sessions/fax); or "down",
+which closes the port so that connections are refused; or a dict of behaviours and status codes by
+kind of request.
 
 From another process: see `faxdrop.simulator.control`.
 """
@@ -61,12 +61,11 @@ _DOWNLOAD = "GET /download"  # of a report, from the other host
 class Simulator:
     """A simulated sipgate account behind an HTTP server in a thread of its own.
 
-    ``hostile`` is the seed of a hostile run, or None, and ``severity`` how much goes wrong in it,
-    1.0 being the usual; ``pace`` the seconds that each of PENDING and SENDING takes; ``slow`` the
-    seconds of real time that a slow answer takes, ``late`` the seconds after which a late entry
-    shows, ``retry_after`` what a 429 asks for. ``clock`` gives seconds since 1970. ``ledger`` is a
-    file in which the faxes outlive the simulator. Only loopback addresses are listened on:
-    ValueError for any other.
+    ``hostile`` is the seed of a hostile run, or None; ``severity`` is how much goes wrong in it,
+    1.0 is usual. In seconds: ``pace`` is how long PENDING and SENDING take each, ``slow`` the real
+    time that a slow answer takes, ``late`` after how long a late entry shows, ``retry_after`` what
+    a 429 asks for. ``clock`` returns seconds since 1970. ``ledger`` is a file in which the faxes
+    outlive the simulator. It listens on loopback only: ValueError for any other host.
     """
 
     def __init__(  # noqa: PLR0913 - each is a knob of its own
@@ -115,7 +114,7 @@ class Simulator:
         return self.base_url
 
     def stop(self) -> None:
-        """End at once, also in the middle of answers. What was taken can still be asked for."""
+        """Stop at once, even in the middle of answers. ``taken`` can still be read afterwards."""
         self._server.stop()
 
     def __enter__(self) -> Self:
@@ -160,7 +159,7 @@ class Simulator:
             return self._changed.wait_for(condition, timeout)
 
     def script(self, behaviours: Iterable[Behaviour], *, kind: str = SUBMIT) -> None:
-        """Say what happens to the next requests of a kind, None meaning nothing special.
+        """Set what happens to the next requests of a kind; None means nothing special.
 
         Raises ValueError for an unknown behaviour.
         """
@@ -199,7 +198,7 @@ class Simulator:
         return self._clock()
 
     def opened(self, request: Request) -> None:
-        """Note a request whose headers have arrived, and decide what is to go wrong with it."""
+        """Note a request whose headers have arrived, and decide what goes wrong with it."""
         request.arrived = self._clock()
         if request.path.startswith("/download/"):
             request.kind = _DOWNLOAD

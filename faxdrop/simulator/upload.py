@@ -1,7 +1,7 @@
-"""Reads one fax out of the body of a POST: a JSON object, base64 inside it, a PDF inside that.
+"""Reads one fax from the body of a POST: a JSON object with a PDF in base64.
 
-The PDF is read with regular expressions, never with a parser that could crash or hang: this is a
-look-alike, not a judge.
+The PDF is read with regular expressions, never with a parser that could crash or hang: the
+simulator does not have to judge PDFs.
 """
 
 import base64

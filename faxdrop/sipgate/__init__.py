@@ -1,4 +1,4 @@
-"""The sipgate REST API v2, as far as faxing goes; the only users of requests are in here.
+"""The sipgate REST API v2, as far as faxing needs it; only this room uses requests for it.
 
 ``client`` says what each answer means, ``outcome`` decides in one table what became of a POST,
 ``answers`` has the shapes of sipgate's JSON, ``transport`` and ``connection`` carry the bytes.

@@ -1,8 +1,8 @@
-"""What sipgate's answers look like, and what they are called for people.
+"""The shapes of sipgate's answers, and the words for its statuses.
 
-The shapes forgive what does not matter: unknown fields are ignored, and a field that is missing or
-of a wrong type becomes its default. What does matter is strict: a session id is usable or the
-answer is unreadable.
+The shapes are lenient where it does not matter: unknown fields are ignored, and a missing field or
+one of the wrong type gets its default. They are strict where it matters: without a usable session
+id the answer is unreadable.
 """
 
 import json
@@ -50,7 +50,7 @@ def _instant(value: Any) -> datetime:
 
 
 def _or(default: Any) -> WrapValidator:
-    """Take a default where a value is of a wrong type or out of range."""
+    """Use a default if a value has the wrong type or is out of range."""
 
     def lenient(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -71,7 +71,7 @@ Count = Annotated[int, Field(ge=0, lt=2**31), _or(None)]
 
 
 class _Shape(BaseModel):
-    """Types are taken as they are: no "1" for 1, no 1 for true."""
+    """Types are strict: "1" is not 1, and 1 is not true."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
@@ -100,14 +100,14 @@ class HistoryEntry(_Shape):
 
 
 class HistoryPage(_Shape):
-    """A list of entries, each to be read by itself so that a bad one spoils no other."""
+    """A list of entries; each is read by itself, so that a bad one spoils no other."""
 
     items: list[Any]
     total: Count | None = Field(default=None, alias="totalCount")
 
 
 class UserInfo(_Shape):
-    """Whose token it is; ``sub`` is a part of addresses."""
+    """The owner of the token; ``sub`` is used in addresses."""
 
     sub: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,50}$")]
 
@@ -121,7 +121,7 @@ class FaxlineShape(_Shape):
 
 
 class FaxlineList(_Shape):
-    """The fax lines, each to be read by itself."""
+    """The fax lines; each is read by itself."""
 
     items: list[Any]
 
@@ -168,7 +168,7 @@ PROXY_PHRASE: Final = (
 
 
 def phrase(status: int, *, proxy: bool) -> tuple[str, str]:
-    """Return what an answer is called, with its status, and the advice that goes with it."""
+    """Return the words for an answer, with its status, and the advice that goes with them."""
     if proxy and status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         what, advice = PROXY_PHRASE
     elif status in PHRASES:
@@ -183,7 +183,7 @@ def phrase(status: int, *, proxy: bool) -> tuple[str, str]:
 
 
 def own_words(body: bytes) -> str:
-    """Return what the server says itself, on one short line; "" where it says nothing readable.
+    """Return the server's own words on one short line; "" if there are none that can be read.
 
     Errors come as ``{"name", "message"}``, as plain text, or empty; pages of HTML say nothing.
     """

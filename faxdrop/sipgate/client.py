@@ -1,11 +1,12 @@
-"""The sipgate REST API v2, as far as faxing goes: what each answer means.
+"""The sipgate REST API v2, as far as faxing needs it: what each answer means.
 
-``Sipgate.submit`` never raises for what a network or a server does: it returns an Answer, whose
-outcome the table in ``outcome`` decides. The questions (``history``, ``entry``, ``account``) raise
-Unreachable instead, with the same kind of Answer. Nothing is tried twice here; the daemon paces.
+``Sipgate.submit`` never raises for anything that a network or a server does: it returns an Answer,
+whose outcome the table in ``outcome`` decides. The questions (``history``, ``entry``, ``account``)
+raise Unreachable instead, which carries the same kind of Answer. Nothing is tried twice here: the
+daemon decides when to try again.
 
 Statuses and fields are from sipgate's published API description and example scripts; where these
-leave a doubt, both answers are read.
+differ, both forms are read.
 """
 
 import base64
@@ -52,7 +53,7 @@ _Shaped = TypeVar("_Shaped", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Answer:
-    """An outcome, with words for people: what happened, and (where there is any) advice."""
+    """An outcome, with words for people: what happened, and advice if there is any."""
 
     outcome: Outcome
     session_id: str | None
@@ -86,8 +87,8 @@ class Entry:
 class History(list[Entry]):
     """The entries that were found, each once.
 
-    ``complete`` is false when others may exist: the list was cut off, changed under our hands, or
-    held something unreadable. Only a complete one shows that a fax is *not* there.
+    ``complete`` is false if there may be others: the list was cut off, changed while it was read,
+    or held something unreadable. Only a complete history proves that a fax is *not* there.
     """
 
     complete: bool = True
@@ -104,7 +105,7 @@ class AccountFaxline:
 
 @dataclass(frozen=True)
 class AccountReport:
-    """What the token may see of its account; None where it may not."""
+    """What the token may see of its account; None for what it may not."""
 
     user: str
     faxlines: tuple[AccountFaxline, ...] | None
@@ -115,8 +116,8 @@ class AccountReport:
 class Sipgate:
     """sipgate at ``base_url``. ``timeout``: seconds to wait for an answer. Thread-safe.
 
-    ``clock`` is the wall clock in seconds, which may be set at any time; ``monotonic`` is one that
-    is not, and goes on while the machine sleeps (None: ``clock`` is like that).
+    ``clock`` is the wall clock in seconds, which may be set at any time. ``monotonic`` is a clock
+    that is never set and runs on while the machine sleeps (None: ``clock`` is one).
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class Sipgate:
 
     @property
     def clock_offset(self) -> float | None:
-        """By how many seconds sipgate's clock is ahead of ``clock``; None until an answer told."""
+        """By how many seconds sipgate's clock is ahead of ``clock``; None until an answer says."""
         if self._ahead is None:
             return None
         return self._ahead + self._monotonic() - self._clock()
@@ -167,10 +168,10 @@ class Sipgate:
     ) -> Answer:
         """Submit a document of ``size`` bytes with this SHA-256 (hexadecimal).
 
-        ``before_last`` is called when all but the last byte of the request is handed over, and
-        never where that does not come to pass: until it returns, sipgate cannot take the fax.
-        Raises Withheld with what it raises, and DocumentChanged if the document is not that one or
-        cannot be read: nothing was submitted then.
+        ``before_last`` is called when all but the last byte of the request is handed over, and only
+        then; until it returns, sipgate cannot take the fax. What it raises comes as Withheld.
+        Raises DocumentChanged if the document is another one or cannot be read. After both, nothing
+        was submitted.
         """
         name = filename.encode("utf-8", "backslashreplace").decode()
         fields = {"faxlineId": faxline, "recipient": recipient, "filename": name}
@@ -199,7 +200,7 @@ class Sipgate:
         The archived ones and the others are two lists. ``limit`` entries a request, at most 1000.
         """
         params = [("types", "FAX")]
-        # Nobody says whether a fax that failed counts as missed.
+        # The documentation does not say whether a failed fax counts as missed.
         params += [("directions", "OUTGOING"), ("directions", "MISSED_OUTGOING")]
         params += [("connectionIds", faxline) for faxline in sorted(set(faxlines))]
         params += [("from", since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))]
@@ -225,13 +226,13 @@ class Sipgate:
                 break
         else:
             more = True
-        # An entry that says no time or number may be any fax.
+        # An entry without a time or a number may be any fax.
         are_clear = all(entry.created is not None and entry.target for entry in found)
         found.complete = not more and are_clear and len(ids) >= (offset if total is None else total)
         return found
 
     def entry(self, session_id: str) -> Entry | None:
-        """Return one fax of the history; None where sipgate does not know it (yet)."""
+        """Return one fax of the history; None if sipgate does not know it (yet)."""
         reply = self._ask(f"/history/{quote(session_id, safe='')}", tolerate={400, 404})
         if reply.status in {400, 404}:
             return None
@@ -306,7 +307,7 @@ class Sipgate:
             raise Unreachable(answer) from lost
         if reply.status == HTTPStatus.OK or reply.status in tolerate:
             return reply
-        # A question takes nothing: what would hold a submission holds, the rest can be repeated.
+        # A question takes no fax: what holds a submission holds it too, the rest can be repeated.
         outcome = decide(PostResult(reply.status, proxy="Proxy-Authenticate" in reply.headers))
         holds = outcome is Outcome.HOLD
         raise Unreachable(self._answer(Outcome.HOLD if holds else Outcome.LATER, reply))
@@ -338,7 +339,7 @@ class Sipgate:
         return text if len(text) <= LONGEST_WORDS else text[:LONGEST_WORDS].rstrip() + "..."
 
     def _learn_time(self, reply: Reply) -> None:
-        # Only what comes with an answer that can be read is sipgate's clock, not some portal's.
+        # Only the date of an answer that can be read is sipgate's clock, and not some portal's.
         at = _date(reply.headers.get("Date"))
         if reply.status == HTTPStatus.OK and at is not None and _EARLIEST <= at < _LATEST:
             self._ahead = at - self._monotonic()
@@ -380,7 +381,10 @@ def _shaped(shape: type[_Shaped], value: Any) -> _Shaped | None:
 
 
 def _is_outgoing_fax(one: HistoryEntry) -> bool:
-    """Tell, in case that the server does not know the filters; what is not said is taken for so."""
+    """Return whether an entry is an outgoing fax, if the server ignores the filters.
+
+    A field that is missing counts as right.
+    """
     return one.type in {"", "FAX"} and one.direction not in {"INCOMING", "MISSED_INCOMING"}
 
 

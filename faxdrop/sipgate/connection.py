@@ -1,11 +1,11 @@
-"""A connection that knows how far a request got, and keeps its answer to a deadline.
+"""A connection that knows how far a request got, and holds its answer to a deadline.
 
-This is the ground under ``transport``, made of urllib3's connections. It promises:
+``transport`` is built on it; it is made of urllib3's connections. It promises:
 
-* ``Upload.handed_over`` is false only when it is certain that the last byte of a POST's body was
-  not given to the network: such a request cannot have been taken. In every doubt it is true.
-* From the end of a request to the last byte of its answer no more than the connection's time-out
-  passes, however slowly head and body drip; nothing runs beside it to watch the clock.
+* ``Upload.handed_over`` is false only if the last byte of a POST's body was certainly not given to
+  the network: such a request cannot have been taken. In any doubt it is true.
+* From the end of a request to the last byte of its answer, no more than the connection's time-out
+  passes, however slowly head and body arrive; this needs no second thread.
 * An upload takes constant memory, and stops as soon as the server refuses or goes away.
 """
 
@@ -54,9 +54,9 @@ class Upload:
     """The body of one POST: a JSON object whose last field is a document in base64.
 
     It is made while it is sent. The closing brace, without which nobody can read the object, is
-    withheld until the document has proved to be the one with this ``size`` (bytes) and ``sha256``
-    (hexadecimal), to its last byte, and until ``before_last`` has returned. What that raises ends
-    the upload as Withheld.
+    withheld until the whole document has proved to have this ``size`` (bytes) and ``sha256``
+    (hexadecimal), and until ``before_last`` has returned. If that raises, the upload ends with
+    Withheld.
     """
 
     def __init__(
@@ -136,11 +136,11 @@ class Upload:
 
 
 class _Stopped(Exception):  # noqa: N818 - a way out, not an error
-    """The server listens no longer, or has refused already: no use in sending on."""
+    """The server no longer listens, or has refused already: sending on is useless."""
 
 
 class _Until(io.RawIOBase):
-    """Reads a socket until a deadline, however small the drips."""
+    """Reads a socket until a deadline, however slowly the bytes arrive."""
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase, early: bytes) -> None:
         self._sock = sock
@@ -169,7 +169,7 @@ class _Until(io.RawIOBase):
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer that is read under a deadline, beginning with what was read of it already."""
+    """An answer that is read under a deadline, starting with what was read of it already."""
 
     def __init__(self, sock: Any, *args: Any, early: bytes = b"", **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)

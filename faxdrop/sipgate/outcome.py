@@ -1,7 +1,7 @@
-"""What became of a submission: the one table that decides it. No I/O.
+"""What became of a submission: the one table that decides. No I/O.
 
-The question behind it is whether sipgate can have taken the fax. LATER and HOLD are for what is
-certain not to have been taken, since they lead to another submission; in every doubt it is UNKNOWN.
+The question behind it is whether sipgate can have taken the fax. LATER and HOLD lead to another
+submission, so they are only for faxes that were certainly not taken; any doubt is UNKNOWN.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""HTTP as bytes: one request out, one reply in, and the truth about how far it got.
+"""HTTP as bytes: one request out, one reply in, and how far the request got.
 
-With ``connection``, the only module that knows requests and urllib3. It promises:
+With ``connection``, the only module here that knows requests and urllib3. It promises:
 
 * ``NoAnswer.handed_over`` and ``Reply.handed_over`` are false only when it is certain that the
   request was not sent whole: then it cannot have been taken.
@@ -211,7 +211,7 @@ class Transport:
         )
 
     def _explain(self, error: Exception) -> tuple[str, str, bool]:
-        """Return what happened, the advice, and whether only a change of the set-up will help."""
+        """Return what happened, the advice, and whether only a change of the settings will help."""
         causes = list(_causes(error))
         refusals = [found[1] for cause in causes if (found := _TUNNEL.search(str(cause)))]
         for kind, words, advice, misconfigured in _EXPLANATIONS:
@@ -279,7 +279,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _short(error: BaseException) -> str:
-    """Say an error in a few words that can hold no secret: never the text that it carries."""
+    """Return an error in a few words without secrets: never the text that it carries."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
             # OpenSSL fills these in; an error made elsewhere lacks them.
@@ -303,7 +303,7 @@ def _read(response: requests.Response, limit: int) -> bytes:
     if response.headers.get("Content-Encoding", "identity").lower() not in {"identity", "gzip"}:
         return b""  # not asked for
     body = bytearray()
-    # A body that breaks off is as good as what was read of it: a whole JSON text is a whole one.
+    # Of a body that breaks off, what was read counts: if the JSON text is whole, nothing is lost.
     with contextlib.suppress(Exception):
         while len(body) <= limit and (piece := response.raw.read1(CHUNK, decode_content=True)):
             body += piece
