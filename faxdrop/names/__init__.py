@@ -1,1 +1,1 @@
-"""Names of files and hosts, and words fit to be shown: without tricks, without secrets."""
+"""Names of files and hosts, and text that is safe to show: no terminal tricks, no secrets."""
