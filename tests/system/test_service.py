@@ -5,15 +5,19 @@ part is played by ``faxdrop simulate``, another service on its loopback (`tests.
 """
 
 import base64
+import importlib
 import json
 import os
+import quopri
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.kit.installed import (
     CHECK,
@@ -45,6 +49,29 @@ pytestmark = [
 STALL = """\
 import signal, threading
 signal.signal(signal.SIGUSR2, lambda *_: threading.Event().wait())
+"""
+
+# A mail server on the machine's loopback: STARTTLS, a password, and a file of what it took.
+MAIL_SERVER = """\
+import ssl, threading
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+
+class Took:
+    async def handle_DATA(self, server, session, envelope):
+        with open("/run/mails", "ab") as file:
+            file.write(envelope.content)
+        return "250 taken"
+
+def known(server, session, envelope, mechanism, said):
+    return AuthResult(success=said == LoginPassword(b"fax", b"pa55word-of-the-fax"))
+
+context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+context.load_cert_chain("/opt/mail/server.pem")
+Controller(Took(), hostname="127.0.0.1", port=8587, tls_context=context, require_starttls=True,
+           authenticator=known, auth_required=True).start()
+open("/run/mails", "ab").close()
+threading.Event().wait()
 """
 
 
@@ -423,6 +450,50 @@ def test_a_hook_and_figures_with_the_drop_ins_of_the_readme(service: Service) ->
     figures = machine.path(f"{collector}/faxdrop.prom")
     until(figures.exists, 20, "figures")
     assert 'faxdrop_up{root="/srv/fax"} 1' in figures.read_text()
+
+
+def _start_mail_server(machine: Machine) -> None:
+    authority, server = trustme.CA(), machine.path("/opt/mail")
+    for name in ("aiosmtpd", "attr", "public"):
+        [package] = importlib.import_module(name).__path__
+        shutil.copytree(package, server / name)
+    server.joinpath("server.py").write_text(MAIL_SERVER)
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        server / "server.pem"
+    )
+    authority.cert_pem.write_to_path(server / "authority.pem")
+    run = "systemd-run --unit=mail --working-directory=/opt/mail /opt/faxdrop/bin/python server.py"
+    machine.run(f"chmod -R go+rX /opt/mail; {run}")
+    until(machine.path("/run/mails").exists, 20, "a mail server")
+
+
+def test_a_mail_with_the_drop_in_of_the_readme(service: Service) -> None:
+    """From within its sandbox the service mails that a fax failed; it shows the address nowhere."""
+    machine = service.machine
+    _start_mail_server(machine)
+    address = machine.path("/etc/faxdrop/notify_office")
+    login = "mailtos://fax:pa55word-of-the-fax@127.0.0.1:8587"
+    address.write_text(f"{login}?from=fax@office.example&to=anna@office.example&mode=starttls\n")
+    address.chmod(0o600)
+    readme = (PROJECT / "README.md").read_text()
+    [drop_in] = re.findall(r"^(\[Service\]\nLoadCredential=NOTIFY_OFFICE.*)$", readme, re.MULTILINE)
+    service.configure('[notify.office]\non = ["failed"]\n')
+    trust = {"SSL_CERT_FILE": "/opt/mail/authority.pem"}
+    said = machine.run("faxdrop check --notify", environment=trust).stdout
+    assert "office: the test notice was taken." in said, said
+    service.drop_in(f"{drop_in}\nEnvironment=SSL_CERT_FILE=/opt/mail/authority.pem\n")
+    service.systemctl("restart", service.unit)
+    service.anna('echo "no PDF" > "$1"', f"{service.share}/inbox/{FIRST}/lost.pdf")
+    mails = machine.path("/run/mails")
+    until(lambda: "lost.pdf" in _decoded(mails.read_bytes()), 90, "a mail")
+    until(lambda: '"notice.sent"' in service.journal("-b"), 20, "its note")
+    everything = machine.run("journalctl --no-pager --all --output=export").stdout
+    for secret in ("pa55word-of-the-fax", "office.example"):
+        assert secret not in said + everything
+
+
+def _decoded(mails: bytes) -> str:
+    return quopri.decodestring(mails).decode("utf-8", "replace")
 
 
 def test_root_does_not_run_it_by_hand(service: Service) -> None:
