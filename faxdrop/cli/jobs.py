@@ -48,9 +48,10 @@ _CANCEL_WITHIN = 5.0  # seconds that the daemon is given to answer
 def status(config_path: Path, *, everything: bool, as_json: bool, page: bool) -> None:
     """Show what is in the inbox and on its way, and what is in its way.
 
-    Works while the daemon runs and while it does not, and changes nothing. What is done with lies
-    in sent/ and failed/, each with its receipt. The people who may fax see what lies in their
-    folders (faxdrop-shared/1); what is on its way, only root and the service's user.
+    Works while the daemon runs and while it does not, and changes nothing (but STATUS.html, with
+    --page). What is done with lies in sent/ and failed/, each with its receipt. The people who may
+    fax see what lies in their folders (faxdrop-shared/1); what is on its way, only root and the
+    service's user.
     """
     config = _without_secrets(config_path)
     now = datetime.now(UTC)

@@ -39,6 +39,10 @@ def status(
 ) -> RenderableType:
     """Return the screen of ``faxdrop status``; ``start`` is the command that starts the daemon."""
     parts: list[RenderableType] = [_running(overview, now, start), *_in_the_way(overview, now)]
+    if overview.failed.number or overview.sent_today.number:
+        words = _("In failed/: {failed}; sent today: {sent}.")
+        failed, sent = number(overview.failed.number), number(overview.sent_today.number)
+        parts.append(Hanging(words.format(failed=failed, sent=sent)))
     documents = overview.documents
     if not documents:
         lost = overview.unreadable or overview.corrupt

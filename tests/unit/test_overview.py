@@ -21,7 +21,7 @@ from faxdrop.names.printable import shown
 from faxdrop.spool.root import Spool
 from faxdrop.status import overview
 from faxdrop.status.overview import Overview, look, of_job
-from tests.kit.jobs import EARLIER, NOON, attempt, in_spool, job_in
+from tests.kit.jobs import EARLIER, NOON, attempt, failed_document, in_spool, job_in
 
 
 def looked(spool: Spool) -> Overview:
@@ -173,6 +173,12 @@ def test_json_has_a_stable_shape(tmp_path: Path) -> None:
         "failed",
         "sent_today",
     ]
+
+
+def test_what_ended_is_counted(tmp_path: Path) -> None:
+    """How many lie in failed/, and were sent today, stands where somebody looks for trouble."""
+    failed_document(tmp_path)
+    assert "In failed/: 1; sent today: 0." in text_of(looked(Spool(tmp_path)))
 
 
 def test_the_inbox_is_shown_without_a_daemon(tmp_path: Path) -> None:
