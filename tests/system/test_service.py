@@ -300,7 +300,8 @@ def _probe(service: Service, drop_in: str = "") -> dict[str, Any]:
     text = (PROJECT / "tests/kit/sandbox_probe.py").read_text()
     machine.path("/opt/faxdrop/probe.py").write_text(text)
     Service(machine, unit="probe.service").drop_in(
-        "[Service]\nType=oneshot\nRestart=no\nRestartForceExitStatus=\nWatchdogSec=0\nExecStart=\n"
+        "[Service]\nType=oneshot\nRestart=no\nRestartForceExitStatus=\nWatchdogSec=0\n"
+        "ExecStopPost=\nExecStart=\n"
         f"ExecStart=/opt/faxdrop/bin/python -I /opt/faxdrop/probe.py {SHARE}\n"
         f"StandardOutput=truncate:/run/probe.json\nStandardError=journal\n{drop_in}"
     )
