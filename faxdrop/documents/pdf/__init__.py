@@ -1,1 +1,1 @@
-"""PDFs: read, judged, repaired and flattened. The only users of pikepdf, in processes apart."""
+"""PDFs: read, judged, repaired, flattened, in separate processes. Only this room uses pikepdf."""

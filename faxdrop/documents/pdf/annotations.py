@@ -1,7 +1,7 @@
-"""Drawing the marks that people put on pages, where the PDF leaves that to the viewer.
+"""Draws the marks that people put on pages, if the PDF leaves that to the viewer.
 
-Ink, lines, shapes, highlights and the like say by their own keys what they look like. Coordinates
-are those of the page.
+The keys of ink, lines, shapes, highlights and the like say how these look. Coordinates are those of
+the page.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ class Sketch(NamedTuple):
 
 
 def colour(value: Object | None, default: bytes = b"", *, stroke: bool) -> bytes:
-    """Return the operator that sets a colour; the default where there is none."""
+    """Return the operator that sets a colour; the default if there is none."""
     parts = numbers_of(value)
     if len(parts) not in _OPERATORS:
         return b"" if isinstance(value, Array) else default
@@ -58,7 +58,7 @@ def line_width(mark: Dictionary, default: float = 1.0) -> float:
 
 
 def sketch_of(mark: Dictionary) -> Sketch | None:
-    """Draw a mark; None where its keys say nothing that could be drawn."""
+    """Draw a mark; None if its keys say nothing that could be drawn."""
     kind = name_text(mark.get_raw(Name.Subtype))
     draw = _DRAWN.get(kind)
     if draw is None:
@@ -89,7 +89,7 @@ def _path(points: Sequence[Point]) -> bytes:
 
 
 def _stroke(mark: Dictionary, width: float) -> bytes:
-    """Return how lines are drawn; b"" where they are not."""
+    """Return how lines are drawn; b"" if they are not."""
     ink = colour(mark.get_raw(Name.C), b"0 G", stroke=True)
     if not ink or width <= 0:
         return b""
@@ -177,7 +177,7 @@ def _polygon(mark: Dictionary, width: float) -> _Drawing:
 
 
 def _inside(mark: Dictionary, width: float) -> Rect | None:
-    """Return where the middle of a shape's line runs: as viewers have it, who know no /RD."""
+    """Return where the middle of a shape's line runs, as viewers draw it: they ignore /RD."""
     rect = corners_of(mark.get_raw(Name.Rect))
     if rect is None:
         return None
@@ -209,11 +209,11 @@ def _circle(mark: Dictionary, width: float) -> _Drawing:
 
 
 def _quads(mark: Dictionary) -> Iterator[Quad]:
-    """Yield the places of a mark on text; where it names none, its rectangle."""
+    """Yield the places of a mark on text; if it names none, its rectangle."""
     points = _pairs(mark.get_raw(Name.QuadPoints))
     for at in range(0, len(points) - 3, 4):
         one, two, three, four = points[at : at + 4]
-        # The standard says round the corner, programs write line by line.
+        # The standard has the corners in a circle, but programs write them line by line.
         along = (two[0] - one[0]) * (four[0] - three[0]) + (two[1] - one[1]) * (four[1] - three[1])
         yield (one, two, three, four) if along >= 0 else (four, three, one, two)
     rect = corners_of(mark.get_raw(Name.Rect))

@@ -1,6 +1,6 @@
-"""What a look (an appearance stream) shows: its text, where that can be read, and any ink.
+"""What a look (an appearance stream) shows: its text, if that can be read, and any ink.
 
-pdfium is asked, with the look alone on a page of its own.
+pdfium answers this; it is given a page with nothing but the look.
 """
 
 import io
@@ -49,8 +49,8 @@ def is_blank(look: Stream, rect: Rect) -> bool:
 def is_stale(look: Stream, rect: Rect, text: str, *, formatted: bool = False) -> bool:
     """Return whether a look certainly shows another text than this.
 
-    Where its text cannot be read, it does not. A ``formatted`` text may be shown in other ways, but
-    with the same figures.
+    If its text cannot be read, the answer is no. A ``formatted`` text may look different, but has
+    the same digits.
     """
     content = _Content(look)
     codes = content.codes.strip(b"\0\t\n\f\r ")
@@ -81,7 +81,7 @@ def _is_same(shown: str, text: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Return a text without spaces and line breaks: where these are is the look's affair."""
+    """Return a text without spaces and line breaks: a look may place them differently."""
     composed = unicodedata.normalize("NFKC", text)
     return "".join(each for each in composed if unicodedata.category(each)[0] not in "ZC")
 
@@ -91,7 +91,7 @@ def _figures(text: str) -> list[str]:
 
 
 class _Content:
-    """The strings that a look shows, and the names of the fonts in which it does."""
+    """The strings that a look shows, and the names of the fonts it uses."""
 
     def __init__(self, look: Stream) -> None:
         self.codes = b""
@@ -142,7 +142,7 @@ def _is_readable(font: Object | None) -> bool:
 
 
 def _alone(look: Stream, rect: Rect) -> bytes:
-    """Return a PDF of one page that shows this look and nothing else."""
+    """Return a one-page PDF that shows only this look."""
     width, height = max(rect[2] - rect[0], 1.0), max(rect[3] - rect[1], 1.0)
     pdf = Pdf.new()
     pdf.add_blank_page(page_size=(width, height))

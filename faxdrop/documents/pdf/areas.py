@@ -1,4 +1,4 @@
-"""Where a copy shows something else than its original: plain data for who compares the two."""
+"""Where a copy shows something other than its original: plain data for the comparison."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class Area(NamedTuple):
 
 @dataclass(frozen=True)
 class Flattened:
-    """What flattening drew itself, beyond the looks that the PDF brings."""
+    """What flattening drew itself, besides the looks that the PDF brings."""
 
     replaced: tuple[Area, ...] = ()  # a look was there and is no longer: its ink is not lost
     drawn: tuple[Area, ...] = ()  # no look was there: viewers may show nothing

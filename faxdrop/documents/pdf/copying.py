@@ -1,7 +1,7 @@
-"""Makes the copy that is faxed in place of a document that cannot be faxed as it is.
+"""Makes the copy that is faxed instead of a document that cannot be faxed as it is.
 
-What a viewer shows is what is faxed: the copy is judged, and where it lacks something of a page,
-the page becomes a picture of itself.
+What a viewer shows is what is faxed: the copy is judged, and a page that lacks something becomes a
+picture of itself.
 """
 
 import io
@@ -34,7 +34,7 @@ class TooLargeError(Exception):
 
 
 class UntidyError(Exception):
-    """The copy is not in order itself."""
+    """The copy itself has faults."""
 
 
 class LossError(Exception):
@@ -43,7 +43,7 @@ class LossError(Exception):
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy, and in what it differs from its original on purpose."""
+    """A copy, and where it differs from its original on purpose."""
 
     data: bytes
     original: bytes | None  # to be compared with the copy in place of the original, if need be
@@ -52,9 +52,9 @@ class Copy:
 
 
 def copied(pdf: Pdf, limits: Limits) -> Copy:
-    """Return the copy: decrypted, in order, without form, scripts and attachments.
+    """Return the copy: decrypted and repaired, without form, scripts and attachments.
 
-    Raises TooLargeError, UntidyError, and UndrawableError where a field cannot be shown.
+    Raises TooLargeError, UntidyError, and UndrawableError if a field cannot be shown.
     """
     pages = len(pdf.pages)
     original = _with_its_own_looks(pdf)
@@ -69,9 +69,9 @@ def copied(pdf: Pdf, limits: Limits) -> Copy:
 
 
 def _with_its_own_looks(pdf: Pdf) -> bytes | None:
-    """Return a PDF of whose fields the looks are shown that it brings; None if that is so anyway.
+    """Return a PDF whose own looks pdfium shows for its fields; None if it does so anyway.
 
-    Where a form asks for new looks, pdfium replaces all of them by its own, also those that
+    If a form asks for new looks, pdfium replaces all of them with its own, even those that
     flattening uses as they are.
     """
     form = forms.acroform(pdf)
@@ -95,10 +95,10 @@ def rasterized(
     limits: Limits,
     is_late: Callable[[], bool],
 ) -> bytes:
-    """Return the copy with pictures in place of the pages that lack something.
+    """Return the copy with pictures instead of the pages that lack something.
 
-    A picture shows what the original shows, and what only the copy does. Raises LossError if they
-    cannot be made in time, and TooLargeError.
+    A picture shows what the original shows, and also what only the copy shows. Raises LossError if
+    the pictures cannot be made in time, and TooLargeError.
     """
     try:
         with (
@@ -125,7 +125,7 @@ def rasterized(
 
 
 def pictured(original: bytes, pages: int, limits: Limits, is_late: Callable[[], bool]) -> bytes:
-    """Return a PDF that has pictures for all pages of a document of which no copy can be made.
+    """Return a PDF with pictures of all pages, for a document that cannot be copied.
 
     Raises LossError if pdfium cannot draw all of them in time, and TooLargeError.
     """

@@ -1,8 +1,8 @@
-"""Reads one PDF: can it be faxed, and what must its copy be rid of? Writes that copy.
+"""Reads one PDF: can it be faxed, and what must be removed from its copy? Writes that copy.
 
-Reading PDFs that strangers made can crash, hang or exhaust memory, whatever care is taken here:
-the daemon never calls this itself, but asks the ``checker``. Nothing here decodes pictures, runs
-scripts or opens other files.
+Reading strangers' PDFs can crash, hang or exhaust memory, however careful the code is. So the
+daemon never calls this itself, but asks the ``checker``. Nothing here runs scripts or opens other
+files.
 """
 
 import contextlib
@@ -75,8 +75,8 @@ class _Loaded:
 def examine(file: BinaryIO, limits: Limits, announce: Announce | None = None) -> Verdict:
     """Read a PDF and say whether it can be faxed.
 
-    ``announce`` is told a verdict with SHA-256 and size once these are known, before anything is
-    parsed.
+    ``announce`` is called with a verdict that has SHA-256 and size once these are known, before
+    anything is parsed.
     Raises OSError if the file cannot be read. Moves the file's position.
     """
     return _judge(_load(file, limits, announce), limits, None)
@@ -87,8 +87,8 @@ def prepare(
 ) -> Verdict:
     """Read a PDF as ``examine`` does and write the copy that is faxed, if it needs one.
 
-    Nothing is written where ``facts.changes`` is empty, or where there is a ``reason``: only now
-    may a form turn out to be impossible to draw. Raises OSError if reading or writing fails.
+    Nothing is written if ``facts.changes`` is empty, or if there is a ``reason``: it may turn out
+    only now that a form cannot be drawn. Raises OSError if reading or writing fails.
     """
     started = time.monotonic()
     loaded = _load(file, limits, announce)
@@ -181,7 +181,7 @@ def _verdict(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
 def _prepared(
     examined: Verdict, data: bytes, copy: Copy | None, target: Target, limits: Limits
 ) -> Verdict:
-    """Write the copy, or pictures of all pages where there is none."""
+    """Write the copy, or pictures of all pages if there can be no copy."""
     lossy = _RejectedError(
         ReasonCode.REJECTED,
         _(
@@ -204,7 +204,7 @@ def _prepared(
 
 
 def _promising(loaded: _Loaded, limits: Limits) -> bytes:
-    """Return the bytes of what looks like a whole PDF of a size that can be faxed."""
+    """Return the bytes of a file that looks like a whole PDF and is small enough to be faxed."""
     data = loaded.data
     if data is None:
         raise _RejectedError(
@@ -237,7 +237,7 @@ def _not_a_pdf(message: str, advice: str = "") -> _RejectedError:
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[tuple[Pdf, bytes]]:
-    """Open a PDF, and turn whatever its reading raises into a rejection."""
+    """Open a PDF, and turn any error of reading it into a rejection."""
     try:
         pdf, readable = rebuilding.read(data)
         with pdf:

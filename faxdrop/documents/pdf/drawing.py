@@ -1,4 +1,4 @@
-"""Drawing the looks of form fields and of text on pages that bring none of their own."""
+"""Draws looks for form fields and for text on pages that bring none of their own."""
 
 import copy
 import re
@@ -60,7 +60,7 @@ class _Frame(NamedTuple):
 
 
 def text_on(mark: Dictionary) -> str:
-    """Return what somebody wrote or stamped onto the page."""
+    """Return the text that somebody wrote or stamped onto the page."""
     if name_text(mark.get_raw(Name.Subtype)) == "/Stamp":
         words = re.sub("([a-z])([A-Z])", r"\1 \2", text_of(mark.get_raw(Name.Name)) or "Draft")
         return words.upper()
@@ -131,7 +131,7 @@ class Painter:
         return self._stream(drawn.content, drawn.box, opacity=drawn.opacity)
 
     def button(self, field: Field, *, on: bool) -> Stream | None:
-        """Draw a check box or a radio button, with its mark where it is on."""
+        """Draw a check box or a radio button, with its mark if it is on."""
         frame = _frame(field.widget)
         if frame is None:
             return None
@@ -163,7 +163,7 @@ class Painter:
         return box.one_line(text)
 
     def _choice(self, field: Field, box: TextBox) -> tuple[PlacedText, bytes]:
-        """Return the text of a choice field, and what marks the chosen ones."""
+        """Return the text of a choice field, and the operators that mark the chosen ones."""
         options = field.options
         names = {option.value: option.shown for option in reversed(options)}
         chosen = [names.get(value, value) for value in field.values]

@@ -1,7 +1,7 @@
 """Draws all pages of a PDF as a fax machine prints them, for a person to look at.
 
-``python -m faxdrop.documents.pdf.facsimile`` takes the place of the `reader`: what it is asked to
-prepare is a sheet for each page, fine and standard.
+``python -m faxdrop.documents.pdf.facsimile`` replaces the `reader`: instead of a copy, it makes two
+pictures of each page, fine and standard.
 """
 
 import io

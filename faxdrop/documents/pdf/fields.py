@@ -1,7 +1,7 @@
-"""Reading one form field: its value and its settings, wherever in the field tree they stand.
+"""Reads one form field: its value and its settings, wherever they are in the field tree.
 
 Works on PDFs opened with explicit conversion, where every value is an ``Object`` whose type can be
-asked for: in a hostile PDF any value may have any type.
+checked: in a hostile PDF, any value may have any type.
 """
 
 import re
@@ -66,7 +66,7 @@ def text_of(value: Object | None) -> str:
 
 
 def numbers_of(value: Object | None, most: int = 100_000) -> list[float]:
-    """Return the numbers of an array, 0 for what is none there; [] for anything else."""
+    """Return the numbers of an array, with 0 for anything else in it; [] if it is no array."""
     if not isinstance(value, Array):
         return []
     numbers = (each.as_float(0.0) for each in list(value)[:most])
@@ -82,7 +82,7 @@ def filters_of(stream: Stream) -> list[str]:
 
 
 def stream_start(stream: Stream, most: int) -> bytes:
-    """Return the first bytes of a stream, unpacked in bounded memory where it is packed."""
+    """Return the first bytes of a stream, unpacked in bounded memory if it is packed."""
     filters = filters_of(stream)
     if not filters:
         return stream.read_raw_bytes()[:most]
@@ -111,7 +111,7 @@ class Field:
             node = node.get_raw(Name.Parent)
 
     def inherited(self, key: Name) -> Object | None:
-        """Return what the field, or else the nearest of its parents, has for a key."""
+        """Return the value of a key in the field, or else in its nearest parent that has it."""
         return next(
             (value for node in self.lineage if (value := node.get_raw(key)) is not None), None
         )
@@ -148,9 +148,9 @@ class Field:
 
     @property
     def texts(self) -> list[str]:
-        """What the field may show for its value; nothing where it has none.
+        """The texts that the field may show for its value; none if it has no value.
 
-        One text for each way to show it: a choice has a value and a word for it.
+        One for each way to show it: a choice has a value and a word for it.
         """
         if self.inherited(Name.V) is None:
             return []
@@ -197,7 +197,7 @@ class Field:
 
     @property
     def symbols(self) -> Dictionary | None:
-        """The font of its text, where that is one of symbols: a "4" in it is a tick."""
+        """The font of its text if that is a font of symbols, in which "4" is a tick."""
         common = self.form.get_raw(Name.DR) if self.form is not None else None
         fonts = common.get_raw(Name.Font) if isinstance(common, Dictionary) else None
         name = self.style.font
@@ -223,7 +223,7 @@ class Field:
 
     @property
     def shown_state(self) -> str:
-        """The state that the widget shows now (/AS); "" where it does not say."""
+        """The state that the widget shows now (/AS); "" if it does not say."""
         return text_of(self.widget.get_raw(Name.AS))
 
     def look_of(self, state: str) -> Stream | None:
@@ -239,7 +239,7 @@ class Field:
         return any(state in Field(each).states for each in self._siblings())
 
     def state(self) -> str | None:
-        """Return the state that the value asks for: "Off", or a name; None: it cannot be told."""
+        """Return the state that the value asks for: "Off", or a name; None if that is unclear."""
         value = self.value
         if value in ("", "Off"):
             return "Off"
@@ -277,7 +277,7 @@ def _is_symbolic(font: Dictionary) -> bool:
 
 
 def style_of(appearance: bytes) -> Style:
-    """Read a default appearance string. What is not understood is black and of any size."""
+    """Read a default appearance string. If it cannot be understood: black, of any size."""
     number = rb"[-+]?\d*\.?\d+"
     sizes = re.findall(rb"(" + number + rb")\s+Tf\b", appearance[:4096])
     colours = re.findall(

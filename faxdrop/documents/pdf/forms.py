@@ -1,7 +1,7 @@
 """Flattening: what a person sees of form fields and annotations becomes part of the page.
 
 sipgate takes PDFs with form fields and then fails them. A look that the PDF brings is used as it
-is. Where there is none, or it certainly shows something else than the value, one is drawn here.
+is. If there is none, or if it certainly does not show the value, one is drawn here.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ _KNOWN = frozenset(
 class UndrawableError(Exception):
     """A filled-in field whose content cannot be made visible; says where and why, for people.
 
-    It does not say what: no content of a document belongs in a log or a receipt.
+    It does not repeat the content: no content of a document belongs in a log or a receipt.
     """
 
 
@@ -91,7 +91,7 @@ def _subtype(annotation: Dictionary) -> str:
 
 
 def _is_drawn(mark: Dictionary) -> bool:
-    """Return whether an annotation that is no field is to be made part of the page."""
+    """Return whether an annotation that is no field becomes part of the page."""
     kind = _subtype(mark)
     if kind in _LEFT_ALONE or kind in _NOT_FOR_PAPER or not is_seen(mark):
         return False
@@ -132,9 +132,9 @@ def _normal(annotation: Dictionary) -> Object | None:
 
 
 def flatten(pdf: Pdf) -> Flattened:
-    """Make all that is to be seen part of the pages, and remove the form.
+    """Make everything that people see part of the pages, and remove the form.
 
-    Returns where looks were drawn here. Raises UndrawableError where something was filled in that
+    Returns where looks were drawn here. Raises UndrawableError if something was filled in that
     cannot be shown.
     """
     form = acroform(pdf)
@@ -154,7 +154,7 @@ def flatten(pdf: Pdf) -> Flattened:
 
 @dataclass
 class _Flattening:
-    """One document on its way, and where it got looks that it did not bring."""
+    """The flattening of one document, with the places where looks were drawn."""
 
     pdf: Pdf
     form: Dictionary | None
@@ -166,11 +166,11 @@ class _Flattening:
 
     @property
     def needed(self) -> bool:
-        """Whether the PDF asks viewers for looks of their own (NeedAppearances)."""
+        """Whether the PDF asks viewers to draw their own looks (NeedAppearances)."""
         return self.form is not None and self.form.get_bool(Name.NeedAppearances) is True
 
     def page(self, at: int, page: Dictionary) -> None:
-        """Draw a page's annotations on it, and leave none but links."""
+        """Draw a page's annotations on it, and keep only links."""
         turn = placing.turn_of(page)
         pieces = []
         links = []
@@ -200,7 +200,7 @@ class _Flattening:
         placing.place(self.pdf, page, pieces, common if isinstance(common, Dictionary) else None)
 
     def _piece(self, annotation: Dictionary, rect: Rect) -> tuple[Piece | None, list[Area] | None]:
-        """Return what is drawn for an annotation, and the list in which its place is told."""
+        """Return what is drawn for an annotation, and the list for its place."""
         kind = _subtype(annotation)
         before: Stream | None
         try:
@@ -224,11 +224,11 @@ class _Flattening:
             return piece, self.drawn
         if look is before:
             return piece, None
-        # Where the PDF does not ask for new looks, its own is the ground for what it lacks.
+        # If the PDF does not ask for new looks, its own one is the ground for what it lacks.
         return piece._replace(ground=None if self.needed else before), self.replaced
 
     def _mark(self, mark: Dictionary, rect: Rect) -> Piece | None:
-        """Draw what a person put on the page and no look shows."""
+        """Draw what a person put on the page if no look shows it."""
         sketch = sketch_of(mark)
         if sketch is not None:
             return Piece(self.painter.sketch(sketch), sketch.box, multiplied=sketch.multiplied)

@@ -1,7 +1,7 @@
-"""Walking what a PDF consists of, bounded: the page tree, and all that pages draw.
+"""Bounded walks through a PDF: its page tree, and everything that its pages draw.
 
-Whatever is reached is parsed, so that damage shows as a warning of the reader's. Nothing is
-decoded. The walks keep their own stacks: no depth of nesting exhausts one.
+Each object that is reached is parsed, so that the reader warns about damage. Nothing is decoded.
+The walks keep their own stacks, so deep nesting exhausts none.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ ObjectId = tuple[int, int]
 
 
 class DamageError(Exception):
-    """Something of the PDF is missing or wrong; says what, for people."""
+    """Part of the PDF is missing or wrong; says what, for people."""
 
     def __init__(self, message: str, *, whole: bool = False) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class DamageError(Exception):
 
 
 class PageList(NamedTuple):
-    """The pages of a PDF, as many as are wanted, and how many there are."""
+    """The pages of a PDF, as many as asked for, and how many there are."""
 
     pages: list[Dictionary]
     total: int
@@ -46,9 +46,9 @@ class PageList(NamedTuple):
 
 
 def page_list(pdf: Pdf, most: int) -> PageList:
-    """Return the pages in order; after ``most`` they are only counted, and that for a while.
+    """Return the pages in order; after ``most``, pages are only counted, up to a limit.
 
-    Trusts no /Count. Raises DamageError where the tree loops or a page is missing.
+    Trusts no /Count. Raises DamageError if the tree loops or a page is missing.
     """
     pages: list[Dictionary] = []
     count = nodes = 0
@@ -109,7 +109,7 @@ class UsedStreams:
 
     @property
     def is_hollow(self) -> bool:
-        """Whether there is something to be drawn that has no data."""
+        """Whether the pages draw something that has no data."""
         return any(isinstance(node, Dictionary) and _is_hollow(node) for node in self.nodes)
 
 

@@ -1,8 +1,8 @@
-"""Unwritten blocks: parts of a file that are still to come, and read as NULs until then.
+"""Unwritten blocks: parts of a file that are still to be written, and read as NULs until then.
 
-What tells such a hole from white paper is where it lies and how long it is: a hole consists of
-whole sectors of the file. Long runs of NULs that begin or end elsewhere may be a picture's own, or
-a hole beside NULs; there the data decide.
+Position and length tell such a hole from white paper: a hole consists of whole sectors of the file.
+A long run of NULs that begins or ends elsewhere may belong to a picture, or be a hole beside NULs;
+then the data decide.
 """
 
 from functools import cached_property
@@ -30,7 +30,7 @@ class _Data:
         self._filters = filters_of(stream)
 
     def owns(self, run: NulRun, offset: int) -> bool:
-        """Return whether NULs in these data are their own; ``offset``: of the data in the file."""
+        """Return whether NULs belong to these data; ``offset`` is that of the data in the file."""
         start, stop = run.start - offset, run.stop - offset
         match self._filters:
             case ["/FlateDecode" | "/Fl"]:
@@ -75,9 +75,9 @@ class _Span(NamedTuple):
 
 
 def unsure(pdf: Pdf, data: bytes) -> bool:
-    """Return whether there are long runs of NULs that belong there, as far as can be told.
+    """Return whether there are long runs of NULs that belong there, as far as this can be known.
 
-    Raises DamageError where one is a hole. Looks at the file up to its last end mark.
+    Raises DamageError if one is a hole. Looks at the file up to its last end mark.
     """
     runs = wholeness.nul_runs(data, 0, data.rfind(b"%%EOF"))
     if not runs:

@@ -1,8 +1,8 @@
-"""Whether all of a JPEG is there, by a decoder that reports what viewers forgive.
+"""Whether a JPEG is complete, by a decoder that reports what viewers forgive.
 
-A viewer shows whatever it can of a JPEG: what is missing is grey, or another's. libjpeg knows,
-since the data then end too early or too late. All of the coding is read, but the picture that is
-made is small.
+A viewer shows as much of a JPEG as it can; missing parts are grey, or come from another picture.
+libjpeg notices, since the data then end too early or too late. All coded data are read, but the
+picture that is made is small.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Jpeg(Enum):
 
 
 class JpegFinding(NamedTuple):
-    """What was found, and for a mended JPEG the one that is right."""
+    """What was found, and for a repaired JPEG its right bytes."""
 
     jpeg: Jpeg
     mended: bytes = b""
@@ -89,9 +89,9 @@ def _mended(data: bytes, space: str) -> JpegFinding:
 
 
 def is_paper(raw: bytes, start: int, stop: int) -> bool:
-    """Return whether NULs in a JPEG can be paper: whether they add nothing to the picture.
+    """Return whether NULs in a JPEG can be paper, because they add nothing to the picture.
 
-    That they fit into it is not enough: by chance, a hole does, too.
+    That they fit into the picture is not enough: a hole may fit by chance.
     """
     scan = raw.rfind(bytes((_MARKER, _SCAN)), 0, start)
     frame = _frame(raw[max(raw.find(_START, 0, _LEAD), 0) :])

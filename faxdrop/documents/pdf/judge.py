@@ -1,7 +1,7 @@
 """Judges a copy: finds what a page of the original shows and its copy does not.
 
-Both are drawn by the same renderer and compared as pictures, so it does not matter how a PDF keeps
-a mark, nor why the copy has lost it.
+The same renderer draws both, and the pictures are compared. So it does not matter how a PDF stores
+a mark, or why the copy has lost it.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was found: the pages that lack something, and those that could not be compared."""
+    """The result: the pages that lack something, and those that could not be compared."""
 
     lost: dict[int, Loss]
     unjudged: int
@@ -50,9 +50,9 @@ def judge(
     units: Sequence[float],
     is_late: Callable[[], bool],
 ) -> Judgement:
-    """Compare all pages for which there is time.
+    """Compare as many pages as there is time for.
 
-    ``units`` has the points in a unit of each page (``/UserUnit``).
+    ``units`` has, for each page, the points in one unit (``/UserUnit``).
     """
     lost: dict[int, Loss] = {}
     judged = 0
@@ -78,7 +78,7 @@ def judge(
 
 
 def compared(original: Page, copy: Page, flattened: Flattened, unit: float = 1.0) -> Loss:
-    """Compare one page, whose areas ``flattened`` has; what differs on purpose does not count."""
+    """Compare one page; differences in the areas of ``flattened``, made on purpose, don't count."""
     size = original.pixels(RESOLUTION, unit)
     before, after = grey(original.drawn(*size)), grey(copy.drawn(*size))
     rows = np.flatnonzero((before != after).any(axis=1))
@@ -109,7 +109,8 @@ def _is_bare(part: Grey) -> bool:
 def _missing(before: Grey, after: Grey, least: int) -> Grey:
     """Return by how much each pixel is darker than all that is near it in the copy.
 
-    Half of what it is darker than its paper must be gone: between two pixels, a thin line is paler.
+    At least half of a pixel's contrast to its paper must be lost: a thin line between two pixels is
+    paler.
     """
     around = darkest(after, _NEAR)
     depth = lightest(before, _PAPER) - before

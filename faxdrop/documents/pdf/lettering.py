@@ -1,4 +1,4 @@
-"""Writing text in Helvetica: which characters it has, how wide they are, where lines break.
+"""Text in Helvetica: which characters it has, how wide they are, where lines break.
 
 Helvetica is one of the fonts that every PDF renderer has, so nothing is embedded. Sizes and
 positions are in points. The widths are those of Adobe's font metrics, in thousandths of the size.
@@ -107,7 +107,7 @@ def width(text: str, size: float) -> float:
 
 
 def written(text: str) -> str:
-    """Return a text with only such characters as can be shown; raise UnwritableError."""
+    """Return a text with only the characters that can be shown; raise UnwritableError."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = unicodedata.normalize("NFC", text).translate(_PLAIN)
     return "".join(map(_written, text))
@@ -141,7 +141,7 @@ def runs(text: str) -> list[GlyphRun]:
 
 
 def _runs(character: str) -> tuple[GlyphRun, ...]:
-    """Return how to show one character; nothing if that cannot be done."""
+    """Return how to show one character; nothing if it cannot be shown."""
     try:
         if character >= " ":
             return (GlyphRun(character.encode("cp1252")),)
@@ -168,7 +168,7 @@ def _runs(character: str) -> tuple[GlyphRun, ...]:
 
 
 def symbol_codes(character: str) -> bytes:
-    """Return the code in a font of symbols for which a character of a value stands."""
+    """Return the codes in a font of symbols that the characters of a value stand for."""
     code = ord(character)
     if code <= 0xFF:  # noqa: PLR2004 - a character is its code
         return bytes([code])
@@ -192,7 +192,7 @@ def _extra(glyph: str) -> bytes:
 
 @dataclass(frozen=True)
 class TextBox:
-    """Where text goes: its inside, its alignment and the size that is wanted."""
+    """Where text goes: the space, the alignment and the size that is wanted."""
 
     width: float
     height: float
@@ -210,7 +210,7 @@ class TextBox:
         return self.padding + max(free, 0.0) * (0.0, 0.5, 1.0)[self.align]
 
     def one_line(self, text: str) -> PlacedText:
-        """Place text on one line, made smaller where it is too long, down to what can be read."""
+        """Place text on one line; text that is too long is made smaller, but stays readable."""
         size = self.size or min(_USUAL_SIZE, self.height * 0.8)
         natural = width(text, size)
         if natural > self.room:
@@ -232,7 +232,7 @@ class TextBox:
         return PlacedText(size, lines)
 
     def many_lines(self, text: str) -> PlacedText:
-        """Break text into lines from the top, made smaller where there are too many."""
+        """Break text into lines from the top; if there are too many, make it smaller."""
         size = self.size or _USUAL_SIZE
         room = self.height - 2 * self.padding
         lines = _broken(text, self.room, size)

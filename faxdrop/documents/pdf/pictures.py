@@ -1,7 +1,7 @@
-"""Pages as a fax machine prints them: black and white, 204 dots an inch across and 196 down.
+"""Pages as a fax machine prints them: black and white, 204 dots per inch across and 196 down.
 
-Writing and lines are cut at half of their own contrast, so that they stay sharp and pale writing
-does not vanish. What is grey (photographs, shading, marker) is dithered.
+Writing and lines are cut at half of their own contrast, so they stay sharp and pale writing does
+not vanish. Grey areas (photographs, shading, marker) are dithered.
 """
 
 import io
@@ -67,7 +67,7 @@ def _contrasted(page: Shades) -> Grey:
     """Return a page with its writing in black and white, and everything else in grey."""
     ink = page.ink
     low, high = darkest(ink, _AREA), lightest(ink, _AREA)
-    # Writing is less than its ground: what is between white letters is no stroke of something dark.
+    # Writing covers less than its ground: the space between white letters is no dark stroke.
     is_on_light = _share(ink - low >= (high - low) // 2, _GROUND) > _HALF
     is_writing = ~_is_photo(ink, low, high)
     dark, blur = _strokes(ink, is_writing & is_on_light)
@@ -84,7 +84,8 @@ def _contrasted(page: Shades) -> Grey:
 def _strokes(ink: Grey, where: Mask) -> tuple[Mask, Mask]:
     """Find what is darker than its surroundings and no wider than a stroke of writing.
 
-    The second is what lies beside it: the blur of its edge, or a ground that would make it ragged.
+    The second result is what is beside it: the blur of its edge, or a ground that would make it
+    ragged.
     """
     depth = darkest(lightest(ink, _STROKE), _STROKE) - ink
     # The corners and the rim of something wide are no strokes.
@@ -97,7 +98,7 @@ def _strokes(ink: Grey, where: Mask) -> tuple[Mask, Mask]:
 
 
 def _is_photo(ink: Grey, low: Grey, high: Grey) -> Mask:
-    """Find where most is neither as dark nor as light as the extremes around it."""
+    """Find where most pixels are neither as dark nor as light as the extremes around them."""
     quarter = (high - low) // 4
     between = (ink - low > quarter) & (high - ink > quarter) & (quarter > _FAINT // 4)
     return _share(between, _AREA) > _PHOTO
@@ -112,7 +113,7 @@ def _share(mask: Mask, radius: int) -> Grey:
 
 
 def group4(picture: Picture) -> bytes:
-    """Return a bilevel picture in CCITT group 4, as PDF and TIFF have it in common."""
+    """Return a bilevel picture in CCITT group 4, which PDF and TIFF share."""
     file = io.BytesIO()
     # Pillow writes black for white; and in one strip, since each begins anew.
     ImageChops.invert(picture).save(
@@ -125,9 +126,9 @@ def group4(picture: Picture) -> bytes:
 
 
 def united(original: Picture, copy: Picture, loss: Loss, boxes: list[Pixels]) -> Picture:
-    """Return what a picture of a page shows: what the original shows, and what only the copy does.
+    """Return the picture of a page: what the original shows, and what only the copy shows.
 
-    In ``boxes`` the copy alone counts: what it shows there takes the place of something else.
+    In ``boxes`` only the copy counts: what it shows there replaces something else.
     """
     # Where the copy hides something, it adds nothing elsewhere.
     both = original.copy() if loss.covered else ImageChops.darker(original, copy)
@@ -137,7 +138,7 @@ def united(original: Picture, copy: Picture, loss: Loss, boxes: list[Pixels]) ->
 
 
 def show_instead(pdf: Pdf, page: Dictionary, picture: Picture, box: PageBox, rotation: int) -> None:
-    """Let a page consist of a picture of itself: of the part that is shown, as it is shown.
+    """Make a page consist of a picture of itself: of the part that is shown, as it is shown.
 
     Size, rotation and unit of the page stay what they are.
     """

@@ -1,7 +1,7 @@
-"""Pages that stand for what only Adobe's programs show: dynamic XFA forms, and portfolios.
+"""Placeholder pages for what only Adobe's programs show: dynamic XFA forms, and portfolios.
 
-Every other viewer shows such a page as it is: a notice that asks to wait, or to get one of Adobe's
-programs. A letter that once was such a form, or that has attachments, is a letter all the same.
+Every other viewer shows the page itself: a notice that asks people to wait, or to get one of
+Adobe's programs. A letter that once was such a form, or that has attachments, is still a letter.
 """
 
 import re
@@ -16,7 +16,7 @@ _MAX_NODES = 100  # of a tree of attachments that are looked at
 
 
 def is_placeholder(pdf: Pdf, data: bytes) -> bool:
-    """Return whether the only page of a PDF is a notice in place of the document.
+    """Return whether the only page of a PDF is a notice instead of the document.
 
     ``data`` is the file that ``pdf`` was opened from.
     """
@@ -45,7 +45,7 @@ def _has_widgets(pdf: Pdf) -> bool:
 
 
 def _is_portfolio(pdf: Pdf) -> bool:
-    """Return whether viewers that know portfolios show the attachments in place of the pages."""
+    """Return whether viewers that know portfolios show the attachments instead of the pages."""
     collection = pdf.Root.get_raw(Name.Collection)
     if not isinstance(collection, Dictionary) or collection.get_raw(Name.View) == Name.H:
         return False

@@ -1,7 +1,7 @@
-"""Placing looks on a page, on top of what it shows by itself.
+"""Places looks on a page, on top of its own content.
 
-The page's own content becomes an XObject first. Whatever it leaves open (a q, a string, a text,
-marked content), and one Q too many, ends there and touches nothing that is placed after it.
+The page's own content first becomes an XObject. Whatever it leaves open (a q, a string, a text,
+marked content), or a Q too many, ends there and does not affect what is placed after it.
 """
 
 import copy
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
 
 def corners_of(value: Object | None) -> Rect | None:
-    """Return a rectangle with its corners in order; None if it is none."""
+    """Return a rectangle with its corners in order; None if it is no rectangle."""
     numbers = numbers_of(value)
     if len(numbers) != 4:  # noqa: PLR2004 - two corners
         return None
@@ -45,7 +45,7 @@ def corners_of(value: Object | None) -> Rect | None:
 
 
 def inherited(page: Dictionary, key: Name) -> Object | None:
-    """Return what a page, or else the nearest node above it, has for a key."""
+    """Return the value of a key in a page, or else in the nearest node above that has it."""
     node: Object | None = page
     for _ in range(50):
         if not isinstance(node, Dictionary):
@@ -57,7 +57,7 @@ def inherited(page: Dictionary, key: Name) -> Object | None:
 
 
 def placement(look: Stream, rect: Rect) -> Matrix | None:
-    """Return the matrix that brings a look into a rectangle; None: nothing of it would be seen.
+    """Return the matrix that fits a look into a rectangle; None if it would not be visible.
 
     ISO 32000-1, 12.5.5, algorithm 8.1. A look without /BBox keeps its size and starts at the lower
     left corner, as pdfium shows it.
@@ -102,7 +102,7 @@ def _bounds(box: Rect, matrix: Matrix) -> Rect:
 
 
 def area_of(rect: Rect, turn: int, pivot: Point | None) -> Rect:
-    """Return what a rectangle covers on a page that is turned; see ``Piece`` for the pivot."""
+    """Return the area that a rectangle covers on a turned page; see ``Piece`` for the pivot."""
     return _bounds(rect, _upright(pivot, turn)) if pivot is not None else rect
 
 
@@ -118,7 +118,7 @@ def place(
 ) -> None:
     """Draw looks on a page, in their order; ``common`` are the resources of its form.
 
-    Writes to no object but the page itself: contents, resources and looks may be shared.
+    Writes only to the page object: contents, resources and looks may be shared.
     """
     resources = _copied(inherited(page, Name.Resources))
     for_looks = _merged(resources, common)
@@ -156,7 +156,7 @@ def _grounded(pieces: Iterable[Piece]) -> Iterator[Piece]:
 
 
 def turn_of(page: Dictionary) -> int:
-    """Return by how many degrees a page is turned clockwise when it is shown."""
+    """Return by how many degrees a viewer turns a page clockwise."""
     turn = inherited(page, Name.Rotate)
     return round(turn.as_float(0.0)) % 360 if turn is not None else 0
 
@@ -182,7 +182,7 @@ def _merged(resources: Dictionary, common: Dictionary | None) -> Dictionary:
 
 
 def _named(resources: Dictionary, category: Name, value: Object) -> bytes:
-    """Give a resource a name of its own, and return that name."""
+    """Give a resource a unique name, and return that name."""
     group = _copied(resources.get_raw(category))
     number = len(group)
     while (name := Name(f"/Fd{number}")) in group:
@@ -222,7 +222,7 @@ def _decoded(stream: Stream) -> bytes:
 
 
 def _sheet(page: Dictionary) -> Rect:
-    """Return what encloses all of the page that can be seen."""
+    """Return the box around everything of the page that can be seen."""
     boxes = [corners_of(inherited(page, key)) for key in (Name.MediaBox, Name.CropBox)]
     known = [box for box in boxes if box is not None]
     if not known:
@@ -235,7 +235,7 @@ def _sheet(page: Dictionary) -> Rect:
 
 
 def _complete(piece: Piece, resources: Dictionary) -> Stream:
-    """Return a look with all that it needs on a page; a copy, where something is missing."""
+    """Return a look with all that it needs on a page; a copy if something is missing."""
     look = piece.look
     if piece.multiplied or _blends(look):
         look = _ungrouped(look, {}, keep_modes=not piece.multiplied)
@@ -290,9 +290,10 @@ def _forms(look: Stream) -> Iterator[Stream]:
 
 
 def _ungrouped(look: Stream, done: dict[tuple[int, int], Stream], *, keep_modes: bool) -> Stream:
-    """Return a copy of a look that is drawn straight onto the page, as are the XObjects in it.
+    """Return a copy of a look that is drawn straight onto the page, with the XObjects in it.
 
-    In a group, some renderers mix with nothing when they draw in grey, and cover what is beneath.
+    Some renderers do not blend a group with the page when they draw in grey, and so cover what is
+    beneath.
     """
     if look.objgen in done or len(done) >= _MAX_NESTED:
         return done.get(look.objgen, look)

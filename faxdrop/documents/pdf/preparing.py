@@ -1,7 +1,7 @@
-"""Writes the copy of a document, judged, and with pictures of the pages that it would spoil.
+"""Writes the copy of a document, has it judged, and puts in pictures of pages it would spoil.
 
-pdfium draws what strangers made, and may hang or crash over it. That must not cost the document its
-fax: before each such step, what holds without it is announced.
+pdfium draws what strangers made, and may hang or crash. That must not cost the document its fax:
+before each such step, the verdict that holds without it is announced.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ class Target:
     _is_written: bool = False
 
     def is_late_to(self, part: float) -> Callable[[], bool]:
-        """Return what tells whether a part of the time is over."""
+        """Return a function that says whether a part of the time is over."""
         return lambda: self.used() >= part
 
     def write(self, data: bytes) -> None:
-        """Let the file, empty at first, hold this and nothing else."""
+        """Make the file, empty at first, hold only these bytes."""
         if self._is_written:
             self.file.seek(0)
             self.file.truncate()
@@ -41,7 +41,7 @@ class Target:
         self.file.flush()
 
     def tell(self, verdict: Verdict) -> None:
-        """Announce what holds from here on."""
+        """Announce the verdict that holds from here on."""
         if self.announce is not None:
             self.announce(verdict)
 
@@ -49,11 +49,10 @@ class Target:
 def written(
     examined: Verdict, original: bytes, copy: Copy, target: Target, limits: Limits, refusal: Reason
 ) -> Verdict:
-    """Write a copy and judge it; where it lacks something, write one with pictures of those pages.
+    """Write a copy and judge it; if pages lack something, write one with pictures of those pages.
 
-    Returns the verdict on what was written. Raises LossError where a page can be faxed neither
-    way (``refusal`` says so if the reader breaks down), and TooLargeError. Nothing is left in the
-    file then.
+    Returns the verdict on what was written. Raises LossError if a page can be faxed neither way
+    (``refusal`` says so if the reader breaks down), and TooLargeError. The file is then empty.
     """
     pages = len(copy.units)
     with _emptied(target):
@@ -76,7 +75,7 @@ def written(
 
 
 def pictured(examined: Verdict, original: bytes, target: Target, limits: Limits) -> Verdict:
-    """Write a copy of pictures alone, where there can be no other; raises as ``written``."""
+    """Write a copy of pictures only, if there can be no other; raises as ``written`` does."""
     pages = examined.pages
     if pages is None:
         raise LossError
@@ -96,7 +95,7 @@ def _emptied(target: Target) -> Iterator[None]:
 
 
 def _of(examined: Verdict, copy: bytes, *, unjudged: int = 0, rasterized: bool = False) -> Verdict:
-    """Return the verdict on a document with what became of its copy."""
+    """Return the verdict on a document, completed with the facts about its copy."""
     facts = examined.facts
     if rasterized and facts is not None:
         facts = facts.model_copy(update={"changes": (*facts.changes, "rasterized")})

@@ -1,8 +1,8 @@
-"""Opens a PDF whose cross-reference leads nowhere, as viewers do: by searching for its objects.
+"""Opens a PDF with a broken cross-reference as viewers do: by searching for its objects.
 
-The reader searches by itself where it cannot read a cross-reference, but not where it can and that
-is wrong; and it never searches in object streams. So it is given the file without any, and with all
-that was packed laid open.
+The reader searches by itself if it cannot read a cross-reference, but not if it can read it and it
+is wrong; and it never searches in object streams. So it gets the file without cross-references,
+and with all packed objects unpacked.
 """
 
 import io
@@ -25,7 +25,7 @@ _ROOT = re.compile(rb"/Root\s+\d+\s+\d+\s+R")
 
 
 def read(data: bytes) -> tuple[Pdf, bytes]:
-    """Open a PDF somehow; return it, and the bytes from which it could be opened.
+    """Open a PDF one way or another; return it, and the bytes from which it could be opened.
 
     Raises whatever pikepdf raises.
     """
@@ -57,7 +57,7 @@ def opened(data: bytes, *, recover: bool = True) -> Pdf:
 
 
 def laid_open(data: bytes) -> bytes:
-    """Return a PDF without cross-references, whose packed objects all lie open."""
+    """Return a PDF without cross-references, with all packed objects unpacked."""
     parts: list[bytes] = []
     end = 0
     left = _MAX_UNPACKED
@@ -69,7 +69,7 @@ def laid_open(data: bytes) -> bytes:
         behind = data.find(b"endobj", found.end())
         if not objects or left <= 0 or behind < 0:
             continue
-        # Behind the packed ones and not elsewhere: of two objects with one number, the last counts.
+        # After the packed ones and nowhere else: of two objects with one number, the last counts.
         parts += (data[end : behind + 6], objects)
         end = behind + 6
     parts.append(data[end:])
@@ -80,7 +80,7 @@ def laid_open(data: bytes) -> bytes:
 
 
 def renumbered(data: bytes) -> bytes:
-    """Return a PDF in which objects with very large numbers have others; qpdf passes over them."""
+    """Return a PDF with other numbers for objects that qpdf skips because theirs are too large."""
     numbers = {int(found) for found in _NUMBER.findall(data)}
     free = (number for number in range(1, _MAX_NUMBER) if number not in numbers)
     new = {number: next(free) for number in sorted(numbers) if number > _MAX_NUMBER}
@@ -95,7 +95,7 @@ def renumbered(data: bytes) -> bytes:
 
 
 def _unpacked(dictionary: bytes, data: memoryview, most: int) -> bytes:
-    """Return the objects of an object stream as they would stand in the file; nothing if broken."""
+    """Return the objects of an object stream as they would be in the file; nothing if broken."""
     count, first = _COUNT.search(dictionary), _FIRST.search(dictionary)
     if count is None or first is None or b"/FlateDecode" not in dictionary:
         return b""

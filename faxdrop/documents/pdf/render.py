@@ -1,7 +1,8 @@
 """Draws pages with pdfium, as a viewer shows them: the only place that asks pdfium to draw.
 
-pdfium shares no code with the library that makes the copies (qpdf), so what one of them misreads,
-the other shows. Malicious pages can make it hang or crash: it runs in the checker's child alone.
+pdfium shares no code with the library that makes the copies (qpdf), so if one of them misreads a
+page, the other shows it. Malicious pages can make it hang or crash: it runs only in the checker's
+child.
 """
 
 import math
@@ -21,7 +22,7 @@ Grey = NDArray[np.uint8]
 _POINTS = 72.0  # per inch
 _EMPTY = 2  # bytes of an empty string in UTF-16, with its end
 _HIDDEN, _PRINT = 2, 4  # bits of an annotation's /F: ISO 32000-1, table 165
-# What opens something on a screen; on paper it would only cover the page. The copies are without.
+# Symbols that open something on a screen; on paper they would cover the page. Copies lack them.
 _NOT_FOR_PAPER = frozenset(
     {
         raw.FPDF_ANNOT_TEXT,
@@ -67,9 +68,9 @@ class Pixels(NamedTuple):
 
 
 class Rendered:
-    """A document that pdfium has opened. To be closed, as a context manager.
+    """A document that pdfium has opened; a context manager closes it.
 
-    Whatever it is asked raises RenderError where pdfium has no answer.
+    Every method raises RenderError if pdfium fails.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -86,7 +87,7 @@ class Rendered:
         return len(self._pdf)
 
     def page(self, number: int) -> "Page":
-        """Return a page, counted from 0. To be closed, as a context manager."""
+        """Return a page, counted from 0; a context manager closes it."""
         return Page(self._pdf, number)
 
 
@@ -117,13 +118,13 @@ class Page:
 
     @property
     def rotation(self) -> int:
-        """Degrees by which the page is turned clockwise to be shown."""
+        """Degrees by which a viewer turns the page clockwise."""
         return int(self._page.get_rotation())
 
     def pixels(self, resolution: Resolution, unit: float = 1.0) -> tuple[int, int]:
         """Return width and height of the page's bitmap; ``unit``: points in a unit of the page."""
         width, height = (side * unit / _POINTS for side in self.size)
-        # Where a page has more pixels than are allowed, it is drawn smaller, in proportion.
+        # A page with more pixels than are allowed is drawn smaller, in proportion.
         across, down = width * resolution.across, height * resolution.down
         shrunk = min(1.0, math.sqrt(resolution.most / max(across * down, 1.0)))
         longest = resolution.most // 16
@@ -159,7 +160,7 @@ class Page:
         )
 
     def _leave_out(self) -> None:
-        """Hide what a viewer shows and a fax does not, and what pdfium alone shows."""
+        """Hide what viewers show but a fax does not, and what only pdfium shows."""
         for at in range(raw.FPDFPage_GetAnnotCount(self._page)):
             annotation = raw.FPDFPage_GetAnnot(self._page, at)
             if not annotation:
@@ -180,7 +181,7 @@ class Page:
             case raw.FPDF_FORMFIELD_PUSHBUTTON:
                 return not flags & _PRINT
             case raw.FPDF_FORMFIELD_CHECKBOX | raw.FPDF_FORMFIELD_RADIOBUTTON:
-                # Where its state has no look, pdfium draws a grey box, so that one can click there.
+                # If its state has no look, pdfium draws a grey box for people to click on.
                 look = raw.FPDFAnnot_GetAP(
                     annotation, raw.FPDF_ANNOT_APPEARANCEMODE_NORMAL, None, 0
                 )
@@ -189,8 +190,8 @@ class Page:
 
 
 def grey(picture: Image.Image) -> Grey:
-    """Return a picture's ink as grey: coloured ink counts more than it is dark.
+    """Return a picture's ink as grey: coloured ink counts as darker than it is.
 
-    By brightness alone yellow would be nearly white; people see it well.
+    By brightness alone, yellow would be nearly white, but people see it well.
     """
     return np.asarray(picture.convert("L", (0.30, 0.45, 0.25, 0.5)))

@@ -7,7 +7,7 @@ from pikepdf import Pdf
 
 
 def saved(pdf: Pdf, *, to_fax: bool = False) -> bytes:
-    """Return a PDF as bytes. What is ``to_fax`` has the same bytes each time it is made."""
+    """Return a PDF as bytes; with ``to_fax`` they are the same each time."""
     file = io.BytesIO()
     pdf.save(
         file,

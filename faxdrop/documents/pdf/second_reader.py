@@ -1,7 +1,7 @@
-"""What pdfium, a reader that shares no code with the first one, makes of a PDF.
+"""How pdfium, which shares no code with the first reader, reads a PDF.
 
-It is asked where the first reader had to guess, and runs where that does: a PDF on which it crashes
-or hangs takes no more with it.
+It is asked if the first reader had to guess, and runs in the same child: a PDF that makes it crash
+or hang does no more harm.
 """
 
 import contextlib
@@ -19,9 +19,9 @@ _NOTHING = Flattened()  # no difference is on purpose
 
 
 def sizes(data: bytes, most: int) -> list[tuple[float, float]] | None:
-    """Return width and height of each page, at most so many; None where it reads nothing.
+    """Return width and height of each page, at most so many; None if it can read nothing.
 
-    A page that it cannot load has no size: (0, 0).
+    A page that it cannot load has the size (0, 0).
     """
     found = []
     try:
@@ -37,7 +37,7 @@ def sizes(data: bytes, most: int) -> list[tuple[float, float]] | None:
 
 
 def are_alike(one: list[tuple[float, float]], other: list[tuple[float, float]]) -> bool:
-    """Return whether pages have the same sizes, as far as both have any."""
+    """Return whether the pages have the same sizes, if both readers know them."""
     return all(
         abs(mine - yours) <= _NEAR
         for first, second in zip(one, other, strict=False)
@@ -46,7 +46,7 @@ def are_alike(one: list[tuple[float, float]], other: list[tuple[float, float]]) 
 
 
 def text(data: bytes, page: int) -> str | None:
-    """Return the text of a page; None where it cannot be read."""
+    """Return the text of a page; None if it cannot be read."""
     try:
         with pypdfium2.PdfDocument(data) as pdf:
             return str(pdf[page].get_textpage().get_text_bounded())
@@ -59,9 +59,9 @@ class DisagreementError(Exception):
 
 
 def fuller(file: bytes, copy: bytes, is_late: Callable[[], bool]) -> bytes:
-    """Return what shows more when it is drawn: a damaged file itself, or its copy.
+    """Return the one that shows more when drawn: a damaged file itself, or its copy.
 
-    Where they show the same, that is the file. Raises DisagreementError.
+    If they show the same, returns the file. Raises DisagreementError.
     """
     lacks = {"file": False, "copy": False}
     try:

@@ -1,8 +1,8 @@
-"""Whether all of a PDF is there that its pages need.
+"""Whether everything is there that the pages of a PDF need.
 
-A reader (qpdf) that complains of nothing is believed. Where it had to mend something, the PDF is
-whole if a second reader (pdfium) finds the same pages, nothing is missing that they refer to, and
-all that they draw can be unpacked. What the readers say in words decides nothing.
+If the reader (qpdf) complains about nothing, it is believed. If it had to repair something, the PDF
+is whole if a second reader (pdfium) finds the same pages, nothing that they refer to is missing,
+and all that they draw can be unpacked. The wording of the readers' warnings decides nothing.
 """
 
 import re
@@ -28,7 +28,7 @@ _NOTHING = re.compile(rb"(?<!\d)(\d{1,10})\s{1,8}(\d{1,5})\s{1,8}obj\s{0,8}null"
 
 
 class Condition(Enum):
-    """How a PDF was found, of which nothing is missing."""
+    """The condition of a PDF of which nothing is missing."""
 
     PERFECT = auto()
     UNSURE = auto()  # it has long runs of NULs which are its own, as far as can be told
@@ -43,7 +43,7 @@ class Source(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What came of an inspection."""
+    """The result of an inspection."""
 
     condition: Condition
     shown: bytes  # a PDF that shows all that there is to be seen: the file, or one mended
@@ -52,9 +52,9 @@ class Inspection(NamedTuple):
 def inspect(
     pdf: Pdf, source: Source, pages: list[Dictionary], is_late: Callable[[], bool]
 ) -> Inspection:
-    """Reach all that the pages need; raise DamageError where something is missing.
+    """Read all that the pages need; raise DamageError if something is missing.
 
-    ``pdf`` was opened from ``source``. What is a little wrong in it and can be put right, is.
+    ``pdf`` was opened from ``source``. Small faults in it are put right if possible.
     """
     drawn = drawn_by(pages)
     claimed = pdf.Root.Pages.get_int(Name.Count, -1)
@@ -85,7 +85,7 @@ def inspect(
 
 
 def _check_streams(drawn: UsedStreams, context: Context) -> bool:
-    """Look whether what the pages draw is all there; return whether any of it was mended."""
+    """Check that everything the pages draw is there; return whether any of it was repaired."""
     budget = {True: _MAX_DRAWING, False: _MAX_PICTURES}
     mended = False
     for stream in drawn.streams:
@@ -106,11 +106,11 @@ def _check_streams(drawn: UsedStreams, context: Context) -> bool:
 
 
 def _compared(data: bytes, drawn: UsedStreams, pages: int, *, encrypted: bool) -> tuple[bool, int]:
-    """Compare a PDF with what is found in it without mending anything.
+    """Compare a PDF with what is found in it without repairs.
 
-    The first is whether all that pages use is where the file says. Then nothing was cut out before
-    or behind it. The second is how many objects of those that the file lists cannot be read. A
-    stream whose length is wrong is not found without mending, and looked at by itself.
+    The first result is whether all that pages use is where the file says; then nothing was cut out
+    before or after it. The second is how many of the objects that the file lists cannot be read. A
+    stream with a wrong length is not found without repairs, and is looked at separately.
     """
     slips = {
         each.objgen
@@ -129,8 +129,8 @@ def _compared(data: bytes, drawn: UsedStreams, pages: int, *, encrypted: bool) -
 def _lacks_objects(data: bytes, pages: int) -> bool:
     """Return whether pages refer to objects that are not in the file.
 
-    To a reader such a reference is none at all. So here, each object that is not there is made one
-    before the pages are read.
+    A reader takes such a reference for null. So each missing object is created here before the
+    pages are read.
     """
     with rebuilding.opened(data) as pdf:
         there = {each.objgen for each in pdf.objects if each is not None}
@@ -147,20 +147,20 @@ def _lacks_objects(data: bytes, pages: int) -> bool:
 
 
 def _shown(pdf: Pdf, file: bytes, pages: int, claimed: int, is_late: Callable[[], bool]) -> bytes:
-    """Return what shows all of a PDF that had to be mended: the file, or a copy.
+    """Return the one that shows all of a PDF that had to be repaired: the file, or a copy.
 
-    Raises DamageError where another reader does not find the same pages in the file, or where both
-    readers miss something that the other shows.
+    Raises DamageError if the other reader does not find the same pages in the file, or if each
+    reader misses something that the other shows.
     """
     copy = _saved(pdf)
     most = pages + 1
-    # It does not search for the catalog where the trailer is lost, nor always in object streams.
+    # It does not search for the catalog if the trailer is lost, and not always in object streams.
     hint = b"\ntrailer\n<< /Root %d %d R >>\nstartxref\n0\n%%%%EOF\n" % pdf.Root.objgen
     readings = (file, file + hint, rebuilding.laid_open(file) + hint)
     file = next((each for each in readings if second_reader.sizes(each, most)), file)
     found = second_reader.sizes(file, most)
     known = second_reader.sizes(copy, most)
-    # It believes what a file claims to have of pages.
+    # It believes the number of pages that a file claims.
     if (
         not found
         or not known

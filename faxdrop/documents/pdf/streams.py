@@ -1,7 +1,7 @@
-"""Whether the data of a stream are all there.
+"""Whether the data of a stream are complete.
 
-Packed data mostly tell by themselves: a checksum, an end mark, a decoder that complains, the number
-of bytes that a picture needs. Where they do not, it counts how the file was found.
+Packed data mostly show it themselves: by a checksum, an end mark, a decoder that complains, the
+number of bytes that a picture needs. If they do not, the condition of the file decides.
 """
 
 import re
@@ -40,7 +40,7 @@ _MAX_REPACKED = 64 << 20  # bytes, unpacked
 
 
 class DataState(Enum):
-    """How the data of a stream were found."""
+    """The condition of a stream's data."""
 
     WHOLE = auto()
     MENDED = auto()  # all there, but not as it should be; it was put right in the PDF
@@ -58,9 +58,9 @@ class Context:
 
 
 def examined(stream: Stream, budget: int, context: Context) -> tuple[DataState, int]:
-    """Say how the data of a stream are, and how many bytes of the budget that took.
+    """Return the condition of a stream's data, and how many bytes of the budget that took.
 
-    Data that every viewer puts right are put right in the PDF that the stream belongs to.
+    Faults that every viewer corrects are corrected in the PDF that the stream belongs to.
     """
     raw = stream.read_raw_bytes()
     filters = filters_of(stream)
@@ -150,7 +150,7 @@ def _is_guessed(stream: Stream, raw: bytes, context: Context) -> bool:
 
 
 def _is_all(stream: Stream, raw: bytes, filters: list[str], context: Context) -> bool:
-    """Return whether a guessed end of data that do not tell by themselves is the right one."""
+    """Return whether a guessed end is right, for data that do not show it themselves."""
     needed = picture_size(stream)
     if not filters and needed is not None:
         return len(raw) >= needed
@@ -169,13 +169,13 @@ def _is_all(stream: Stream, raw: bytes, filters: list[str], context: Context) ->
 
 
 def _is_sent_as_text(raw: bytes) -> bool:
-    """Return whether every line end was made two bytes, as a transfer of text does."""
+    """Return whether every line end became two bytes, as a transfer as text does."""
     ends = raw.count(b"\n")
     return not raw.isascii() and ends > 1 and ends == raw.count(b"\r\n")
 
 
 def _halved_ends(raw: bytes) -> int:
-    """Return how many line ends may have been two bytes, before a transfer of text."""
+    """Return how many line ends may have been two bytes before a transfer as text."""
     return raw.count(b"\n") if raw.isascii() and b"\r" not in raw else 0
 
 
@@ -186,7 +186,7 @@ def _ends_as_fax(raw: bytes) -> bool:
 
 
 def picture_size(stream: Stream) -> int | None:
-    """Return how many bytes a picture has when it is unpacked; None where that is not known."""
+    """Return how many bytes a picture has when it is unpacked; None if that is not known."""
     if stream.get_raw(Name.Subtype) != Name.Image:
         return None
     width, height = stream.get_int(Name.Width, 0), stream.get_int(Name.Height, 0)

@@ -1,7 +1,7 @@
-"""What the bytes of a PDF say about its completeness, before and beside any parsing.
+"""What the bytes of a PDF say about its completeness, without parsing it.
 
-Nothing here understands PDF objects. Every function is bounded by the size of what it is given, and
-by the budget where it unpacks.
+Nothing here understands PDF objects. Every function is bounded by the size of its input, and by the
+budget if it unpacks.
 """
 
 import re
@@ -25,16 +25,16 @@ _REST = re.compile(rb"endstream|endobj")
 
 
 def header_offset(data: bytes) -> int | None:
-    """Return where ``%PDF-`` stands, or None where it is not near the start."""
+    """Return where ``%PDF-`` is, or None if it is not near the start."""
     at = data.find(b"%PDF-", 0, _WINDOW)
     return at if at >= 0 else None
 
 
 def end_of(data: bytes) -> int | None:
-    """Return where a PDF ends, behind its last end mark; None where the end is missing.
+    """Return where a PDF ends, after its last end mark; None if the end is missing.
 
-    Padding of any length may follow, and a little of anything else or a web server's markup, as
-    viewers forgive it: but not the beginning of an update, or the rest of an object.
+    Padding of any length may follow, and, since viewers forgive it, a little of anything else or a
+    web server's markup; but not the beginning of an update, or the rest of an object.
     """
     mark = data.rfind(_MARK)
     if mark < 0:
@@ -49,23 +49,23 @@ def end_of(data: bytes) -> int | None:
 
 
 def trimmed(data: bytes) -> bytes:
-    """Return a PDF that has an end without what follows that, where this is more than usual."""
+    """Return a PDF without what follows its end, if that is more than usual."""
     end = end_of(data)
     return data[:end] + b"\n" if end is not None and len(data) - end > _MARGIN else data
 
 
 def is_wrapped(data: bytes) -> bool:
-    """Return whether a PDF begins or ends with something else, or with much padding."""
+    """Return whether there is something else before or after a PDF, or much padding."""
     after = data[data.rfind(_MARK) + len(_MARK) :]
     return header_offset(data) != 0 or len(after) > _MARGIN or bool(after.strip(_PADDING))
 
 
 def has_rest_of_another(data: bytes) -> bool:
-    """Return whether the rest of a longer PDF is left behind this one, which was written over it.
+    """Return whether this PDF was written over a longer one, whose rest follows it.
 
-    Behind an end mark that is not the last one, an update begins. What begins in the middle of
-    something belongs to another PDF that somebody wrote to the same file. An end mark may also be
-    the last that is seen of an attached PDF.
+    After an end mark that is not the last one, an update begins. If instead something begins in the
+    middle, it belongs to another PDF that was written to the same file. An end mark may also be the
+    last visible part of an attached PDF.
     """
     mark = data.find(_MARK)
     while (following := data.find(_MARK, mark + 1)) >= 0:
@@ -100,7 +100,7 @@ class NulRun(NamedTuple):
 def nul_runs(data: bytes, start: int = 0, end: int | None = None) -> list[NulRun]:
     """Return all runs of NULs that cover at least one whole sector of the file.
 
-    A file that is preallocated and then written in pieces has such runs where pieces are missing.
+    A file that is preallocated and then written in pieces has such runs in place of missing pieces.
     """
     runs: list[NulRun] = []
     end = len(data) if end is None else end
@@ -129,7 +129,7 @@ class Fault(Enum):
 
 
 class Inflated(NamedTuple):
-    """What came of unpacking."""
+    """The result of unpacking."""
 
     size: int  # bytes, unpacked
     fault: Fault | None
