@@ -21,6 +21,18 @@ os.environ["LANGUAGE"] = "en"
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
+QUICK = "not long and not root"  # as pyproject.toml has it
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run more quick tests at once than there are processors: half their time they wait.
+
+    What takes longer counts seconds or boots machines, and has a processor for each.
+    """
+    if config.option.markexpr == QUICK:
+        return (os.cpu_count() or 1) * 3 // 2
+    return None
+
 
 @pytest.fixture
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:

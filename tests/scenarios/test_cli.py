@@ -23,6 +23,7 @@ from faxdrop import __version__
 from faxdrop.cli import jobs
 from faxdrop.cli.main import main
 from faxdrop.config import place
+from faxdrop.config.load import load
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.fax import receipt
 from faxdrop.fax.job import State
@@ -562,10 +563,7 @@ def test_simulate(tmp_path: Path, how: signal.Signals) -> None:
         assert seed
         config = tmp_path / "config.toml"
         config.write_text(f'root = "{tmp_path}"\n')
-        again = subprocess.run(
-            [*FAXDROP, "--config", config, "check"], cwd=PROJECT, capture_output=True, check=False
-        )
-        assert again.returncode in (0, 1), "the .env is not what a config needs"
+        assert load(config, {}).sipgate.base_url == values["BASE_URL"]
         assert ended(program, how) == ("", "")
 
 

@@ -201,22 +201,27 @@ def _seconds(whole: int) -> Iterator[int]:
         yield draw.randrange(1, whole + 1)
 
 
-_QUICK = {
+_QUICK = (
     "flattened, FAILED, retried, sent",
     "no recipient",
     "answer lost, found",
-    "answer lost, not found, sent again",
     "refused by sipgate",
-    "a name that is taken",
-}
-EACH = [
-    pytest.param(life, id=life.name, marks=() if life.name in _QUICK else pytest.mark.long)
-    for life in LIVES
-]
-"""All lives in CI, those that differ most in the quick runs."""
+)
+"""The lives that differ most: each crash is a life of its own, so the others are CI's."""
 
 
-@pytest.mark.parametrize("life", EACH)
+def _each(*quick: str) -> pytest.MarkDecorator:
+    """Return all lives, all of them but ``quick`` marked long."""
+    return pytest.mark.parametrize(
+        "life",
+        [
+            pytest.param(life, id=life.name, marks=() if life.name in quick else pytest.mark.long)
+            for life in LIVES
+        ],
+    )
+
+
+@_each(*_QUICK)
 def test_a_crash_at_any_step_loses_and_doubles_nothing(
     life: Life, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -231,7 +236,7 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(
     assert at - 1 == whole
 
 
-@pytest.mark.parametrize("life", EACH)
+@_each("answer lost, found")
 def test_a_second_crash_during_the_recovery_changes_nothing(
     life: Life, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
