@@ -146,7 +146,7 @@ class Demo:
         return path if path is not None and path.is_file() else None
 
     def page_is_current(self) -> bool:
-        """Tell whether the status page shows every document that is filed."""
+        """Return whether the status page shows every document that is filed."""
         try:
             page = self.page.read_text("utf-8")
         except OSError:

@@ -214,7 +214,7 @@ def _may_be_a_service(config: Path, machine: Machine, *, dry_run: bool) -> None:
 
 
 def _is_older(config: Path, root: Path) -> bool:
-    """Tell whether what runs was started before this faxdrop, or its unit, was installed."""
+    """Return whether what runs was started before this faxdrop, or its unit, was installed."""
     unit = units.ask(config)
     spool = Spool(root)
     started = last_words(spool).started_at if spool.is_locked() else None

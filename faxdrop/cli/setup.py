@@ -152,7 +152,7 @@ def _live(shows: Demo, console: Console) -> bool:
 @click.option("--notify", is_flag=True, help="Send a test notice to everybody in [notify].")
 @click.pass_obj
 def check(config_path: Path, *, simulate: bool, as_json: bool, notify: bool) -> None:
-    """Tell whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
+    """Return whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
 
     Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
     line and the balance. Nothing is faxed, and the daemon may run meanwhile. Root checks with the

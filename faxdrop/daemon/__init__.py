@@ -1,1 +1,1 @@
-"""The loop, its wiring, and what systemd hears of it."""
+"""The loop, its wiring, and its messages to systemd."""

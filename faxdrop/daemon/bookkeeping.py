@@ -1,7 +1,7 @@
-"""Bookkeeping: has the journal told what the daemon knows, and its upkeep done once a day.
+"""Bookkeeping: writes to the journal what the daemon knows, and does its upkeep once a day.
 
-Everything here happens in the loop's thread, but for the writing itself. Nothing of it delays a
-fax: what cannot be written now is written later.
+Everything here happens in the loop's thread, except the writing itself. None of it delays a fax:
+what cannot be written now is written later.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,12 +54,12 @@ class Bookkeeping:
         return self._upkeep.problems
 
     def reload(self, config: Config) -> None:
-        """Go on by another config."""
+        """Use another config."""
         self._upkeep = self._make_upkeep(config)
         self._daily_at = 0.0
 
     def turn(self, troubles: Mapping[str, Trouble]) -> None:
-        """Start what is to be done now."""
+        """Start what is due now."""
         self._compare(troubles)
         now = self._clock.monotonic()
         if self.under_way:
@@ -72,9 +72,9 @@ class Bookkeeping:
             self._start(self._on_kept, None, self._upkeep.daily)
 
     def close(self) -> None:
-        """Tell the journal what it was not told yet; at a stop, when nothing else is under way.
+        """Write what is still unwritten; at a stop, when nothing else is under way.
 
-        What cannot be written then is lost, unless it still holds after the next start.
+        What cannot be written then is lost, unless the hold is still there after the next start.
         """
         if not self._untold:
             return
@@ -95,7 +95,7 @@ class Bookkeeping:
     # -- inside -----------------------------------------------------------------------------
 
     def _compare(self, troubles: Mapping[str, Trouble]) -> None:
-        """Find out what has come to hold since the last turn, and what holds no longer."""
+        """Find out which holds have begun or ended since the last turn."""
         for what in self._told.keys() - troubles.keys():
             trouble = self._told.pop(what)
             self._untold.append(ReleaseLine(what=what, words=trouble.words, since=trouble.since))

@@ -1,8 +1,8 @@
 """The loop: wake, scan, decide, act. Nothing polls busily.
 
-One thread owns everything that is decided; steps that wait for disks or for sipgate run in two
-small pools of threads and wake the loop when they end. The clock, the pools and the watching come
-in as arguments, so that tests drive hours in milliseconds.
+One thread makes all decisions. Steps that wait for the disk or for sipgate run in small pools of
+threads and wake the loop when they end. Clock, pools and watching come in as arguments, so tests
+drive hours in milliseconds.
 """
 
 import contextlib
@@ -140,7 +140,7 @@ class Daemon:
         self.wake()
 
     def start(self) -> None:
-        """Recover what the spool holds, and begin to watch.
+        """Recover what is in the spool, and start watching.
 
         Raises SpoolError if the spool or its journal cannot be read by this version.
         """
@@ -167,14 +167,14 @@ class Daemon:
             try:
                 pause = self.turn()
             except Exception:
-                # A turn that fails does not feed the watchdog: a lasting fault ends in a restart.
+                # A turn that fails does not feed the watchdog: a lasting fault leads to a restart.
                 log.exception("loop.failed")
                 pause = _AFTER_A_FAULT
             self._sleep(pause)
         return self._wind_up()
 
     def turn(self) -> float:
-        """Do all that is to be done now; return the seconds until something is due."""
+        """Do everything that is due now; return the seconds until something is due again."""
         self._news |= self._steps.collect()
         if self._reload is not None:
             load, self._reload = self._reload, None
@@ -266,7 +266,7 @@ class Daemon:
             self._config = config
             words.use(config.language)
             self._checker.limits = limits_of(config)
-            # Steps under way still use the old client: it is not closed, but let go.
+            # Steps under way still use the old client, so it is not closed here.
             self._sipgate = self._make_sipgate(config)
             parts = self._make_parts(config)
             self._dispatcher.reload(parts)
@@ -288,7 +288,7 @@ class Daemon:
         self._dispatcher.adopt(jobs, self._spool.marks.owned())
 
     def _is_there(self) -> bool:
-        """Tell whether the root is there, and take note when it goes and comes back."""
+        """Return whether the root is there, and note when it goes away and comes back."""
         if self._spool.is_present():
             if self._is_away:
                 self._come_back()
@@ -404,7 +404,7 @@ class Daemon:
         return max(0.0, min(dues) - now)
 
     def _sleep(self, seconds: float) -> None:
-        """Wait until woken, but no longer than that; many wakes are as good as one."""
+        """Wait until woken, but no longer than this; many wakes count as one."""
         with contextlib.suppress(queue.Empty):
             self._wakes.get(timeout=seconds)
             while True:
@@ -413,8 +413,8 @@ class Daemon:
     def _wind_up(self) -> bool:
         """Stop watching and wait a little for the steps under way; return whether all ended.
 
-        A submission that is not handed over whole stays ``queued``; one whose answer does not come
-        in time stays ``submitting`` on disk for the next start.
+        A submission that is not completely handed over stays ``queued``. One whose answer does not
+        come in time stays ``submitting`` on disk, for the next start.
         """
         self._dispatcher.withhold()
         self._followers.withhold()
@@ -438,7 +438,7 @@ class Daemon:
             self._wait(_FOLLOWERS_WITHIN, lambda: not self._followers.under_way)
 
     def _wait(self, seconds: float, until: Callable[[], bool]) -> None:
-        """Take the ends of steps until something holds, but no longer than that."""
+        """Take the ends of steps until a condition is true, but no longer than this."""
         end = self._clock.monotonic() + seconds
         self._steps.collect()
         while not until() and (left := end - self._clock.monotonic()) > 0:

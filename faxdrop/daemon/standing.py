@@ -1,4 +1,4 @@
-"""How the daemon says what holds and what waits, in the JSON form of ``status.json``."""
+"""What holds and what waits, in the JSON form of ``status.json``."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ def holds(troubles: Mapping[str, Trouble]) -> list[dict[str, object]]:
 
 
 def waits(waiting: Iterable[Waiting]) -> list[dict[str, object]]:
-    """Return what files in the inbox wait for, and until when where that is known."""
+    """Return what files in the inbox wait for, and until when if that is known."""
     return [
         {
             "folder": None if key.folder is None else shown(key.folder),

@@ -1,6 +1,6 @@
-"""What systemd wants to hear from a service: sd_notify(3), over its datagram socket.
+"""What a service reports to systemd: sd_notify(3), over a datagram socket.
 
-Nothing here raises: a service that cannot report goes on working.
+Nothing here raises: a service that cannot report continues to work.
 """
 
 import os
@@ -13,10 +13,10 @@ _LONGEST_STATUS = 1000  # characters; systemd shows one line of it
 
 
 class Notifier:
-    """Speaks to the service manager that started us; silent where none did.
+    """Reports to the service manager that started us; does nothing if none did.
 
-    ``watchdog_interval`` is how often ``watchdog`` must be called, in seconds: half of what systemd
-    allows. None means that nobody waits for it.
+    ``watchdog`` must be called every ``watchdog_interval`` seconds: half of what systemd allows.
+    None means that nobody waits for it.
     """
 
     def __init__(
@@ -31,27 +31,27 @@ class Notifier:
         self.watchdog_interval = _interval(environ, os.getpid() if pid is None else pid)
 
     def ready(self) -> None:
-        """Say that the start, or a reload, is over."""
+        """Report that the start, or a reload, is over."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """Say in one line, for ``systemctl status``, how things stand.
+        """Report the state in one line, for ``systemctl status``.
 
-        A word that systemd has no time for is not worth a wait: the loop says it often.
+        If systemd has no time for it, it is dropped: the loop reports often.
         """
         self._send(f"STATUS={' '.join(text.split())[:_LONGEST_STATUS]}", patience=0.0)
 
     def watchdog(self) -> None:
-        """Say that the loop has made progress."""
+        """Report that the loop has made progress."""
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Say that a reload has begun; ``ready`` ends it."""
+        """Report that a reload has begun; ``ready`` ends it."""
         # The time lets systemd tell this reload's READY from an earlier one.
         self._send(f"RELOADING=1\nMONOTONIC_USEC={self._microseconds()}")
 
     def stopping(self) -> None:
-        """Say that the end has begun."""
+        """Report that the daemon is stopping."""
         self._send("STOPPING=1")
 
     def _send(self, message: str, patience: float = _PATIENCE) -> None:

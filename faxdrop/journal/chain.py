@@ -2,13 +2,13 @@
 
     .faxdrop/journal/2026-11.jsonl      the lines of a month (UTC)
     .faxdrop/journal/head.json          where the chain ended last: a hint, never durable
-    .faxdrop/journal/lock               held for the moment of an append
-    .faxdrop/journal/torn-12-1.bin      what could not be read behind line 12
+    .faxdrop/journal/lock               held during an append
+    .faxdrop/journal/torn-12-1.bin      what could not be read after line 12
 
-A journal may have several writers (the daemon, and commands beside it): each takes the lock, and
-looks first whether the other has written. A line that a crash or a full disk tore is kept aside and
-followed by a ``mended`` line. The chain never starts anew: where earlier lines are gone, the next
-one names the last that was known.
+A journal may have several writers (the daemon, and commands): each takes the lock, and first checks
+whether another has written. If a crash or a full disk tore a line, it is set aside and followed by
+a ``mended`` line. The chain never starts again: if earlier lines are gone, the next line names the
+last one that was known.
 """
 
 import contextlib
@@ -48,9 +48,9 @@ MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")
 
 
 class JournalError(OSError):
-    """The journal cannot be used by this version; the text says why and what to do.
+    """This version cannot use the journal; the text says why and what to do.
 
-    To whoever writes to it while it becomes so, it is as a disk that refuses.
+    It is an OSError: for a writer this is the same as a disk that refuses.
     """
 
     def __init__(self, words: str) -> None:
@@ -81,10 +81,10 @@ class Journal:
         self.written = 0  # how many lines this process has written
 
     def append(self, event: LineContent) -> Head:
-        """Write an event down; when this returns, it survives a power cut. Raises OSError.
+        """Write an event. When this returns, it survives a power cut. Raises OSError.
 
-        After an OSError, nothing of it counts, or all: ``has_ended`` tells. Raises JournalError
-        where the journal is one of a newer faxdrop.
+        After an OSError the line counts as a whole or not at all. Raises JournalError if a newer
+        faxdrop wrote the journal.
         """
         with self._writing, self._locked():
             self._catch_up()
@@ -93,14 +93,14 @@ class Journal:
         return head
 
     def append_once(self, event: LineContent, job_id: str) -> None:
-        """Write down how a job ended, unless an earlier try has done so; raises as ``append``."""
+        """Write how a job ended, unless an earlier try has done so; raises as ``append``."""
         with self._writing, self._locked():
             self._catch_up()
             seq = self._known().seq if self._has_ended(job_id) else self._write(event).seq
         self._sync(seq)
 
     def note(self, end: FiledDocument) -> None:
-        """Write down that a document was filed: exactly once, however often that is tried."""
+        """Write that a document was filed: exactly once, however often that is tried."""
         event = ended(end.receipt, end.content, end.path)
         if end.again:
             self.append_once(event, event.job_id)
@@ -108,7 +108,7 @@ class Journal:
             self.append(event)
 
     def append_all(self, events: Sequence[LineContent]) -> None:
-        """Write many events down, durable together; raises as ``append``."""
+        """Write many events, made durable together; raises as ``append``."""
         with self._writing, self._locked():
             self._catch_up()
             for event in list(events):
@@ -117,7 +117,7 @@ class Journal:
         self._sync(seq)
 
     def head(self) -> Head:
-        """Return where the chain ends now, mending it first if need be."""
+        """Return where the chain ends now; repairs its end first if need be."""
         with self._writing, self._locked():
             self._catch_up()
             return self._known()
@@ -154,7 +154,7 @@ class Journal:
         return self.folder / f"{month}.jsonl"
 
     def _catch_up(self) -> None:
-        """Know the end of the chain; mend it where it is not as it was left."""
+        """Find the end of the chain; repair it if it is not as it was left."""
         if self._head is not None and self._is_as_known():
             return
         self._head, self._synced = Head(), 0  # who wrote may have ended before it was durable
@@ -195,7 +195,7 @@ class Journal:
         return months[-1:] == [self._month] * bool(self._month) and size == self._end
 
     def _set_aside(self, path: Path, end: int) -> None:
-        """Move what lies behind the last line of a file into one of its own."""
+        """Move what follows the last line of a file into a separate file."""
         with open_ordinary(path) as file:
             file.seek(end)
             rest = file.read()
@@ -212,7 +212,7 @@ class Journal:
         self.disk.cut(path, end)
 
     def _set_aside_behind(self, seq: int) -> Iterator[Kept]:
-        """Yield what was set aside behind a line; no line tells of it yet if it is the last."""
+        """Yield what was set aside after a line; if that is the last one, no line names it yet."""
         for path in sorted(self.folder.glob(f"torn-{seq}-*.bin")):
             with open_ordinary(path) as file:
                 data = file.read()
@@ -248,7 +248,7 @@ class Journal:
         return self._head
 
     def _sync(self, seq: int) -> None:
-        """Make all lines up to one durable; those of many threads together."""
+        """Make all lines up to this one durable, for many threads with one fsync."""
         with self._syncing:
             if self._synced >= seq:
                 return
@@ -276,7 +276,7 @@ class Journal:
             os.close(fd)
 
     def _has_ended(self, job_id: str) -> bool:
-        """Tell whether the end of a job stands in the journal: its last two months are read."""
+        """Return whether the end of a job stands in the journal: its last two months are read."""
         wanted = f'"job_id":{json.dumps(job_id)}'.encode()
         for month in months_of(self.folder)[-2:]:
             with open_ordinary(self._path(month)) as file:
@@ -289,7 +289,7 @@ class Journal:
 
 
 def months_of(folder: Path) -> list[str]:
-    """Return the months of which there is a file, in order."""
+    """Return the months that have a file, in order."""
     try:
         names = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
@@ -298,7 +298,7 @@ def months_of(folder: Path) -> list[str]:
 
 
 def last_line(path: Path) -> tuple[Head, int] | None:
-    """Return the last line that is one, and where it ends (bytes); None if there is none.
+    """Return the last valid line, and where it ends (bytes); None if there is none.
 
     Raises JournalError if it was written by a newer faxdrop, and OSError.
     """
@@ -318,7 +318,7 @@ def last_line(path: Path) -> tuple[Head, int] | None:
 
 
 def content_of(line: bytes) -> dict[str, Any] | None:
-    """Return what a line says, None if it is no line of a journal.
+    """Return the content of a line, None if it is no line of a journal.
 
     Raises JournalError if it was written by a newer faxdrop.
     """
@@ -344,7 +344,7 @@ def content_of(line: bytes) -> dict[str, Any] | None:
 
 
 def read_hint(folder: Path) -> Head | None:
-    """Return where the chain ended when that was noted last, None if it was not."""
+    """Return where the chain ended when this was last noted, None if it never was."""
     try:
         with open_ordinary(folder / "head.json") as file:
             return Head.model_validate_json(file.read())

@@ -2,12 +2,12 @@
 
     fax/letter.pdf              the document
     fax/letter.pdf.json         its receipt
-    journal/line-000012.json    its line of the journal, and some before and behind it
+    journal/line-000012.json    its line of the journal, and some lines before and after it
     SHA256SUMS                  for ``sha256sum --check``
     READ-ME.txt                 what proves what, and how to check it
 
-The same fax and journal give the same bytes. A name that some program could not unpack, or that
-would steer a terminal, is made plain; the receipt has the name as it was.
+The same fax and journal give the same bytes. A name that some programs cannot unpack, or that could
+control a terminal, is simplified; the receipt has the original name.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ _STEADY = (1980, 1, 1, 0, 0, 0)  # the time of each file in the ZIP file
 
 
 class NoEvidenceError(Exception):
-    """There is nothing to show; says why, for people."""
+    """There is no evidence; says why, for people."""
 
 
 @dataclass(frozen=True)
 class Extract:
-    """The lines around the one that tells how a job ended."""
+    """The lines around the one that says how a job ended."""
 
     lines: list[StoredLine]
     own: StoredLine
@@ -75,7 +75,7 @@ def path_of(found: Extract) -> str:
 
 
 def job_of(receipt: bytes) -> str:
-    """Return whose receipt it is. Raises NoEvidenceError."""
+    """Return the id of the job whose receipt it is. Raises NoEvidenceError."""
     try:
         return Receipt.model_validate_json(receipt).job_id
     except ValidationError:
@@ -85,7 +85,7 @@ def job_of(receipt: bytes) -> str:
 def bundle(document: bytes, name: str, receipt: bytes, found: Extract) -> bytes:
     """Return the ZIP file. ``name`` is the document's, as it is filed.
 
-    Raises NoEvidenceError where document or receipt is not the one of its line.
+    Raises NoEvidenceError if document or receipt do not agree with the line.
     """
     content = found.own.content or {}
     facts = content.get("document")

@@ -1,4 +1,4 @@
-"""Reads files from folders where people may put anything: no link, pipe or device is read."""
+"""Reads files in folders where people may put anything: never a link, a pipe or a device."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from faxdrop.spool import disk
 
 
 def read_file(path: Path, most: int) -> bytes | None:
-    """Return an ordinary file of at most so many bytes, None where there is none to read."""
+    """Return the content of an ordinary file of at most so many bytes, else None."""
     try:
         with disk.opened_folder(path.parent) as folder:
             return disk.read_file(folder, path.name, most)
@@ -18,7 +18,7 @@ def read_file(path: Path, most: int) -> bytes | None:
 
 
 def sha256_of(path: Path) -> str | None:
-    """Return the SHA-256 of an ordinary file, None where there is none to read."""
+    """Return the SHA-256 of an ordinary file, None if there is none that can be read."""
     try:
         with (
             disk.opened_folder(path.parent) as folder,
@@ -33,7 +33,7 @@ def sha256_of(path: Path) -> str | None:
 
 
 def walk(place: Path) -> Iterator[tuple[Path, set[str]]]:
-    """Yield folders and the names of what is no folder in them; links are not followed."""
+    """Yield folders, each with the names in it that are not folders; follows no links."""
     for folder, folders, names in os.walk(place):
         folders.sort()
         if names:

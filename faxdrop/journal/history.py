@@ -1,7 +1,7 @@
 """Reads the journal, and what was filed: changes nothing, needs no daemon and no lock.
 
-What is read may be a copy that somebody tampered with: nothing here is trusted, and each line that
-is none is handed on as what it is.
+It may read a copy that somebody tampered with: nothing is trusted, and what is no valid line is
+passed on as such.
 """
 
 import os
@@ -33,7 +33,7 @@ _NOT_DIALLED = re.compile(r"[^\d\s+()/.-]")  # in no phone number
 
 
 class StoredLine(NamedTuple):
-    """One line as it stands in its file; ``content`` is None where it is no line of a journal."""
+    """One line as it is in its file; ``content`` is None if it is no line of a journal."""
 
     file: str
     number: int  # in its file; 1 is the first
@@ -55,7 +55,7 @@ def _months(folder: Path, since: str, until: str) -> Iterator[Path]:
 
 
 def _raw_lines(month: Path) -> Iterator[bytes]:
-    """Yield the lines of a file; one that is too long to be ours comes in pieces."""
+    """Yield the lines of a file; a line that is too long to be ours comes in pieces."""
     with open_ordinary(month) as file:
         while raw := file.readline(LONGEST_LINE):
             yield raw
@@ -90,7 +90,7 @@ def _backwards(file: Any) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which ends are wanted; what is None or empty leaves everything in."""
+    """Which ends are wanted; a field that is None or empty does not filter."""
 
     since: date | None = None  # local days, both included
     until: date | None = None
@@ -101,13 +101,13 @@ class Filter:
     def months(self) -> tuple[str, str]:
         """Return the months in which wanted lines may stand.
 
-        A line stands in the month in which it was written, which may be later than its fax; days
-        are local ones, so the month before may hold the first of them.
+        A line is in the month in which it was written, which may be later than its fax. Days are
+        local, so the lines of the first day may be in the month before.
         """
         return _month_before(self.since) if self.since else "", "9999-99"
 
     def wants(self, content: dict[str, Any]) -> bool:
-        """Tell whether the end that a line or a receipt tells of is wanted."""
+        """Return whether the end that a line or a receipt records is wanted."""
         if self.status and content.get("status", content.get("event")) != self.status:
             return False
         if self.reason and reason_of(content) != self.reason:
@@ -133,7 +133,7 @@ class Filter:
 
 
 def ends(folder: Path, wanted: Filter) -> Iterator[dict[str, Any]]:
-    """Yield what the journal tells of wanted documents that ended, the oldest first."""
+    """Yield the lines of the wanted documents that ended, oldest first."""
     has_to_say = f'"{wanted.status}"'.encode() if wanted.status else b""
     for month in _months(folder, *wanted.months()):
         for raw in _raw_lines(month):
@@ -145,7 +145,7 @@ def ends(folder: Path, wanted: Filter) -> Iterator[dict[str, Any]]:
 
 
 def ends_of_receipts(places: Iterable[Path], wanted: Filter) -> Iterator[dict[str, Any]]:
-    """Yield what receipts themselves tell, in no order: where there is no journal to read."""
+    """Yield what the receipts say, in no order; for roots whose journal cannot be read."""
     for place in places:
         for folder, names in walk(place):
             for name in sorted(names):

@@ -1,8 +1,8 @@
 """What a line of the journal holds (format ``faxdrop-journal/1``), and how it is written.
 
 A line is one JSON object in UTF-8, without line breaks, ended by a line feed. ``previous`` is the
-SHA-256, in hexadecimal, of the whole line before it, its line feed included: so anybody can check
-the chain with ``sha256sum``. The very first line of a journal names 64 zeros.
+SHA-256, in hexadecimal, of the whole line before it, including its line feed, so anybody can check
+the chain with ``sha256sum``. The very first line of a journal has 64 zeros there.
 """
 
 import hashlib
@@ -85,7 +85,7 @@ class HoldLine(Record):
 
 
 class ReleaseLine(Record):
-    """It holds no longer."""
+    """A hold has ended."""
 
     event: Literal["released"] = "released"
     what: str
@@ -94,7 +94,7 @@ class ReleaseLine(Record):
 
 
 class Kept(Record):
-    """What could not be read as lines, in a file of its own beside the journal."""
+    """Data that could not be read as lines, kept in a separate file beside the journal."""
 
     file: str
     bytes: int
@@ -102,7 +102,7 @@ class Kept(Record):
 
 
 class MendLine(Record):
-    """The end of the journal was not as it was left: what is gone, and what was set aside."""
+    """The end of the journal was not as it was left: what was lost, and what was set aside."""
 
     event: Literal["mended"] = "mended"
     words: str
@@ -123,7 +123,7 @@ LineContent = EndLine | RetryLine | HoldLine | ReleaseLine | MendLine | RemovalL
 
 
 class Head(Record):
-    """The end of the chain: whoever noted it can tell later whether lines were cut off."""
+    """The end of the chain. Whoever notes it can later check whether lines were cut off."""
 
     seq: int = 0
     hash: str = Field(default=NOTHING_BEFORE, pattern=r"^[0-9a-f]{64}$")
@@ -142,12 +142,12 @@ def line_of(event: LineContent, head: Head, at: str) -> bytes:
 
 
 def hash_of(line: bytes) -> str:
-    """Return what the next line names as the one before it."""
+    """Return the hash of a line, which the next line has as ``previous``."""
     return hashlib.sha256(line).hexdigest()
 
 
 def ended(receipt: Receipt, data: bytes, path: str | None, *, taken_in: bool = False) -> EndLine:
-    """Return the event that a receipt, whose bytes are ``data``, tells of."""
+    """Return the event that a receipt records; ``data`` are its bytes."""
     return EndLine(
         event=receipt.status,
         job_id=receipt.job_id,

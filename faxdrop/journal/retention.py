@@ -1,8 +1,8 @@
 """Retention: removes what was kept long enough, and leaves a line in the journal for each.
 
-Only a document that still is the one that was faxed, beside the receipt that faxdrop wrote, is
-removed; never one of which nobody knows whether it arrived. The line is durable before the first
-file goes; what a crash leaves is removed the next time.
+A document is removed only if it still is the one that was faxed, beside the receipt that faxdrop
+wrote, and never if nobody knows whether it arrived. The line is durable before the first file is
+removed; what a crash leaves over is removed the next time.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from faxdrop.spool.places import LONGEST_RECEIPT, receipt_path
 
 
 class Periods(NamedTuple):
-    """For how long documents are kept, in seconds; None: for ever."""
+    """How long documents are kept, in seconds; None: for ever."""
 
     sent: float | None = None
     failed: float | None = None
@@ -39,7 +39,7 @@ class Expired(NamedTuple):
 
 
 def expired(root: Path, journal: Path, periods: Periods, now: datetime) -> Iterator[Expired]:
-    """Yield what is to be removed. Raises OSError where the journal cannot be read."""
+    """Yield the documents to remove. Raises OSError if the journal cannot be read."""
     found: dict[str, dict[str, Any]] = {}
     noted: set[str] = set()
     for line in history.lines(journal):

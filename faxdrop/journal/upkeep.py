@@ -1,6 +1,6 @@
-"""What the journal asks for once a day: what was filed before it, retention, witness.
+"""The journal's daily work: taking in what was filed before it, retention, witness.
 
-Nothing of it is needed to fax: each is done when there is time, and again where it failed.
+Faxing needs none of it: each is done when there is time, and again if it failed.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,14 +32,14 @@ _AT_ONCE = 200  # receipts that are taken in together
 
 
 class UpkeepPlan(NamedTuple):
-    """What the config wants of all that."""
+    """The upkeep that the config asks for."""
 
     periods: Periods = Periods()
     witness_url: str | None = None
 
 
 class Upkeep:
-    """The upkeep of one root's journal. In one thread's hands at a time."""
+    """The upkeep of one root's journal. Not thread-safe."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Upkeep:
             self.problems.pop(of, None)
 
     def _take_in(self) -> None:
-        """Write down once what was filed before there was a journal."""
+        """Write once the lines of documents that were filed before there was a journal."""
         mark = self._journal.folder / _TAKEN_IN
         if mark.exists():
             return

@@ -1,8 +1,9 @@
 """Verifies: the journal against itself, receipts against the journal, documents against receipts.
 
-Reads only, and trusts nothing that it reads. What it can find is what leaves a trace: a line that
-was altered breaks the chain behind it, a document its receipt's hash, a receipt its line's. The
-last line has nothing behind it; a head that was noted elsewhere (``head``) covers that, too.
+It only reads, and trusts nothing that it reads. It finds what leaves a trace: an altered line
+breaks the chain after it, an altered document differs from the hash in its receipt, an altered
+receipt from the hash in its line. No line follows the last one; a head that was noted elsewhere
+(``head``) covers that too.
 """
 
 import os
@@ -93,7 +94,7 @@ class _Filed:
 
 
 class _Suspect(NamedTuple):
-    """A filed document that is not the one of its receipt's line."""
+    """A filed document that is not the one that its receipt's line names."""
 
     filed: _Filed
     wanted: str  # SHA-256 of the one that should be there
@@ -110,9 +111,9 @@ def verify(
 ) -> Verification:
     """Verify a root, its journal, and the archives to which people moved what was filed.
 
-    ``head`` is the hash, or its beginning, that was noted when it was the journal's end;
-    ``authorities`` are those whose time stamps are believed; ``tick`` is called once a line and
-    once a file. Raises OSError where the journal cannot be read.
+    ``head`` is the hash, or its beginning, that somebody noted when it was the journal's end;
+    ``authorities`` are those whose time stamps count; ``tick`` is called for each line and each
+    file. Raises OSError if the journal cannot be read.
     """
     verified = Verification()
     stamps = {stamp.seq: stamp for stamp in witness.stamped(journal)}
@@ -170,7 +171,7 @@ class _Chain:
         return self._ends
 
     def catch_up(self, folder: Path) -> None:
-        """Learn from lines that were written meanwhile: a daemon may be at work."""
+        """Take in lines that were written meanwhile: a daemon may be at work."""
         for line in history.lines(folder, self._month):
             if line.content is not None and line.content["seq"] > self._verified.head_seq:
                 self._keep(
@@ -229,7 +230,7 @@ def _check_stamps(
     hashes: Mapping[int, str],
     authorities: Sequence["Certificate"],
 ) -> None:
-    """Compare time stamps with the lines that they are of."""
+    """Compare time stamps with their lines."""
     if stamps and not witness.is_installed():
         verified.unchecked_stamps = len(stamps)
         return
@@ -274,13 +275,13 @@ class _Files:
         self._suspects: list[_Suspect] = []
 
     def look_at(self, places: Sequence[Path]) -> None:
-        """Look at all that lies in some folders."""
+        """Check everything in some folders."""
         for place in places:
             for folder, names in walk(place):
                 self._check_folder(folder, names)
 
     def tell(self) -> None:
-        """Tell of what is in none of the folders, and of what looked wrong, if it still does."""
+        """Report what is in none of the folders, and what looked wrong, if it still does."""
         for filed, is_being_filed in self._unknown:
             if filed.receipt.job_id in self._ends:
                 self._check_receipt(filed)
@@ -340,9 +341,9 @@ class _Files:
             self._verified.moved += not self._is_in_place(filed, line)
 
     def _is_being_filed(self, filed: _Filed) -> bool:
-        """Tell whether the spool has a document's job, with a note that it is filed here.
+        """Return whether the spool has a document's job, with a note that it is filed here.
 
-        The note stays until the line is written, also where the daemon was killed between the two.
+        The note stays until the line is written, even if the daemon was killed between the two.
         """
         job_id = filed.receipt.job_id
         note = read_file(self._jobs / job_id / PLACE, _LONGEST_NOTE) if "/" not in job_id else None
@@ -353,7 +354,7 @@ class _Files:
         return path is not None and filed.document == self._root / path_text(path)
 
     def _check_stray(self, path: Path) -> None:
-        """Look at what has no receipt: faxdrop puts nothing else here."""
+        """Report a file without a receipt: faxdrop puts nothing else here."""
         sha256 = sha256_of(path)
         job_id = self._by_content.get(sha256 or "")
         if sha256 is None:

@@ -2,8 +2,8 @@
 
     .faxdrop/journal/witness/000012.tsr     the authority's answer for the end at line 12
 
-What is signed is the hash of a line, as its 64 hexadecimal digits. The authority learns nothing
-else. Needs the package rfc3161-client (``pip install 'faxdrop[witness]'``).
+The authority signs the hash of a line, as 64 hexadecimal digits, and learns nothing else. Needs the
+package rfc3161-client (``pip install 'faxdrop[witness]'``).
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _TIMEOUT = 30.0  # seconds
 
 
 class WitnessError(Exception):
-    """There is no time stamp, or it is not what it should be; says why."""
+    """There is no time stamp, or it is wrong; says why."""
 
 
 class Stamped(NamedTuple):
@@ -39,7 +39,7 @@ class Stamped(NamedTuple):
 
 
 def is_installed() -> bool:
-    """Tell whether the package is there that time stamps need."""
+    """Return whether the package for time stamps is installed."""
     try:
         import rfc3161_client  # noqa: F401, PLC0415 - an extra
     except ImportError:
@@ -99,9 +99,9 @@ def stamped(journal: Path) -> Iterator[Stamped]:
 
 
 def check(answer: bytes, line_hash: str, roots: Sequence["Certificate"]) -> datetime:
-    """Return when an authority saw a line, by its word. Raises WitnessError.
+    """Return when an authority saw a line, as it says. Raises WitnessError.
 
-    Without ``roots``, what the authority said is compared, and its signature is not checked.
+    Without ``roots`` the stamp is compared with the line, but its signature is not checked.
     """
     from rfc3161_client import (  # noqa: PLC0415 - an extra
         VerificationError,

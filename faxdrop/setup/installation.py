@@ -133,7 +133,7 @@ def start(config: Path, machine: Machine, *, anew: bool) -> Step:
 
 
 def has_systemd() -> bool:
-    """Tell whether systemd runs this machine (sd_booted(3))."""
+    """Return whether systemd runs this machine (sd_booted(3))."""
     return Path("/run/systemd/system").is_dir()
 
 
@@ -222,7 +222,7 @@ def _escaped(path: Path) -> str:
 
 
 def _lacks(kind: str, path: Path, group_only: bool) -> bool:  # noqa: FBT001
-    """Tell whether a folder, or its access list, has yet to be made.
+    """Return whether a folder, or its access list, has yet to be made.
 
     A folder that is root's cannot be worked in by the service: so somebody has just made it, or it
     is a disk that was just mounted. Whoever else owns one wanted it so.

@@ -26,7 +26,7 @@ class Unit(NamedTuple):
     at_boot: bool  # it is started when the machine is
 
     def may_write(self, root: Path) -> bool:
-        """Tell whether a root is within what the unit may write to."""
+        """Return whether a root is within what the unit may write to."""
         above = {str(root), *map(str, root.parents)} - {"/"}
         return bool(above & set(self.writable)) and (self.homes or not _is_home(root))
 
