@@ -168,7 +168,7 @@ def _troubles(seen: Overview, without: str) -> Iterator[Alert]:
             "whether that was faxed, the sipgate account tells.",
             seen.corrupt,
         )
-        words = words.format(number=number(seen.corrupt), folder=seen.corrupt_folder)
+        words = words.format(number=_counted(seen.corrupt), folder=seen.corrupt_folder)
         yield Alert(_("Look"), words, is_grave=False)
     for wrong in seen.problems:
         if wrong.path != without:
@@ -229,11 +229,18 @@ def _of_filed(one: Filed) -> PageRow:
 
 def _section(key: str, title: str, count: int, rows: tuple[PageRow, ...], empty: str) -> Section:
     left = count - len(rows)
-    return Section(key, title, number(count), rows, _more(left) if left > 0 else "", empty)
+    return Section(key, title, _counted(count), rows, _more(left) if left > 0 else "", empty)
+
+
+def _counted(count: int) -> str:
+    """Return a number as the language writes it; what has no thousands needs no library for it."""
+    return str(count) if count < 1000 else number(count)  # noqa: PLR2004 - a thousand
 
 
 def _more(left: int) -> str:
-    return ngettext("... and one more.", "... and {number} more.", left).format(number=number(left))
+    return ngettext("... and one more.", "... and {number} more.", left).format(
+        number=_counted(left)
+    )
 
 
 def _to(folder: str | None, number: str | None) -> str:

@@ -19,7 +19,7 @@ from faxdrop.fax.job import FINAL, Job, Reason, State
 from faxdrop.fax.reasons import ReasonCode
 from faxdrop.names.printable import shown
 from faxdrop.spool.root import Spool
-from faxdrop.status import overview
+from faxdrop.status import overview, shared
 from faxdrop.status.overview import Overview, look, of_job
 from tests.kit.jobs import EARLIER, NOON, attempt, failed_document, in_spool, job_in
 
@@ -179,6 +179,18 @@ def test_what_ended_is_counted(tmp_path: Path) -> None:
     """How many lie in failed/, and were sent today, stands where somebody looks for trouble."""
     failed_document(tmp_path)
     assert "In failed/: 1; sent today: 0." in text_of(looked(Spool(tmp_path)))
+
+
+def test_a_member_of_the_group_waits_for_no_strange_receipt(tmp_path: Path) -> None:
+    """A pipe in a receipt's place is passed by; one that cannot be read is said to be so."""
+    path = failed_document(tmp_path)
+    receipt = path.with_name(f"{path.name}.json")
+    receipt.write_bytes(b"[")
+    found = shared.look(Spool(tmp_path), InboxSettings())
+    assert [one.words for one in found.latest_failed] == ["Its receipt cannot be read."]
+    receipt.unlink()
+    os.mkfifo(receipt)
+    assert shared.look(Spool(tmp_path), InboxSettings()).failed == 0
 
 
 def test_the_inbox_is_shown_without_a_daemon(tmp_path: Path) -> None:
