@@ -79,4 +79,4 @@ def submit(pool: Executor, do: Callable[[], None]) -> None:
         pool.submit(do_if_wanted)
     except RuntimeError as error:
         if right.acquire(blocking=False):
-            raise NoThreadError(errno.EAGAIN, f"no thread can be started: {error}") from error
+            raise NoThreadError(errno.EAGAIN, "no thread can be started") from error

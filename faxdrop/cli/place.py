@@ -23,7 +23,9 @@ class _Instance(click.ParamType[Path]):
             return value if isinstance(value, Path) else place.config_of(str(value))
         except ValueError as error:
             self.fail(
-                _("{value!r} names no instance: {error}.").format(value=str(value), error=error),
+                _("{value!r} names no instance: {error}.").format(
+                    value=str(value), error=_(str(error))
+                ),
                 param,
                 ctx,
             )

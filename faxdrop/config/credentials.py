@@ -182,7 +182,9 @@ def _fault(name: str, value: str, where: str) -> Problem | None:
         )
     if name == "HEARTBEAT_URL" and not _is_address(value):
         return Problem(
-            name, NOT_SHOWN, f"write a whole http or https address in {where}, without a #"
+            name,
+            NOT_SHOWN,
+            _("write a whole http or https address in {where}, without a #").format(where=where),
         )
     if name == "TOKEN_ID" and ":" in value:
         return Problem(

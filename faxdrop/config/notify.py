@@ -10,6 +10,7 @@ from faxdrop.config.addresses import unusable
 from faxdrop.config.place import notify_files
 from faxdrop.config.problems import NOT_SHOWN, Problem, dotted, toml
 from faxdrop.config.settings import Settings
+from faxdrop.words import _
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 
@@ -35,7 +36,7 @@ def find(
     for secret in files:
         problems += () if is_closed else found.missing(secret, dotenv)
     for name in sorted(unusable(addresses)):
-        remedy = 'an address that apprise knows: the README has some in "Who hears of it"'
+        remedy = _('an address that apprise knows: the README has some in "Who hears of it"')
         problems.append(Problem(f"NOTIFY_{name.upper()}", NOT_SHOWN, remedy))
     return addresses
 
@@ -46,9 +47,11 @@ def wrong_names(settings: Settings) -> Iterator[Problem]:
     for name in settings.notify:
         twin = seen.setdefault(name.upper(), name)
         if not _NAME.fullmatch(name):
-            remedy = "a name of letters, digits and _, for its address is the secret NOTIFY_NAME"
+            remedy = _("a name of letters, digits and _, for its address is the secret NOTIFY_NAME")
             yield Problem(dotted(("notify", name)), toml(name), remedy)
         elif twin != name:
             yield Problem(
-                dotted(("notify", name)), toml(name), f"a name that differs from {toml(twin)}"
+                dotted(("notify", name)),
+                toml(name),
+                _("a name that differs from {twin}").format(twin=toml(twin)),
             )

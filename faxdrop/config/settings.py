@@ -22,7 +22,7 @@ from pydantic import (
 
 from faxdrop.fax.recipient import FAXLINE_REMEDY, REGIONS, AddressEntry, Faxline
 from faxdrop.names.loopback import is_loopback
-from faxdrop.words import N_, Language
+from faxdrop.words import LANGUAGES, N_, Language
 
 MEGABYTE = 1_000_000  # bytes
 BASE64_LIMIT = 28_330_000  # characters in one POST, from sipgate's API description
@@ -289,13 +289,15 @@ class NotifySettings(_Table):
         tuple[Literal["failed", "held", "released", "stuck", "sent"], ...], BeforeValidator(_listed)
     ] = Field(
         default=("failed", "held", "stuck"),
-        description='a list of "failed", "held", "released", "stuck" and "sent"',
+        description=N_('a list of "failed", "held", "released", "stuck" and "sent"'),
     )
     recipients: Annotated[
         tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_listed)
-    ] = Field(default=(), description='a list of patterns of folders\' names, such as ["Dr. *"]')
+    ] = Field(
+        default=(), description=N_('a list of patterns of folders\' names, such as ["Dr. *"]')
+    )
     digest: Annotated[str, AfterValidator(_time_of_day)] = Field(
-        default="", description='a time of day in quotes, such as "18:00"'
+        default="", description=N_('a time of day in quotes, such as "18:00"')
     )
 
 
@@ -335,7 +337,11 @@ class Settings(_Table):
     region: Annotated[str, AfterValidator(_region)] = Field(
         default="DE", description=N_('a country in two capital letters (ISO 3166), such as "DE"')
     )
-    language: Language = Field(default="en", description=N_('"en" or "de"'))
+    language: Language = Field(
+        default="en",
+        description=N_("a language: {example}"),
+        examples=[", ".join(f'"{each}"' for each in LANGUAGES)],
+    )
     status_page: bool = Field(default=True, description=N_("true or false"))
     sipgate: SipgateSettings = Field(description=N_("a table [sipgate]"))
     recipients: dict[str, Annotated[AddressEntry, BeforeValidator(_entry)]] = Field(

@@ -25,6 +25,7 @@ from faxdrop.sipgate import Answer, DocumentChanged, Entry, Outcome, Sipgate, Un
 from faxdrop.spool.disk import closed_at_last
 from faxdrop.spool.jobs import UnrecordedError
 from faxdrop.spool.root import Spool
+from faxdrop.words import _
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -141,7 +142,7 @@ class Delivery:
             with closed_at_last(self._spool.jobs.new_copy(job)) as copy:
                 verdict = self._checker.prepare(original, copy)
                 if self._waits_for_memory(job, verdict):
-                    raise CheckerError(errno.ENOMEM, "the PDF reader was killed")
+                    raise CheckerError(errno.ENOMEM, _("the PDF reader was killed"))
                 if verdict.sha256 != job.document.sha256:
                     return Submitted(self.apply(job, Changed()), None)
                 if verdict.reason is not None:
@@ -203,9 +204,9 @@ class Delivery:
         except Exception:  # a mistake of ours: how far the request got, only the record tells
             log.exception("fax.submission_failed", job=job.job_id)
             outcome = Outcome.LATER if job is queued else Outcome.UNKNOWN
-            answer = Answer(outcome, None, None, "faxdrop made a mistake", None)
+            answer = Answer(outcome, None, None, _("faxdrop made a mistake"), None)
         if answer.session_id and is_owned(answer.session_id):
-            words = "sipgate answered with the session id of another fax"
+            words = _("sipgate answered with the session id of another fax")
             answer = Answer(Outcome.UNKNOWN, None, answer.status, words, None)
         event = MEANINGS[answer.outcome].event(answer)
         if job is queued:  # the answer came before the last byte could go

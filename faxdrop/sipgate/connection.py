@@ -28,6 +28,8 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from faxdrop.words import _
+
 GRACE_SECONDS = 5.0  # for the answer of a server that stopped listening in mid-upload
 SLOWEST_UPLOAD = 2048  # bytes a second over a whole upload; below it, the line is as good as dead
 BLOCK = 48 * 1024  # bytes of a document read at once: a multiple of 3, so base64 needs no padding
@@ -131,7 +133,7 @@ class Upload:
             self._started = now
         left = self._started + self.timeout + self._length / SLOWEST_UPLOAD - now
         if left <= 0:
-            raise TimeoutError("the upload took too long")
+            raise TimeoutError(_("the upload took too long"))
         return min(self.timeout, left)
 
 
@@ -159,7 +161,7 @@ class _Until(io.RawIOBase):
             return size
         left = self._ends - time.monotonic()
         if left <= 0:
-            raise TimeoutError("the answer took too long")
+            raise TimeoutError(_("the answer took too long"))
         self._sock.settimeout(left)
         return self._raw.readinto(buffer)
 
@@ -242,7 +244,7 @@ class _Connection(HTTPConnection):
                 upload.trouble = error
                 return True
             if not got:  # without a way back there can be no answer
-                upload.trouble = ConnectionResetError(errno.ECONNRESET, "closed by the server")
+                upload.trouble = ConnectionResetError(errno.ECONNRESET, _("closed by the server"))
                 return True
             self._early += got
         return _REFUSAL.search(self._early) is not None

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from faxdrop.words import _
+
 _AT_FDCWD = -100  # openat(2): no folder in particular
 _RENAME_NOREPLACE = 1  # renameat2(2)
 _NO_RENAMEAT2 = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # shares, and old kernels
@@ -121,7 +123,7 @@ def open_ordinary(path: Path) -> BinaryIO:
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return os.fdopen(fd, "rb")
     os.close(fd)
-    raise OSError(errno.ENXIO, "Something else lies where a file should be", str(path))
+    raise OSError(errno.ENXIO, _("Something else lies where a file should be"), str(path))
 
 
 def read_file(folder: Folder, name: str, most: int) -> bytes | None:

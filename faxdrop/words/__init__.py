@@ -156,4 +156,5 @@ _OF_THE_SYSTEM = (  # what strerror(3) says of what people meet; the rest stays 
     N_("Too many levels of symbolic links"),
     N_("Too many open files"),
     N_("Transport endpoint is not connected"),
+    N_("no thread can be started"),  # of ``workers``
 )
