@@ -1,6 +1,7 @@
 """STATUS.html: what it shows, to whom it is harmless, and when it is written."""
 
 import base64
+import fcntl
 import hashlib
 import json
 import os
@@ -223,9 +224,11 @@ def test_a_folder_in_its_place_is_told_and_left(
 
 
 def test_somebody_who_has_it_open_changes_nothing(share: Share) -> None:
-    """Who opened the page reads on what it was, and the next who opens it the new one."""
+    """Who opened the page reads on what it was, locked or not; the next one opens the new one."""
     share.turn()
-    with share.path.open() as reader:
+    with share.path.open("r+") as reader:
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        fcntl.lockf(reader, fcntl.LOCK_EX)
         share.fail("a.pdf")
         share.turn()
         assert "a.pdf" not in reader.read()
