@@ -1,16 +1,16 @@
-"""Has PDFs read away from the daemon, so that no document can hurt it.
+"""Has PDFs read in another process, so that no document can harm the daemon.
 
 The daemon starts the ``reader``, a process with a clean environment, and talks to it over a socket.
-It never loads what reads PDFs, and takes nothing but JSON from there.
+It never loads a PDF library, and accepts only JSON from the reader.
 
-How a reader broke down decides what that says of the document. One that crashes twice is damaged.
-One whose reader was killed from outside, for instance because the machine ran out of memory, is
-read again, alone; and if that happens each time, that is what is said.
+If a reader breaks down, the way it did so decides about the document. A document that makes readers
+crash twice is damaged. If the reader was killed from outside, for instance because the machine ran
+out of memory, the document is read again, alone; if that happens every time, the verdict says so.
 
-A document may have taken its reader over, and the reader may hide that, to be given the next one.
-So a reader that has read another document before is believed one thing only, that this document,
-whose SHA-256 is compared here, is flawless. Whatever else it says or does, a fresh one reads the
-document again. A copy, which is what will be faxed, is always written by a fresh one.
+A document may take over its reader, and the reader may hide this to be given the next document. So
+a reader that has read another document before is believed only if it says that this document,
+whose SHA-256 is compared here, is flawless. Whatever else it says or does, a fresh reader reads the
+document again. A copy, which is what will be faxed, is always written by a fresh reader.
 """
 
 import contextlib
@@ -52,12 +52,12 @@ _READER = "faxdrop.documents.reader"
 
 
 class CheckerError(OSError):
-    """The reader cannot be started, or dies before it looks at anything: no document's fault."""
+    """The reader cannot be started, or dies before it reads anything: no document's fault."""
 
 
 @dataclass
 class _Seat:
-    """Where a reader reads one document at a time."""
+    """A place for one reader, which reads one document at a time."""
 
     number: int
     read: int = 0  # flawless documents that its reader has read; 0: the next one is to be fresh
@@ -92,7 +92,7 @@ class _Ending(NamedTuple):
 
 
 class _Break(Enum):
-    """How a reader broke down, and at which time that is believed."""
+    """How a reader broke down, and after how many times that is believed."""
 
     SILENT = auto()  # it died before it looked at anything, or we ended it
     SLOW = auto()  # it came to our limit of time
@@ -109,7 +109,7 @@ _BELIEVED = {
 
 
 class _Server:
-    """The server's process, the socket to it, and what it says of its children's ends."""
+    """The server's process, the socket to it, and how its children ended, as it says."""
 
     def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket, ends: int) -> None:
         self.process = process
@@ -188,7 +188,7 @@ class Checker:
         self._connected()
 
     def close(self) -> None:
-        """Stop the server. A check under way ends with CheckerError, or starts it again."""
+        """Stop the server. A check under way ends with CheckerError, or starts the server again."""
         self._discard(None)
 
     @property
@@ -205,8 +205,8 @@ class Checker:
     def check(self, fd: int) -> Verdict:
         """Read the PDF in an open file; see ``document.examine``. Moves its position.
 
-        Raises OSError where it is the storage that fails, TimeoutError where that is too slow, and
-        CheckerError where there is no reader to be had.
+        Raises OSError if the storage fails, TimeoutError if it is too slow, and CheckerError if no
+        reader can be started.
         """
         return self._asked(fd)
 
@@ -355,7 +355,7 @@ def _received(reading: int, deadline: float) -> tuple[bytes, bool]:
 
 
 def _given_up(how: _Break, known: Verdict | None, seconds: float) -> Verdict:
-    """Return what to say of a document that cannot be read; raises OSError if it is not its fault.
+    """Return the verdict on a document that cannot be read; OSError if that is not its fault.
 
     ``known`` is what the reader said before it broke down.
     """
@@ -373,7 +373,7 @@ def _given_up(how: _Break, known: Verdict | None, seconds: float) -> Verdict:
 
 
 def _reader_in(line: bytes) -> int | None:
-    """Return which child the server says that it is; None if it says nothing."""
+    """Return which child reads, as the server says; None if it says nothing."""
     return int(json.loads(line)["reader"]) if line else None
 
 
@@ -397,7 +397,7 @@ def _final_in(lines: list[bytes]) -> Verdict | OSError | None:
 
 
 def _is_of(verdict: Verdict | OSError | None, fd: int) -> bool:
-    """Return whether a verdict has this very document in mind."""
+    """Return whether a verdict is about this very document."""
     if not isinstance(verdict, Verdict):
         return False
     with os.fdopen(os.dup(fd), "rb") as document:

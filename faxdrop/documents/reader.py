@@ -1,23 +1,23 @@
-"""The reader of PDFs: a process of its own, with nothing in it that a document could want.
+"""The reader of PDFs: a separate process with nothing in it that a document could misuse.
 
 ``python -m faxdrop.documents.reader`` is a server that the daemon (see ``checker``) starts with a
-clean environment and talks to over a socket, its standard input. It has loaded what reads PDFs, and
-forks children that read one document at a time, each with a limit of time, memory and everything
-else, and confined (see ``sandbox``): a document that takes one over has got nowhere.
+clean environment and talks to over a socket, its standard input. It has loaded the PDF libraries
+and forks children that read one document at a time. Each child has limits of time, memory and
+everything else, and is confined (see ``sandbox``), so taking one over gains a document nothing.
 
-The server alone reads requests, and hands each to one child, over a socket which those two share
-with nobody: no child can take a request, or reach an open file, that was not meant for it. A
-request is one datagram with two or three open files: the document, the pipe for the answer, and
-where a copy is wanted the file for it. The datagram is JSON: ``limits``; ``seat``, a small number,
-each of which has one document at a time; and ``fresh``, whether the child must have read no other
-document. Who sat there before is then ended. Without that, the child of that seat goes on, since
-forking one for each would cost ten times as much as all the rest of the check. Whom to believe what
-is up to the checker. A child ends by itself with the first document that is not flawless.
+Only the server reads requests. It hands each one to a child, over a socket that only these two
+share: no child can take a request, or reach an open file, that was not meant for it. A request is
+one datagram with two or three open files: the document, the pipe for the answer, and, if a copy is
+wanted, the file for it. The datagram is JSON: ``limits``; ``seat``, a small number, at which one
+document is read at a time; and ``fresh``, whether the child must have read no other document. If it
+must, the child at that seat is ended first. Otherwise that child reads on, since forking one for
+each document would cost ten times as much as the rest of the check. The checker decides what to
+believe of a child. A child ends by itself after the first document that is not flawless.
 
-The answer is some lines of JSON: from the server, which child it is; the verdict if that should
-never be heard of again, as soon as the document's SHA-256 is known; another such, where there is a
-copy that has yet to be judged; then the true one, or ``{"errno": n}`` where a file could not be
-read or written. How each child ended, if not well, the server says on its standard output.
+The answer is some lines of JSON: which child it is, from the server; as soon as the document's
+SHA-256 is known, the verdict that holds if the child is never heard of again; another such verdict
+if a copy has yet to be judged; then the final verdict, or ``{"errno": n}`` if a file could not be
+read or written. If a child ends badly, the server says how on its standard output.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ class _Child(NamedTuple):
 
 
 class _Server:
-    """Forks children, hands each document to one of them, says how they ended if not well."""
+    """Forks children, hands each document to one of them, and says how they ended if badly."""
 
     def __init__(self, requests: socket.socket, ends: int, read: Read) -> None:
         self._requests = requests
@@ -84,7 +84,7 @@ class _Server:
         self._poll.register(requests, select.POLLIN)
 
     def serve(self) -> None:
-        """Answer requests until the other side is gone."""
+        """Answer requests until the other side closes."""
         while True:
             has_enough = len(self._spares) == SPARES
             ready = self._poll.poll(None if has_enough else 0)
@@ -260,7 +260,7 @@ def run(read: Read) -> None:
     """Serve the socket that is standard input, with a way to read documents."""
     requests, ends = socket.socket(fileno=os.dup(0)), os.dup(1)
     quiet = os.open(os.devnull, os.O_RDWR)
-    # What native code prints as it dies could hold a piece of a document.
+    # What native code prints as it dies could contain a piece of a document.
     for fd in (0, 1, 2):
         os.dup2(quiet, fd)
     with requests:

@@ -79,7 +79,7 @@ class Dispatcher:
         self._as_configured: set[str] = set()  # ids of jobs checked by the config in force
         self._unrecorded: dict[str, float] = {}  # job id -> when to write it down again
         self._holds = Holds(clock)
-        self._history = Poller(
+        self._poller = Poller(
             parts.delivery,
             self._schedule,
             self._sessions,
@@ -95,7 +95,7 @@ class Dispatcher:
             self._schedule,
             self._sessions,
             self._holds,
-            self._history,
+            self._poller,
             clock=clock,
             start=self._start,
             advanced=self._on_advanced,
@@ -114,7 +114,7 @@ class Dispatcher:
         """
         self._parts = parts
         self._as_configured.clear()
-        self._history.reload(parts.delivery, parts.config.sending.poll_interval)
+        self._poller.reload(parts.delivery, parts.config.sending.poll_interval)
         self._holds.reset()
         for job in list(self._schedule.jobs.values()):
             if action(job) is Action.SUBMIT and not self._schedule.is_busy(job.job_id):
@@ -168,7 +168,7 @@ class Dispatcher:
         self._cancel()
         self._shared.meet(self._parts.config)
         self._start_steps()
-        self._history.look()
+        self._poller.look()
         if self._holds.is_submitting_held and not self._schedule.wants_submissions:
             self._holds.release_submitting()  # there is nothing left that it holds
 
@@ -178,14 +178,14 @@ class Dispatcher:
         others = (
             self._schedule.next_due(),
             self._submissions.due(),
-            self._history.due(self._clock.monotonic()),
+            self._poller.due(self._clock.monotonic()),
         )
         return dues + [due for due in others if due is not None]
 
     @property
     def under_way(self) -> int:
         """How many steps are under way."""
-        return self._schedule.busy - len(self._unrecorded) + self._history.is_looking
+        return self._schedule.busy - len(self._unrecorded) + self._poller.is_looking
 
     @property
     def states(self) -> dict[State, int]:

@@ -1,4 +1,4 @@
-"""Submitting: how many at once, when, and what an answer says beyond its one job."""
+"""Submitting: how many at once, when, and what an answer means beyond its own job."""
 
 from collections.abc import Callable
 from functools import partial
@@ -23,14 +23,14 @@ SUBMISSIONS = 8  # at once, each to a number of its own
 
 
 class Submissions:
-    """The submissions under way. ``advanced`` takes what became of each job."""
+    """The submissions under way. ``advanced`` is called with the end of each."""
 
     def __init__(
         self,
         schedule: Schedule,
         sessions: Sessions,
         holds: Holds,
-        history: Poller,
+        poller: Poller,
         *,
         clock: Clock,
         start: Start,
@@ -39,7 +39,7 @@ class Submissions:
         self._schedule = schedule
         self._sessions = sessions
         self._holds = holds
-        self._history = history
+        self._poller = poller
         self._clock = clock
         self._start = start
         self._advanced = advanced
@@ -47,7 +47,7 @@ class Submissions:
         self._may_go = True  # whether last bytes may be handed over
 
     def withhold(self) -> None:
-        """Hand over no last byte any more: what is being submitted stays queued."""
+        """Withhold the last byte from now on: what is being submitted stays queued."""
         self._may_go = False
 
     def due(self) -> float | None:
@@ -57,7 +57,7 @@ class Submissions:
         """
         if self._under_way or not self._schedule.has_submissions:
             return None
-        return self._holds.submitting_until if self._history.knows_sipgate else None
+        return self._holds.submitting_until if self._poller.knows_sipgate else None
 
     def start(self, delivery: Delivery, now: float) -> None:
         """Start all that may be submitted now."""
@@ -74,7 +74,7 @@ class Submissions:
     def _may_submit(self, now: float) -> bool:
         if self._under_way >= SUBMISSIONS or not self._schedule.has_submissions:
             return False
-        return self._history.knows_sipgate and self._holds.may_submit(now, self._under_way)
+        return self._poller.knows_sipgate and self._holds.may_submit(now, self._under_way)
 
     def _on_submitted(self, delivery: Delivery, ended: StepEnd) -> None:
         self._under_way -= 1
@@ -82,7 +82,7 @@ class Submissions:
             self._advanced(ended)
             return
         submitted: Submitted = ended.result
-        self._history.look_soon()
+        self._poller.look_soon()
         job, answer = submitted.job, submitted.answer
         if answer is not None:
             self._answered(job, answer)
@@ -94,7 +94,7 @@ class Submissions:
         self._advanced(StepEnd(ended.of, result=job))
 
     def _answered(self, job: Job, answer: Answer) -> None:
-        """Take what an answer says of sipgate and the account."""
+        """Note what an answer says about sipgate and the account."""
         log.info(
             "fax.submitted",
             job=job.job_id,
