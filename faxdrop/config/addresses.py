@@ -9,7 +9,7 @@ from typing import Any
 
 from faxdrop.apart import Apart, ApartError, answer
 
-_SECONDS = 30.0
+_SECONDS = 10.0  # a reload waits for it; usually it is half a second
 
 
 def unusable(addresses: Mapping[str, str]) -> frozenset[str]:

@@ -8,10 +8,11 @@ from typing import Final
 from faxdrop.config import credentials
 from faxdrop.config.addresses import unusable
 from faxdrop.config.place import notify_files
-from faxdrop.config.problems import NOT_SHOWN, Problem, dotted, toml
+from faxdrop.config.problems import CLOSED, MISSING, NOT_SHOWN, Problem, dotted, toml
 from faxdrop.config.settings import Settings
 from faxdrop.words import _
 
+_LOADED: Final = "CREDENTIALS_DIRECTORY"  # systemd sets it
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 
 
@@ -27,7 +28,11 @@ def find(
     dotenv = path.parent / ".env"
     files = notify_files(path, settings.notify)
     found = credentials.find(environ, dotenv, files, tuple(files))
-    problems += [problem for problem in found.problems if problem.key in files]
+    problems += [
+        _in_the_unit(problem, files[problem.key]) if _LOADED in environ else problem
+        for problem in found.problems
+        if problem.key in files
+    ]
     addresses = {
         name: found.values[secret]
         for name, secret in zip(settings.notify, files, strict=False)
@@ -39,6 +44,17 @@ def find(
         remedy = _('an address that apprise knows: the README has some in "Who hears of it"')
         problems.append(Problem(f"NOTIFY_{name.upper()}", NOT_SHOWN, remedy))
     return addresses
+
+
+def _in_the_unit(problem: Problem, file: Path) -> Problem:
+    """Say how systemd hands over a file that is root's alone."""
+    if problem.value != CLOSED:
+        return problem
+    remedy = _(
+        "{file} is root's, so systemd has to hand it over: LoadCredential={name}:{file} below "
+        "[Service] in a drop-in (systemctl edit), then systemctl restart"
+    )
+    return Problem(problem.key, MISSING, remedy.format(file=file, name=problem.key))
 
 
 def wrong_names(settings: Settings) -> Iterator[Problem]:

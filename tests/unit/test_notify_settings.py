@@ -1,5 +1,6 @@
 """Who hears of it: the tables [notify.NAME], and their addresses, which are secrets."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from faxdrop.config.addresses import unusable
 from faxdrop.config.load import load
 from faxdrop.config.problems import ConfigError
+from tests.kit.users import let_in
 
 ENVIRON = {"TOKEN_ID": "token-ABC123", "TOKEN": "5a0b9f6e-8d3c-4b7e-9a51-0c6f2e7d1b34"}
 MINIMAL = 'root = "share"\nsipgate.faxline = "f0"\n'
@@ -134,3 +136,29 @@ def test_a_file_with_an_address_that_everybody_can_read(tmp_path: Path) -> None:
     for folder in [tmp_path, *tmp_path.parents][:3]:
         folder.chmod(0o755)
     assert f"chmod 600 {file}" in str(load(write(tmp_path, OFFICE), ENVIRON).faults)
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's rights need root")
+def test_an_address_that_the_unit_was_not_told_to_load(tmp_path: Path) -> None:
+    """A service that may not read root's file says which line the unit needs."""
+    let_in(tmp_path)
+    file = tmp_path / "notify_office"
+    file.write_text(ADDRESS)
+    file.chmod(0o600)
+    config = write(tmp_path, OFFICE)
+    config.chmod(0o644)
+    loaded = tmp_path / "credentials"
+    loaded.mkdir()
+    loaded.chmod(0o755)
+    environ = {**ENVIRON, "CREDENTIALS_DIRECTORY": str(loaded)}
+    load(config, environ)  # root may; and all that Python has to load is loaded
+    os.seteuid(65534)
+    try:
+        with pytest.raises(ConfigError) as error:
+            load(config, environ)
+    finally:
+        os.seteuid(0)
+    [(key, _, remedy)] = error.value.problems
+    assert key == "NOTIFY_OFFICE"
+    assert f"LoadCredential=NOTIFY_OFFICE:{file}" in remedy
