@@ -12,13 +12,11 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from reportlab.pdfgen.canvas import Canvas
-
+from tests.kit.letters import letter
 from tests.kit.nspawn import PYTHONS, Machine
 from tests.kit.waiting import until
 from tests.kit.wheels import PROJECT, download
@@ -140,14 +138,6 @@ def install(machine: Machine, *, umask: int = 0o022) -> str:
     return said + type_in(machine, [init], ANSWERS, umask=umask)
 
 
-def _pdf(text: str) -> bytes:
-    output = BytesIO()
-    canvas = Canvas(output)
-    canvas.drawString(100, 700, text)
-    canvas.save()
-    return output.getvalue()
-
-
 @dataclass
 class Service:
     """The service on its machine, and what was dropped so far."""
@@ -195,7 +185,7 @@ class Service:
         """Drop new documents as a member of the group does, with cp; return their names."""
         names = [f"letter {next(self._numbers)}.pdf" for _ in range(number)]
         for name in names:
-            content = _pdf(f"{self.share} {name} {pages}")
+            content = letter(f"{self.share} {name} {pages}")
             self.machine.path("/home/anna").joinpath(name).write_bytes(content)
             self.dropped[name] = hashlib.sha256(content).hexdigest()
         copy = 'umask 022; mkdir -p "$1"; cd; for name in *.pdf; do cp "$name" "$1"; done'

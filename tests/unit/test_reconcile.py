@@ -10,6 +10,7 @@ from faxdrop.fax.job import Attempt, Facts, Job, State
 from faxdrop.fax.recipient import normalise
 from faxdrop.queue.reconcile import LONGEST_POST, SLACK, Candidates, candidates, window
 from faxdrop.sipgate import Entry
+from tests.kit.jobs import job_in
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -18,14 +19,11 @@ OURS = Entry("s1", "+493023125100", "PENDING", NOW, 2, ("f0",), archived=False)
 
 def _job(**latest: object) -> Job:
     attempt = Attempt(number=1, submitted_at=NOW, answered_at=NOW + 10 * SECOND, clock_offset=0.0)
-    return Job(
-        job_id="20260302-080000-00000000",
-        state=State.UNKNOWN,
-        name="letter.pdf",
+    return job_in(
+        State.UNKNOWN,
         folder="+493023125100",
         claimed_at=NOW,
         number="+493023125100",
-        faxline="f0",
         document=Facts(sha256="0" * 64, bytes=1000, pages=2),
         attempts=(attempt.model_copy(update=latest),),
     )

@@ -6,10 +6,10 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from faxdrop.fax.job import ON_ITS_WAY, Attempt, Facts, Job, Reason, State
+from faxdrop.fax.job import ON_ITS_WAY, Attempt, Job, State
 from faxdrop.fax.lifecycle import Action, action
-from faxdrop.fax.reasons import ReasonCode
 from faxdrop.queue.schedule import SLOW, Schedule
+from tests.kit.jobs import REASON, job_in
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
@@ -17,19 +17,14 @@ NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 def job(at: int, number: str = "+491", state: State = State.QUEUED, waited: float = 0.0) -> Job:
     """Return a job that was claimed as the ``at``-th."""
     attempt = Attempt(number=1, submitted_at=NOW, session_id="s", waited=waited)
-    return Job(
+    return job_in(
+        state,
         job_id=f"{at:03d}",
-        state=state,
-        name="letter.pdf",
         folder=number,
         claimed_at=NOW + timedelta(milliseconds=at),
         number=number,
-        faxline="f0",
-        document=Facts(sha256="0" * 64, bytes=1, pages=1),
         attempts=(attempt,) if state in ON_ITS_WAY else (),
-        reason=Reason(code=ReasonCode.REJECTED, message="", advice="")
-        if state is State.FAILED
-        else None,
+        reason=REASON if state is State.FAILED else None,
     )
 
 

@@ -19,12 +19,12 @@ import phonenumbers
 import pikepdf
 import pytest
 import requests
-from reportlab.pdfgen.canvas import Canvas
 
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.simulator import MAGIC, Magic, Response, Simulator
 from faxdrop.simulator.behaviour import Hostility
 from faxdrop.simulator.upload import SubmissionBody, look_at
+from tests.kit import pdfs
 
 API = json.loads((Path(__file__).parents[1] / "data" / "sipgate-fax-api.json").read_text("utf-8"))
 TOKEN = SIMULATED["TOKEN_ID"], SIMULATED["TOKEN"]
@@ -33,20 +33,7 @@ SUBMIT = "POST /sessions/fax"
 NUMBERS = {magic.name: magic.number for magic in MAGIC}
 
 
-def pdf(pages: int = 1, *, field: bool = False) -> bytes:
-    """Return a PDF, with a text field on its last page if wanted."""
-    file = io.BytesIO()
-    canvas = Canvas(file)
-    for page in range(pages):
-        canvas.drawString(100, 700, f"page {page + 1}")
-        if field and page == pages - 1:
-            canvas.acroForm.textfield(name="name", x=100, y=600)
-        canvas.showPage()
-    canvas.save()
-    return file.getvalue()
-
-
-LETTER = pdf()
+LETTER = pdfs.good()
 
 
 class Clock:
@@ -492,7 +479,7 @@ def test_retry_after(client: Client, clock: Clock) -> None:
 def test_pages_of_what_pikepdf_writes(pages: int, mode: pikepdf.ObjectStreamMode) -> None:
     """Pages are counted with and without object streams."""
     file = io.BytesIO()
-    with pikepdf.open(io.BytesIO(pdf(pages))) as document:
+    with pikepdf.open(io.BytesIO(pdfs.good(pages))) as document:
         document.save(file, object_stream_mode=mode)
     assert look_at(file.getvalue()).pages == pages
 
@@ -509,7 +496,7 @@ def read(body: bytes, step: int = 1 << 18) -> SubmissionBody:
 def test_body_in_any_pieces(step: int) -> None:
     """However a body is cut into pieces, the same is read from it."""
     document = io.BytesIO()
-    with pikepdf.open(io.BytesIO(pdf(3))) as letter:
+    with pikepdf.open(io.BytesIO(pdfs.good(3))) as letter:
         letter.save(document, object_stream_mode=pikepdf.ObjectStreamMode.generate)
     upload = read(body_bytes(document.getvalue()).replace(b"/", b"\\/"), step)
     assert upload.read()["recipient"] == PLAIN
@@ -529,7 +516,7 @@ def encrypted() -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        base64.b64encode(pdf(field=True)).decode(),
+        base64.b64encode(pdfs.form()).decode(),
         base64.b64encode(LETTER[:-100]).decode(),
         base64.b64encode(b"no PDF").decode(),
         base64.b64encode(encrypted()).decode(),
