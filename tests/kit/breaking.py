@@ -361,14 +361,7 @@ def sipgate_that_crashes(world: World, steps: Steps) -> Callable[[Config], Sipga
     """Return what makes a client that crashes at one of the steps."""
 
     def make(config: Config) -> Sipgate:
-        sipgate = CrashingSipgate(
-            config.sipgate.base_url,
-            config.secrets.token_id,
-            config.secrets.token,
-            config.sipgate.timeout,
-            clock=seconds_of(world.time),
-            monotonic=lambda: world.time.mono,
-        )
+        sipgate = world.client(CrashingSipgate, config)
         sipgate.steps = steps
         return sipgate
 

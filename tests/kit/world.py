@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Client = TypeVar("Client", bound=Sipgate)
 
 TOKEN_ID, TOKEN = SIMULATED["TOKEN_ID"], SIMULATED["TOKEN"]  # what the simulator takes
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -150,7 +151,11 @@ class World:
         root.mkdir(exist_ok=True)
 
     def _make_sipgate(self, config: Config) -> Sipgate:
-        return Sipgate(
+        return self.client(Sipgate, config)
+
+    def client(self, kind: type[Client], config: Config) -> Client:
+        """Return a client of that kind, on the world's clock."""
+        return kind(
             config.sipgate.base_url,
             config.secrets.token_id,
             config.secrets.token,

@@ -11,7 +11,7 @@ from faxdrop.config.settings import Config
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Answer, Outcome, Sipgate
 from tests.kit import pdfs
-from tests.kit.breaking import Crash, Stage, Steps, assert_all_answered, ends, seconds_of, stage
+from tests.kit.breaking import Crash, Stage, Steps, assert_all_answered, ends, stage
 from tests.kit.breaking import sipgate_that_crashes as crashing
 from tests.kit.processes import Office
 from tests.kit.rawserver import Call, RawServer
@@ -123,13 +123,7 @@ def _early(staged: Stage, answer: Answer) -> None:
     world, answers = staged.world, [answer]
 
     def make(config: Config) -> Sipgate:
-        sipgate = Early(
-            config.sipgate.base_url,
-            config.secrets.token_id,
-            config.secrets.token,
-            config.sipgate.timeout,
-            clock=seconds_of(world.time),
-        )
+        sipgate = world.client(Early, config)
         sipgate.answers = answers
         return sipgate
 

@@ -6,12 +6,12 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from faxdrop.config.settings import Config
 from faxdrop.fax.recipient import AddressEntry
 from faxdrop.simulator import Response
 from faxdrop.simulator.behaviour import Fate
@@ -24,7 +24,6 @@ from tests.kit.breaking import (
     assert_all_answered,
     assert_kept,
     ends,
-    seconds_of,
     sipgate_that_crashes,
     stage,
 )
@@ -298,18 +297,8 @@ def test_a_mistake_of_our_own_sends_nothing_twice(tmp_path: Path) -> None:
     """Whatever is raised while a POST is under way, its outcome is unknown and is looked up."""
     with stage(tmp_path) as staged:
         world = staged.world
-
-        def make(config: Config) -> Sipgate:
-            return Mistaken(
-                config.sipgate.base_url,
-                config.secrets.token_id,
-                config.secrets.token,
-                config.sipgate.timeout,
-                clock=seconds_of(world.time),
-            )
-
         Mistaken.mistakes = 1
-        world.make_sipgate = make
+        world.make_sipgate = partial(world.client, Mistaken)
         world.start()
         staged.drop(PLAIN, "letter.pdf", pdfs.good())
         world.until_done(hours=1.0)

@@ -161,13 +161,7 @@ def _detour(staged: Stage, url: str) -> Callable[[], None]:
     others: list[Sipgate] = [Sipgate(url, secrets.token_id, secrets.token, 5.0, clock=clock)]
 
     def make(config: Config) -> Sipgate:
-        detour = Detour(
-            config.sipgate.base_url,
-            config.secrets.token_id,
-            config.secrets.token,
-            config.sipgate.timeout,
-            clock=clock,
-        )
+        detour = world.client(Detour, config)
         detour.other = lambda: others[0] if others else None
         return detour
 
