@@ -28,7 +28,7 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 class ApartError(Exception):
-    """There was no end of the answers: no process, no time, or a module that failed."""
+    """The answers did not come to an end: no process, no time, or a module that failed."""
 
     def __init__(self, so_far: tuple[Any, ...] = ()) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Apart:
         return tuple(answers)
 
     def close(self) -> None:
-        """End the process that is at work, and start no other. Waits for nothing."""
+        """End the process that is running, and start no other. Waits for nothing."""
         with self._lock:
             self._closed = True
             if self._process is not None:
@@ -133,9 +133,9 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def answer(to: Callable[[Any], Iterable[Any]]) -> None:
-    """Answer one question, in the process apart. Nothing else that is printed leaves it.
+    """Answer one question, in the separate process. Nothing else that is printed leaves it.
 
-    It ends with the process that asks: what nobody hears the answer of would be done twice.
+    It ends with the process that asks: work whose answer nobody hears would be done twice.
     """
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # the question is a secret

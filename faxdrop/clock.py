@@ -1,4 +1,4 @@
-"""Where time comes from; tests bring their own."""
+"""The source of time; tests bring their own."""
 
 import time
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 class Clock:
     """The wall clock, for records and people, and a monotonic one in seconds, for everything else.
 
-    The wall clock may jump at any time; nothing but what is shown depends on it.
+    The wall clock may jump at any time; only what is shown depends on it.
     """
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

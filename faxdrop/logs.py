@@ -1,8 +1,8 @@
 """The log: events with dotted names and data, for people on a terminal, as JSON lines elsewhere.
 
-The journal stamps what it is given; elsewhere a line has its time, on a terminal that of the place.
-What leaves here holds no secret, whoever logged it: neither under a telling key, nor as a known
-value, nor in the address of a report. A log that cannot be written stops nothing.
+systemd's journal stamps its lines; elsewhere a line has its own time, on a terminal in local time.
+No secret leaves here, whoever logged it: not under a telling key, not as a known value, and not in
+the address of a report. A log that cannot be written stops nothing.
 """
 
 import logging
@@ -97,7 +97,7 @@ def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 
 class Redaction:
-    """A structlog processor: what it returns has no secrets and nothing that steers a terminal."""
+    """A structlog processor that removes secrets and whatever could control a terminal."""
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
         self._known = spellings(secrets)
@@ -137,7 +137,7 @@ def _is_telling(key: str) -> bool:
 
 
 def _leading(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Put first what people look for first."""
+    """Put the keys first that people look for first."""
     first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
     return {**first, **event}
 

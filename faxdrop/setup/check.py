@@ -1,10 +1,9 @@
-"""Would this machine fax now? Finds out by doing: moves a file, reads a PDF.
+"""Would this machine fax now? Finds out by trying: moves a file, reads a PDF.
 
 ``check_account`` asks sipgate, and ``check_unit`` systemd.
 
-Nothing is faxed and nothing stays behind, so it can be asked while the daemon runs and while it
-does not. The JSON form of the report is stable: ``format`` changes when a reader of it would have
-to.
+Nothing is faxed and nothing is left behind, so it can be run with or without a running daemon. The
+JSON form of the report is stable: ``format`` changes when its readers would have to.
 """
 
 import errno
@@ -55,7 +54,7 @@ class CheckReport(Record):
 def report_of(
     config: Config, findings: Iterable[Finding], *, user: str, simulated: bool = False
 ) -> CheckReport:
-    """Return the report that findings make."""
+    """Return the report on these findings."""
     found = tuple(findings)
     return CheckReport(
         would_fax=all(each.level is not Level.WRONG for each in found),
@@ -67,7 +66,7 @@ def report_of(
 
 
 def report_of_config(error: ConfigError) -> CheckReport:
-    """Return the report where there is no config to go by."""
+    """Return the report if there is no usable config."""
     findings = tuple(
         Finding(topic="config", level=Level.WRONG, words=f"{key} = {value}", advice=remedy)
         for key, value, remedy in error.problems
@@ -107,7 +106,7 @@ def kept_out(root: Path, *, shared: bool = False) -> tuple[str, str] | None:
 
 
 def folders(config: Config, spool: Spool, config_path: Path | None = None) -> Iterator[Finding]:
-    """Look at everything on disk: to be called with the rights of the daemon.
+    """Check everything on disk; must be called with the rights of the daemon.
 
     ``config_path`` is where the config was read from, perhaps with more rights.
     """
@@ -136,7 +135,7 @@ def _config(config: Config) -> Iterator[Finding]:
 
 
 def _closed(config: Config, path: Path) -> Iterator[Finding]:
-    """Open what the daemon has to read at its start: root has read it, which proves nothing."""
+    """Open what the daemon reads at its start: that root can read it proves nothing."""
     for file in (path, path.parent / ".env"):
         try:
             os.close(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
@@ -171,7 +170,7 @@ def _closed(config: Config, path: Path) -> Iterator[Finding]:
 
 
 def _missing(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
-    """Name folders that are gone: before the first start they have yet to be made."""
+    """Name folders that are missing: before the first start that is normal."""
     gone = [folder for folder in (spool.inbox, spool.sent, spool.failed) if not folder.is_dir()]
     if gone and spool.home.is_dir():
         makes = _("it makes them anew within a minute")
@@ -189,7 +188,7 @@ def _missing(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
 
 
 def _records(spool: Spool) -> Iterator[Finding]:
-    """Count what no faxdrop goes on with before a person has looked at it."""
+    """Count the records that wait until a person has looked at them."""
     try:
         found = [*spool.jobs.unreadable(), *spool.jobs.corrupt()]
     except OSError:
@@ -343,7 +342,7 @@ def _daemon(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
 
 
 def _documents(config: Config) -> Iterator[Finding]:
-    """Have a PDF checked as the daemon does it: in a process of its own, with limits."""
+    """Have a PDF checked as the daemon does it: in a separate process, with limits."""
     documents = config.documents
     try:
         with tempfile.TemporaryFile() as file, Checker(limits_of(config)) as checker:

@@ -1,4 +1,4 @@
-"""Compares the service's unit, and the token that it runs with, with what lies on disk."""
+"""Compares the running service, its unit and its token, with what is on disk."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ OUTDATED: Final = "token"  # the topic of what a restart mends
 
 
 def unit(config: Config, config_path: Path) -> Iterator[Finding]:
-    """Look at the unit of a config, where systemd knows one. Root learns more than others."""
+    """Check the unit of a config, if systemd knows one. Root learns more than others."""
     known = units.ask(config_path)
     if known is not None:
         yield from of_unit(known, config, config_path)
@@ -90,7 +90,7 @@ def _allowing(name: str, root: Path, config_path: Path) -> str:
 
 
 def of_token(name: str, running: dict[str, str], stored: dict[str, str]) -> Iterator[Finding]:
-    """Compare the token that a service was started with and the one that lies there now."""
+    """Compare the token that a service was started with and the one on disk now."""
     if (
         os.geteuid() == 0
         and running

@@ -1,8 +1,8 @@
-"""The beginning: writes the first config, makes the folders, and stores the token.
+"""The set-up: writes the first config, makes the folders, and stores the token.
 
-Nothing that is there is changed or overwritten: each file is made or it is an error, folders are
-made where they are missing, and a ``.env`` that has the token already is used as it is. The config
-comes last, so where there is one, everything is there.
+Nothing that exists is changed or overwritten: a file that exists already is an error, folders are
+made if they are missing, and a ``.env`` that has the token already is used as it is. The config
+comes last, so if there is one, everything is there.
 """
 
 import os
@@ -33,7 +33,7 @@ _PREAMBLE = (
 
 
 class InitError(Exception):
-    """There is something already, or somebody is not there; the text says what to do."""
+    """A file exists already, or a user does not exist; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ _SAMPLE = Answers(  # right in all; what is asked for takes the place of one of 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whom everything is to belong to; nobody in particular: to whoever makes it."""
+    """The owner of everything that is made; -1: whoever makes it."""
 
     uid: int = -1
     gid: int = -1
@@ -108,7 +108,7 @@ def stored(config: Path, *, service: bool) -> dict[str, str]:
 
 
 def config_text(answers: Answers, path: Path, *, service: bool = False) -> str:
-    """Return the config that is to lie at ``path``."""
+    """Return the text of the config for ``path``."""
     then = command("check", path)
     if service:
         then = f"sudo {then} && sudo systemctl reload {unit_of(path)}"
@@ -135,7 +135,7 @@ def checked(answers: Answers) -> Config:
 
 
 def fault(**answer: Any) -> str:
-    """Return what would be right where one answer makes a wrong config; "" where it makes none."""
+    """Return what would be right if an answer makes the config wrong; "" if it does not."""
     try:
         checked(replace(_SAMPLE, **answer))
     except ConfigError as error:
@@ -163,7 +163,7 @@ def root_fault(root: Path, *, service: bool) -> str:
 def write(config: Path, answers: Answers, owner: Owner, *, service: bool) -> list[Path]:
     """Make folders and files; return what was made. Raises InitError, ConfigError and OSError.
 
-    The service's folders are made before, by its installation.
+    The installation has made the service's folders before.
     """
     if os.path.lexists(config):
         raise already(config)
@@ -189,7 +189,7 @@ def write(config: Path, answers: Answers, owner: Owner, *, service: bool) -> lis
 
 
 def store(config: Path, secrets: Mapping[str, str]) -> list[Path]:
-    """Put the secrets into the files that the unit loads, where they are not; return which."""
+    """Write the secrets to the files that the unit loads, if they are missing; return which."""
     made: list[Path] = []
     for name, path in secret_files(config).items():
         text = f"{secrets[name]}\n"
@@ -212,7 +212,7 @@ def already(config: Path) -> InitError:
 
 
 def _quoted(secret: str) -> str:
-    """Return a value as a .env takes it for what it is."""
+    """Return a value quoted so that a .env keeps it unchanged."""
     plain = secret.replace("-", "").replace("_", "").isalnum()
     escaped = secret.replace("\\", "\\\\").replace("'", "\\'")
     return secret if plain else f"'{escaped}'"

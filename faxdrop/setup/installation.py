@@ -1,8 +1,8 @@
-"""faxdrop as a service of this machine: what it takes, as steps that can be taken again.
+"""faxdrop as a service of this machine: what that needs, as steps that can be repeated.
 
-Each step knows whether it is done, so a second run mends what is missing. What somebody else made
-stays as it is: folders keep their owner, a program or a unit of the same name stays, and the config
-and the token are nobody's to overwrite.
+Each step knows whether it is done, so a second run adds what is missing. What somebody else made
+stays as it is: folders keep their owner, a program or unit of the same name stays, and the config
+and the token are never overwritten.
 """
 
 import errno
@@ -35,7 +35,7 @@ class InstallationError(Exception):
 
 
 class Step(NamedTuple):
-    """One thing that a service needs."""
+    """One thing that the service needs."""
 
     what: str  # in words
     how: str  # as one would type it
@@ -44,7 +44,7 @@ class Step(NamedTuple):
 
 
 def _program(command: list[str], text: str) -> None:
-    """Run a program of the system's. Raises InstallationError with its own words."""
+    """Run a system program. Raises InstallationError with the program's own words."""
     line = shlex.join(command)
     try:
         done = subprocess.run(  # noqa: S603 - the programs are named below
@@ -61,7 +61,7 @@ def _program(command: list[str], text: str) -> None:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where faxdrop is, and how programs are run; tests bring a machine of their own."""
+    """Where faxdrop is installed, and how programs are run; tests bring their own machine."""
 
     prefix: Path = Path(sys.prefix)  # the environment that faxdrop is installed in
     run: Callable[[list[str], str], None] = _program
@@ -73,7 +73,7 @@ class Machine:
 
 
 def steps(config: Path, root: Path, machine: Machine) -> list[Step]:
-    """Return what the service of a config needs before it has its config and its token."""
+    """Return the steps that the service needs before its config and its token."""
     return [
         _readable(machine),
         _user(machine),
@@ -85,7 +85,7 @@ def steps(config: Path, root: Path, machine: Machine) -> list[Step]:
 
 
 def opened(config: Path) -> Step:
-    """Return the step that lets the service read a config that is there, whoever wrote it."""
+    """Return the step that lets the service read an existing config, whoever wrote it."""
 
     def is_done() -> bool:
         status = config.stat()
@@ -105,7 +105,7 @@ def opened(config: Path) -> Step:
 
 
 def start(config: Path, machine: Machine, *, anew: bool) -> Step:
-    """Return the last step. ``anew``: what runs is older than what is installed."""
+    """Return the last step. ``anew``: the running version is older than the installed one."""
     unit = str(place.unit_of(config))
 
     def asked(question: str) -> bool:
@@ -138,7 +138,7 @@ def has_systemd() -> bool:
 
 
 def hidden(prefix: Path) -> str:
-    """Return why a service could not start what is installed there; "" if it could."""
+    """Return why a service could not start the program installed there; "" if it could."""
     if any(prefix.is_relative_to(folder) for folder in ("/home", "/root", "/tmp", "/var/tmp")):  # noqa: S108
         return _("A service does not see what lies in {prefix}.").format(prefix=prefix)
     for folder in prefix.parents:
@@ -153,7 +153,7 @@ def hidden(prefix: Path) -> str:
 
 
 def _readable(machine: Machine) -> Step:
-    """Let the service read its program, whatever root's umask was when it was installed."""
+    """Make the program readable for the service, whatever root's umask was at installation."""
     prefix = machine.prefix
 
     def closed() -> Iterator[tuple[Path, int]]:
@@ -188,7 +188,7 @@ def _user(machine: Machine) -> Step:
 
 
 def _folders(root: Path, machine: Machine) -> Step:
-    """Make what the tmpfiles.d file says, in the place of the root."""
+    """Make the folders of the tmpfiles.d file, at the place of the root."""
     shipped = (machine.prefix / "lib/tmpfiles.d/faxdrop.conf").read_text("utf-8")
     lines = [line.split(None, 2) for line in shipped.splitlines() if line[:2] in ("d ", "a ")]
     wanted = [(kind, _moved(Path(path), root), rest) for kind, path, rest in lines]
@@ -224,8 +224,8 @@ def _escaped(path: Path) -> str:
 def _lacks(kind: str, path: Path, group_only: bool) -> bool:  # noqa: FBT001
     """Return whether a folder, or its access list, has yet to be made.
 
-    A folder that is root's cannot be worked in by the service: so somebody has just made it, or it
-    is a disk that was just mounted. Whoever else owns one wanted it so.
+    The service cannot work in a folder that belongs to root: somebody has just made it, or it is a
+    disk that was just mounted. If anybody else owns it, that is on purpose.
     """
     try:
         status = path.stat()
@@ -285,7 +285,7 @@ def _unit(config: Path, machine: Machine) -> Step:
 
 
 def _drop_in(config: Path, root: Path, machine: Machine) -> Iterator[Step]:
-    """Tell the unit of a root or a program elsewhere."""
+    """Write a drop-in for a root or a program in another place."""
     text = units.drop_in(config, root, machine.program)
     path = units.drop_in_path(config)
     header = _HEADER.format(unit=place.unit_of(config))

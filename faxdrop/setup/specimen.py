@@ -1,7 +1,7 @@
 """Small PDFs written by hand: for trying out the document check, and for the demo.
 
-Plain PDF 1.4 as ISO 32000 lays it out, each with a cross-reference table that is right. No PDF
-library is needed for that, and none is loaded.
+Plain PDF 1.4 as in ISO 32000, each with a correct cross-reference table. That needs no PDF library,
+and none is loaded.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def letter(*pages: Sequence[str]) -> bytes:
 
 
 def form(lines: Sequence[str], *, label: str, value: str) -> bytes:
-    """Return a page with a text field that somebody filled in; its viewer is to draw the value."""
+    """Return a page with a filled-in text field whose value the viewer has to draw."""
     field = (
         f"<< /Type /Annot /Subtype /Widget /FT /Tx /T {_string(label)} /V {_string(value)} "
         "/Rect [72 560 400 590] /F 4 /DA (/Helv 14 Tf 0 g) /P 4 0 R >>"
@@ -47,7 +47,7 @@ def form(lines: Sequence[str], *, label: str, value: str) -> bytes:
 
 
 def half(document: bytes) -> bytes:
-    """Return the first half of a document: what a scanner leaves whose cable was pulled."""
+    """Return the first half of a document: what is left if a scanner's cable is pulled."""
     return document[: len(document) // 2]
 
 

@@ -1,4 +1,4 @@
-"""What systemd knows of a faxdrop's unit, and the drop-in that fits it to a machine."""
+"""What systemd knows about faxdrop's unit, and the drop-in that adapts it to a machine."""
 
 import shlex
 import subprocess
@@ -32,7 +32,7 @@ class Unit(NamedTuple):
 
 
 def ask(config: Path) -> Unit | None:
-    """Return the unit of a config; None where there is none, or no systemd to ask."""
+    """Return the unit of a config; None if there is none, or no systemd."""
     name = place.installed_unit(config)
     if name is None:
         return None
@@ -63,14 +63,14 @@ def read(name: str, shown: str) -> Unit | None:
 
 
 def running_secrets(unit: str) -> dict[str, str]:
-    """Return the copies of the token that a running unit was given; {} for all but root."""
+    """Return the copies of the token that a running unit was given; {} unless we are root."""
     return contents(
         {name: Path(f"/run/credentials/{unit}.service", name) for name in ("TOKEN_ID", "TOKEN")}
     )
 
 
 def contents(files: Mapping[str, Path]) -> dict[str, str]:
-    """Return what stands in those of the files that can be read."""
+    """Return the contents of those files that can be read."""
     found = {}
     for name, path in files.items():
         try:
@@ -81,9 +81,9 @@ def contents(files: Mapping[str, Path]) -> dict[str, str]:
 
 
 def drop_in(config: Path, root: Path, program: Path) -> str:
-    """Return what a unit needs to hear for a root or a program in another place; "" if nothing.
+    """Return the drop-in for a root or a program in another place; "" if none is needed.
 
-    Raises ValueError for a root that no unit can be given.
+    Raises ValueError for a root that cannot be written in a unit.
     """
     unit: list[str] = []
     service: list[str] = []
@@ -107,7 +107,7 @@ def drop_in(config: Path, root: Path, program: Path) -> str:
 
 
 def drop_in_path(config: Path) -> Path:
-    """Return where the drop-in lies."""
+    """Return the path of the drop-in."""
     return place.UNITS / f"{place.unit_of(config)}.service.d" / "place.conf"
 
 

@@ -1,9 +1,9 @@
 """The words for people, in the language that is set: one catalogue for everything that they read.
 
-Every sentence for people goes through ``_`` or ``ngettext``, where it is written; codes, keys, log
-events and file formats are the same in every language. A sentence has named places, filled after it
-was translated: ``_("{name} is no PDF.").format(name=name)``. What stands in a constant is marked by
-``N_`` and goes through ``_`` when it is shown.
+Every sentence for people goes through ``_`` or ``ngettext`` where it is written; codes, keys, log
+events and file formats are the same in every language. A sentence has named places that are filled
+after translation: ``_("{name} is no PDF.").format(name=name)``. A sentence in a constant is marked
+by ``N_`` and goes through ``_`` when it is shown.
 
 A catalogue is ``<language>/LC_MESSAGES/faxdrop.po``; ``hatch_build.py`` beside pyproject.toml
 brings it up to date with the source, and the build compiles it.
@@ -44,7 +44,7 @@ def _catalogue(language: Language) -> _gettext.NullTranslations:
 def use(language: Language) -> None:
     """Set the language for this process.
 
-    Raises OSError where its catalogue is not compiled, which installing faxdrop does.
+    Raises OSError if its catalogue is not compiled; installing faxdrop does that.
     """
     _Words.catalogue = _catalogue(language)
     _Words.language = language
@@ -66,7 +66,7 @@ def of_environment(environ: Mapping[str, str]) -> Language:
 
 
 def load_all() -> None:
-    """Read all catalogues, for a process that will have no files in reach when it needs one."""
+    """Read all catalogues, for a process that can open no files when it needs one."""
     for each in LANGUAGES:
         _catalogue(each)
         _decimal(0.5, "0.0", each)
@@ -88,14 +88,14 @@ def N_(message: str) -> str:  # noqa: N802 -- gettext's own name for it
 
 
 def moment(at: datetime) -> str:
-    """Return an instant as a sentence or a report has it: this machine's time, with its zone."""
+    """Return an instant for a sentence or a report: this machine's time, with its zone."""
     from babel.dates import format_datetime, get_timezone  # noqa: PLC0415 - few commands need it
 
     return format_datetime(at, "long", tzinfo=get_timezone(), locale=_region(language()))
 
 
 def short_moment(at: datetime) -> str:
-    """Return an instant as a table has it: this machine's time, to the minute."""
+    """Return an instant for a table: this machine's time, to the minute."""
     # Translators: strftime(3); digits only.
     return at.astimezone().strftime(_("%Y-%m-%d %H:%M"))
 
@@ -116,7 +116,7 @@ def number(value: float, digits: int | None = None) -> str:
 
 
 def of_system(error: OSError) -> str:
-    """Return what the system says of an error, without the file that it names."""
+    """Return the system's words for an error, without the file that it names."""
     return _(error.strerror) if error.strerror else str(error)
 
 
