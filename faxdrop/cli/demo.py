@@ -23,11 +23,12 @@ from faxdrop.simulator import Simulator
 from faxdrop.spool.places import receipt_of, report_of
 from faxdrop.spool.root import Spool
 from faxdrop.status.overview import of_job
-from faxdrop.words import N_, _, listed
+from faxdrop.words import N_, _, language, listed
 
 CONFIG: Final = """\
 # The demo's: everything happens within seconds. See config.example.toml for what else there is.
 root = "share"
+language = "{language}"
 
 [recipients]
 # Of the numbers that are kept free for films; the last digits choose what the simulator does.
@@ -170,10 +171,16 @@ def _story(receipt: Receipt) -> str:
     changes = receipt.document.changes
     parts = [_("sent")]
     if changes:
-        parts.append(_("as a copy ({changes})").format(changes=listed(changes)))
-    if len(receipt.attempts) > 1:
-        parts.append(_("at attempt {number}").format(number=len(receipt.attempts)))
+        words = [_(each) for each in changes]
+        parts.append(_("as a {changes} copy").format(changes=listed(words)))
+    tried = len(receipt.attempts)
+    if tried > 1:
+        ordinal = _(_ORDINALS.get(tried, "")) or f"{tried}."
+        parts.append(_("at the {ordinal} attempt").format(ordinal=ordinal))
     return ", ".join(parts)
+
+
+_ORDINALS = {2: N_("second"), 3: N_("third")}
 
 
 @contextmanager
@@ -183,7 +190,7 @@ def running(folder: Path) -> Iterator[Demo]:
     To be called in the main thread. Raises SpoolError and OSError.
     """
     path = folder / "config.toml"
-    path.write_text(CONFIG, "utf-8")
+    path.write_text(CONFIG.replace("{language}", language()), "utf-8")
     path.chmod(0o640)
     (folder / "share").mkdir()
     with (folder / "faxdrop.log").open("w", encoding="utf-8") as log:

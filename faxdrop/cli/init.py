@@ -23,6 +23,7 @@ from faxdrop.spool.root import Spool
 from faxdrop.status.overview import last_words
 from faxdrop.words import _
 
+_MARK = 8  # characters of the first column
 # What is no obstacle to a start: the daemon waits for its end, or the start itself mends it.
 _START_ANYWAY = {"sipgate", "faxline", "balance", "clock", "daemon", check_unit.OUTDATED}
 
@@ -151,7 +152,7 @@ def _install(config: Path, given: Given, *, dry_run: bool) -> None:
         else init_.write(config, answers, init_.owner_called(None), service=True)
     )
     for path in made:
-        click.echo(f"{_('made'):<8}{name_of_file(path)}")
+        click.echo(_("made").ljust(_MARK) + name_of_file(path))
     click.echo()
     report = checked(load(config, {}), config, simulate=False)
     wrong = {each.topic for each in report.findings if each.level is Level.WRONG}
@@ -245,7 +246,7 @@ def _show(config: Path, steps: list[Step], machine: Machine) -> None:
                 mode="640" if path == config else "600"
             )
         )
-        click.echo(f"{_('there') if there else _('would'):<8}{name_of_file(path)}{mode}")
+        click.echo((_("there") if there else _("would")).ljust(_MARK) + name_of_file(path) + mode)
     last = installation.start(config, machine, anew=False)
     _tell_step(_("there") if last.is_done() else _("would"), last, in_full=not last.is_done())
 
@@ -259,7 +260,7 @@ def _take(step: Step) -> None:
 
 
 def _tell_step(mark: str, step: Step, *, in_full: bool) -> None:
-    click.echo(f"{mark:<8}{shown(step.what)}")
+    click.echo(f"{mark:<{_MARK}}{shown(step.what)}")
     if in_full:
         for line in step.how.splitlines():
             click.echo(f"{'':<10}{shown(line)}")

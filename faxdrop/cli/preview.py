@@ -108,7 +108,7 @@ def _said(name: str, made: Preview) -> Iterator[str]:
     count = len(made.sheets)
     pages = ngettext("{count} page", "{count} pages", count).format(count=count)
     how = (
-        _("faxed as a copy: {changes}").format(changes=", ".join(changes))
+        _("faxed as a copy: {changes}").format(changes=", ".join(_(each) for each in changes))
         if changes
         else _("faxed as it is")
     )

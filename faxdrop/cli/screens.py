@@ -221,7 +221,7 @@ def _in_the_way(overview: Overview, now: datetime) -> Iterable[RenderableType]:
             .rstrip()
             + " "
             + _("It is tried again by itself; no document is lost or fails for it."),
-            Text(f"{_('HELD')}  ", "bold red"),
+            Text(_("HELD") + "  ", "bold red"),
         )
     for wrong in overview.problems:
         yield Hanging(f"{shown(wrong.path)} {shown(wrong.problem)}", _look())
@@ -286,7 +286,7 @@ def _nothing(*, is_inbox_there: bool, is_all: bool) -> str:
 
 
 def _look() -> Text:
-    return Text(f"{_('LOOK')}  ", "bold yellow")
+    return Text(_("LOOK") + "  ", "bold yellow")
 
 
 _FILED_STYLES = {None: "", "sent": "green", "failed": "red"}

@@ -79,7 +79,7 @@ def demo(keep: Path | None, *, opens: bool) -> None:
         console.print()
         shows.drop()
         over = _live(shows, console)
-        console.print(f"\n{_('Where everything is now:')}\n")
+        console.print("\n" + _("Where everything is now:") + "\n")
         console.print(screens.tree(shows.spool.root, [shows.spool.sent, shows.spool.failed]))
         if receipt_path := shows.receipt(demo_.TOLD_IN_FULL):
             console.print("\n" + _("The receipt {name}:").format(name=receipt_path.name) + "\n")
@@ -90,7 +90,8 @@ def demo(keep: Path | None, *, opens: bool) -> None:
     if keep is not None:
         config = shlex.quote(str(folder / "config.toml"))
         console.print(
-            _(
+            "\n"
+            + _(
                 "It is all in {folder}. To go on, drop PDFs into share/inbox/ there, and run:"
             ).format(folder=name_of_file(folder))
             + f"\n  faxdrop --config {config} run --simulate",

@@ -11,6 +11,13 @@ SHARED_ADVICE = N_(
     "Give each root a fax line of its own: then a fax whose answer was lost can be found."
 )
 
+_CHANGES = (  # of the copy that is faxed (``Change``), as commands say them
+    N_("decrypted"),
+    N_("flattened"),
+    N_("repaired"),
+    N_("rasterized"),
+)
+
 
 def cancelled() -> Reason:
     """Return the reason for a fax that a person cancelled."""

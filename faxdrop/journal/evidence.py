@@ -157,7 +157,7 @@ Ended: {event} at {at}
         document=document,
         receipt=f'sha256sum "{name}.json"\n     '
         + stands_in.format(key='"receipt_sha256"', file=own),
-        chained="\n".join(chained) or f"   {_('(there is no other line yet)')}",
+        chained="\n".join(chained) or "   " + _("(there is no other line yet)"),
         seq=found.head.seq,
         hash=found.head.hash,
         job=content.get("job_id"),

@@ -21,7 +21,7 @@ from faxdrop.config.settings import Config
 from faxdrop.setup import units
 from faxdrop.spool.ownership import name_of
 from faxdrop.spool.sharing import share
-from faxdrop.words import _
+from faxdrop.words import SOURCE, _, language
 
 _SHARED = 0o2770  # people of the group drop and fetch; new files belong to the group
 _TOP = 0o2750  # and change nothing above that
@@ -116,6 +116,7 @@ def config_text(answers: Answers, path: Path, *, service: bool = False) -> str:
         _PREAMBLE.replace("{check}", then),
         f"root = {toml(str(answers.root))}",
         f"region = {toml(answers.region)}",
+        *([f"language = {toml(language())}"] if language() != SOURCE else []),
         "",
         "[sipgate]",
         f"faxline = {toml(answers.faxline)}",

@@ -211,7 +211,7 @@ def _not_writable(folder: Path, file: Path | None, error: OSError) -> str:
 
 
 def _mended(words: str, command: str) -> str:
-    return f"{words} {_('Mend it: {command}').format(command=command)}"
+    return words + " " + _("Mend it: {command}").format(command=command)
 
 
 def _us() -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from faxdrop import words
 from faxdrop.cli.main import main
 from faxdrop.config import place
 from faxdrop.config.load import load
@@ -341,3 +342,20 @@ def test_the_service_user_is_the_default(monkeypatch: pytest.MonkeyPatch) -> Non
     assert init.owner_called(None).uid == pwd.getpwnam("nobody").pw_uid
     monkeypatch.setattr(init, "SERVICE_USER", "nosuchuser")
     assert init.owner_called(None) == init.Owner()
+
+
+@pytest.mark.parametrize(
+    ("environment", "language", "said"),
+    [("de_DE.UTF-8", "de", "Angelegt: "), ("C.UTF-8", "en", "Made ")],
+)
+def test_the_language_of_the_environment(
+    place: Place, monkeypatch: pytest.MonkeyPatch, environment: str, language: str, said: str
+) -> None:
+    """Who sets it up in German has a faxdrop that speaks German: the config says so."""
+    monkeypatch.setenv("LANGUAGE", environment)
+    try:
+        assert said in place.told().output
+        config = load(place.config, {"TOKEN_ID": "token-A", "TOKEN": TOKEN})
+        assert config.language == language
+    finally:
+        words.use("en")

@@ -232,6 +232,22 @@ def is_elsewhere(node: ast.AST, above: dict[ast.AST, tuple[ast.AST, str]]) -> bo
     return False
 
 
+def test_no_sentence_is_within_another_string() -> None:
+    """What stands in braces of an f-string is not found by the tool, so none is written there."""
+    hidden = [
+        f"{path.relative_to(PACKAGE)}:{call.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        for text in ast.walk(ast.parse(path.read_text()))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in MARKS
+        and isinstance(call.args[0], ast.Constant)
+    ]
+    assert not hidden
+
+
 def names_of(node: ast.AST) -> set[str]:
     """Return what a statement gives a value to, or what it defines."""
     if isinstance(node, ast.FunctionDef):
