@@ -387,7 +387,7 @@ class Daemon:
         if self._is_away:
             return _("{root} is away").format(root=self._spool.root)
         states = self._dispatcher.states
-        text = ", ".join(f"{number} {state}" for state, number in states.items()) or "idle"
+        text = ", ".join(f"{number} {state}" for state, number in states.items()) or _("idle")
         held = "; ".join(dict.fromkeys(one.words for one in self._troubles().values()))
         return _("{text}; held: {held}").format(text=text, held=held) if held else text
 
