@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -104,12 +103,11 @@ def test_a_server_that_never_answers_holds_nothing_up(ends_it: str) -> None:
         sending.start()
         if ends_it == "close":
             connection, _ = silent.accept()  # it has begun
-            begun = time.monotonic()
             post.close()
-            sending.join(5)
-            assert time.monotonic() - begun < 2
+            sending.join(30)  # half of the time limit
+            assert not sending.is_alive()
             connection.close()
-        sending.join(10)
+        sending.join(30)
         assert not sending.is_alive()
         assert said[0].why
         assert "address" not in said[0].why
