@@ -149,7 +149,7 @@ def authority(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     )
     handler = type("Here", (_Authority,), {"folder": folder})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/", folder / "tsa.pem"
         server.shutdown()

@@ -263,7 +263,7 @@ def test_a_record_that_takes_longer_than_an_upload_may_leaves_no_doubt(
         monkeypatch.setattr(connection, "time", hours_later)
 
     with RawServer(taking) as server:
-        answer = submit(server.url, before_last=record)
+        answer = submit(server.url, timeout=1.0, before_last=record)
     assert len(server.calls[0].body) == server.calls[0].length - 1
     assert answer.outcome is LATER
 
