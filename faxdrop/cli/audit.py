@@ -25,7 +25,13 @@ from faxdrop.journal.files import read_file
 from faxdrop.journal.verify import Verification
 from faxdrop.journal.witness import WitnessError, roots_in
 from faxdrop.names.printable import shown
-from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX, SpoolError, receipt_path
+from faxdrop.spool.places import (
+    LONGEST_RECEIPT,
+    RECEIPT_SUFFIX,
+    SpoolError,
+    receipt_path,
+    report_of,
+)
 from faxdrop.words import _, ngettext
 
 _LONGEST_DOCUMENT = 1 << 28  # bytes
@@ -132,7 +138,8 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
             found = evidence_.extract(journal, fax)
             document = root / evidence_.path_of(found)
             content, receipt = _pair(document)
-        packed = evidence_.bundle(content, document.name, receipt, found)
+        report = read_file(document.with_name(report_of(document.name)), _LONGEST_DOCUMENT)
+        packed = evidence_.bundle(content, document.name, receipt, found, report)
     except NoEvidenceError as error:
         raise SpoolError(str(error)) from None
     target = out or Path(f"{document.stem}.evidence.zip")

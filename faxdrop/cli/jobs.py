@@ -90,14 +90,14 @@ def _write_page(config: Config, now: datetime) -> None:
     required=True,
     metavar="FILE...",
     type=click.Path(path_type=Path),
-    help="A PDF in failed/, or its receipt.",
+    help="A PDF in failed/, or its receipt or report.",
 )
 @click.option("--even-if-sent", is_flag=True, help="Also what may have been sent already.")
 @click.pass_obj
 def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> None:
     """Put documents from failed/ back into their inbox, to be faxed again.
 
-    Their receipts are removed: there will be new ones. A document that may have been sent already
+    Receipts and reports are removed: new ones follow. A document that may have been sent already
     (outcome_unknown, no_final_status, or no receipt) is only put back with --even-if-sent; and only
     with that is a duplicate faxed while it is one.
     """

@@ -17,7 +17,7 @@ from faxdrop.fax.lifecycle import advance
 from faxdrop.fax.reasons import PERHAPS_SENT
 from faxdrop.journal.lines import RetryLine
 from faxdrop.names.printable import shown
-from faxdrop.spool.places import RECEIPT_SUFFIX, SpoolError
+from faxdrop.spool.places import RECEIPT_SUFFIX, SpoolError, document_reported
 from faxdrop.spool.root import Spool
 from faxdrop.words import _, of_system
 
@@ -99,7 +99,10 @@ def _retried(spool: Spool, document: Path, receipt: dict[str, Any], user: str) -
 
 
 def document_of(file: Path) -> Path:
-    """Return the document that a file is, or is the receipt of."""
+    """Return the document that a file is, or is the receipt or the report of."""
+    reported = document_reported(file)
+    if reported is not None:
+        return reported
     if file.name.endswith(RECEIPT_SUFFIX):
         document = file.with_name(file.name.removesuffix(RECEIPT_SUFFIX))
         if os.path.lexists(document):

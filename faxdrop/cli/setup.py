@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 
@@ -38,6 +39,7 @@ from faxdrop.words import _, of_system
 from faxdrop.words import number as number_
 
 _DEMO_WITHIN = 60.0  # seconds; it takes a quarter of that
+_REPORTS_WITHIN = 10.0  # seconds; each takes a tenth of one
 _PAGE_WITHIN = 10.0  # seconds; it is written two after the last fax
 
 
@@ -79,6 +81,7 @@ def demo(keep: Path | None, *, opens: bool) -> None:
         console.print()
         shows.drop()
         over = _live(shows, console)
+        _until(lambda: all(map(shows.report, demo_.DROPS)), _REPORTS_WITHIN)
         console.print("\n" + _("Where everything is now:") + "\n")
         console.print(screens.tree(shows.spool.root, [shows.spool.sent, shows.spool.failed]))
         if receipt_path := shows.receipt(demo_.TOLD_IN_FULL):
@@ -113,12 +116,17 @@ def _tell_pages(shows: Demo, console: Console) -> None:
             console.print(f"  {name_of_file(path)}", soft_wrap=True, highlight=False, markup=False)
 
 
+def _until(holds: Callable[[], bool], seconds: float) -> None:
+    """Wait until something holds, but no longer than that."""
+    never = threading.Event()
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        never.wait(0.1)
+
+
 def _open(shows: Demo) -> None:
     """Show the status page in the browser; the daemon runs as long as a person at it wants."""
-    never = threading.Event()
-    end = time.monotonic() + _PAGE_WITHIN
-    while not shows.page_is_current() and time.monotonic() < end:
-        never.wait(0.1)
+    _until(shows.page_is_current, _PAGE_WITHIN)
     if not webbrowser.open(shows.page.as_uri()):
         click.echo(_("No browser could be opened: open the page yourself."), err=True)
     click.pause(_("Press any key to end the demo."))

@@ -20,6 +20,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from faxdrop.fax.job import State
 from faxdrop.fax.recipient import FAXLINE_REMEDY, REGIONS, AddressEntry, Faxline
 from faxdrop.names.loopback import is_loopback
 from faxdrop.words import LANGUAGES, N_, Language
@@ -273,13 +274,25 @@ class WitnessSettings(_Table):
 
 
 class ReportSettings(_Table):
-    """What stands in the transmission reports."""
+    """Which documents have a transmission report beside them, and what stands in it."""
 
+    pdf: Literal["all", "failed", "none"] = Field(
+        default="all", description='"all", "failed" or "none"'
+    )
     sender: str = Field(
         default="",
         max_length=200,
         description=N_('who sends, in at most 200 letters, such as "Law Office Example, Berlin"'),
     )
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The ends of which there is a report."""
+        every: dict[str, tuple[State, ...]] = {
+            "all": (State.SENT, State.FAILED),
+            "failed": (State.FAILED,),
+        }
+        return every.get(self.pdf, ())
 
 
 class NotifySettings(_Table):

@@ -35,6 +35,8 @@ from faxdrop.journal.chain import Journal
 from faxdrop.journal.retention import Periods
 from faxdrop.journal.upkeep import Upkeep, UpkeepPlan
 from faxdrop.queue.faxlines import Seats
+from faxdrop.report import order
+from faxdrop.report.reports import Reports
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
@@ -93,6 +95,9 @@ def followers_of(config: Config) -> list[Follower]:
         Tables(root, root / ".faxdrop" / "journal", separator_of(config.region)),
         StatusPage(root, wanted=config.status_page),
     ]
+    if config.report.pdf != "none":
+        sipgate = make_sipgate(config)
+        found.append(Reports(config, sipgate, Checker(order.limits(), reader=order.MAKER)))
     if config.hook.command:
         found.append(Hook(root, config.hook.command, config.hook.timeout))
     if config.heartbeat.metrics_file:

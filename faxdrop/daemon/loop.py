@@ -103,6 +103,7 @@ class Daemon:
         self._started_at = clock.now()
         self._steps = Steps(self.wake)
         self._sipgate = make_sipgate(config)
+        spool.filing.reported = config.report.states
         parts = self._make_parts(config)
         self._health = DiskHealth(spool.root, spool.home, clock.now)
         self._dispatcher = Dispatcher(
@@ -265,6 +266,7 @@ class Daemon:
                 log.warning("config.root_ignored", advice="restart faxdrop to change the root")
             self._config = config
             words.use(config.language)
+            self._spool.filing.reported = config.report.states
             self._checker.limits = limits_of(config)
             # Steps under way still use the old client, so it is not closed here.
             self._sipgate = self._make_sipgate(config)

@@ -81,7 +81,9 @@ class Receipt(Record):
         description="Seconds by which this machine's clock was set back meanwhile, as far as it "
         "shows; an instant that would lie before an earlier one stands as that one. Null if never"
     )
-    report: str | None = Field(description="Name of the transmission report beside it, or null")
+    report: str | None = Field(
+        description="Name of the transmission report that is made beside it, or null"
+    )
     language: str = Field(description="Of the reason's words; sent: the one that was set")
     faxdrop: str = Field(description="Version that wrote it; (simulated) where no fax was sent")
 
@@ -109,8 +111,11 @@ class Receipt(Record):
         return {**receipt, **more}
 
 
-def make_receipt(job: Job, *, simulated: bool = False) -> Receipt:
-    """Return the receipt of a job in a final state; one of a rehearsal says so."""
+def make_receipt(job: Job, *, simulated: bool = False, report: str | None = None) -> Receipt:
+    """Return the receipt of a job in a final state; one of a rehearsal says so.
+
+    ``report`` is the name of the report that is made beside it.
+    """
     if job.finished_at is None:
         raise ValueError(f"job {job.job_id} is {job.state}: not final, so it has no receipt")
     facts = job.document
@@ -142,7 +147,7 @@ def make_receipt(job: Job, *, simulated: bool = False) -> Receipt:
         claimed_at=job.claimed_at,
         finished_at=finished_at,
         clock_set_back=times.set_back or None,
-        report=None,
+        report=report,
         language=job.language,
         faxdrop=f"{__version__} (simulated)" if simulated else __version__,
     )

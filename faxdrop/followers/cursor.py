@@ -59,6 +59,11 @@ class Cursor:
         self.is_new = False  # nothing of it is on disk yet
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is known where it stands."""
+        return self._place is not None
+
+    @property
     def head(self) -> Head:
         """The last line that is done."""
         return self._known.head

@@ -228,6 +228,9 @@ class Followers:
             seat.pause = min(max(2 * seat.pause, _FIRST), _LONGEST)
             seat.due = seat.not_before = now + seat.pause
             self._tell(seat, failed)
+        for other in self._seats.values():
+            if other.follower.behind == seat.follower.name:
+                other.heard = -1
         if not seat.is_wanted:
             self._leaving.remove(seat)
             if seat.follower.name not in self._seats:
@@ -288,8 +291,13 @@ class Followers:
 
     def _turn_of(self, seat: _Seat) -> Turn:
         head = self._journal.settled()
-        seat.cursor.open(seat.begin or head, head)
-        return Turn(seat.cursor, head, self._standing, self._clock.now())
+        cursor = seat.cursor
+        cursor.open(seat.begin or head, head)
+        ahead = self._seats.get(seat.follower.behind)
+        if ahead is not None:
+            done = ahead.cursor.head if ahead.cursor.is_open else Head()
+            cursor.open(head, min(head, max(done, cursor.head, key=_seq), key=_seq))
+        return Turn(cursor, head, self._standing, self._clock.now(), self._journal.append)
 
     def _is_well(self, seat: _Seat) -> None:
         seat.failing_since = None
@@ -307,3 +315,7 @@ class Followers:
         else:
             seat.cursor.fails(failing)
         return gave_up
+
+
+def _seq(head: Head) -> int:
+    return head.seq

@@ -6,14 +6,14 @@ it may wait for disks, programs and networks: nothing waits for it.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
 from faxdrop.followers.cursor import Cursor, Line
 from faxdrop.journal.history import ENDS
-from faxdrop.journal.lines import Head
+from faxdrop.journal.lines import Head, LineContent
 
 
 class FollowerError(Exception):
@@ -28,6 +28,7 @@ class Turn:
     head: Head  # where the journal ends, durably
     standing: Mapping[str, Any]  # faxdrop-status/1: holds, waiting, problems; {}: not known yet
     at: datetime  # UTC
+    append: Callable[[LineContent], Head]  # writes a line; raises OSError
 
 
 class Follower(ABC):
@@ -38,6 +39,7 @@ class Follower(ABC):
 
     name: str  # of its cursor, and for people: letters, digits, - and _
     gathers: ClassVar[float] = 0.0  # seconds between news and its turn: much news is one turn
+    behind: ClassVar[str] = ""  # the name of another one, if there is one, that has each line first
     from_start: ClassVar[bool] = False  # a new one begins at the journal's first line, not its end
 
     @abstractmethod

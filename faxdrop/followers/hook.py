@@ -41,6 +41,7 @@ class Hook(LineFollower):
     """Runs the hook of a config."""
 
     name = "hook"
+    behind = "reports"  # so that the report is there
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
     fax/letter.pdf              the document
     fax/letter.pdf.json         its receipt
+    fax/letter.report.pdf       its transmission report, if there is one
     journal/line-000012.json    its line of the journal, and some lines before and after it
     SHA256SUMS                  for ``sha256sum --check``
     READ-ME.txt                 what proves what, and how to check it
@@ -25,6 +26,7 @@ from faxdrop.journal import history
 from faxdrop.journal.history import ENDS, StoredLine
 from faxdrop.journal.lines import Head, hash_of, path_text
 from faxdrop.names.printable import stored
+from faxdrop.spool.places import report_of
 from faxdrop.words import _
 
 AROUND = 3  # lines before and behind the one that tells of the fax
@@ -43,6 +45,7 @@ class Extract:
     lines: list[StoredLine]
     own: StoredLine
     head: Head  # the end of the journal
+    reported: StoredLine | None = None  # the one that tells of the report
 
 
 def extract(journal: Path, job_id: str) -> Extract:
@@ -50,20 +53,23 @@ def extract(journal: Path, job_id: str) -> Extract:
     before: deque[StoredLine] = deque(maxlen=AROUND)
     found: list[StoredLine] = []
     own: StoredLine | None = None
+    reported: StoredLine | None = None
     head = Head()
     for line in history.lines(journal):
         content = line.content or {}
         head = Head(seq=content.get("seq", head.seq + 1), hash=hash_of(line.raw))
         if content.get("event") in ENDS and content.get("job_id") == job_id:
-            own, found = line, [*before, line]
+            own, found, reported = line, [*before, line], None
         elif own is not None and len(found) < found.index(own) + 1 + AROUND:
             found.append(line)
+        if content.get("event") == "reported" and content.get("job_id") == job_id:
+            reported = line
         before.append(line)
     if own is None:
         raise NoEvidenceError(
             _("The journal tells nothing of a job {job_id}.").format(job_id=job_id)
         )
-    return Extract(found, own, head)
+    return Extract(found, own, head, reported)
 
 
 def path_of(found: Extract) -> str:
@@ -82,10 +88,13 @@ def job_of(receipt: bytes) -> str:
         raise NoEvidenceError(_("The receipt beside the document is none of faxdrop's.")) from None
 
 
-def bundle(document: bytes, name: str, receipt: bytes, found: Extract) -> bytes:
+def bundle(
+    document: bytes, name: str, receipt: bytes, found: Extract, report: bytes | None = None
+) -> bytes:
     """Return the ZIP file. ``name`` is the document's, as it is filed.
 
-    Raises NoEvidenceError if document or receipt do not agree with the line.
+    A report that does not agree with its line is left out. Raises NoEvidenceError if document or
+    receipt do not agree with theirs.
     """
     content = found.own.content or {}
     facts = content.get("document")
@@ -94,12 +103,18 @@ def bundle(document: bytes, name: str, receipt: bytes, found: Extract) -> bytes:
         raise NoEvidenceError(_("The receipt is not the one that faxdrop wrote: it was altered."))
     if sha256 is not None and hash_of(document) != sha256:
         raise NoEvidenceError(_("The document is not the one that was faxed: it was altered."))
-    name = f"fax/{_NOT_PLAIN.sub('_', stored(name))}"
+    report_name = _inside(report_of(name))
+    name = _inside(name)
     files = {name: document, f"{name}.json": receipt}
+    more = ""
+    told = found.reported
+    if report is not None and told and (told.content or {}).get("sha256") == hash_of(report):
+        files |= {report_name: report, _name_of(told): told.raw}
+        more = _of_report(report_name, told)
     files |= {_name_of(line): line.raw for line in found.lines}
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {path}\n" for path, data in files.items())
     files["SHA256SUMS"] = sums.encode()
-    files["READ-ME.txt"] = _explained(name, found, is_known=sha256 is not None).encode()
+    files["READ-ME.txt"] = (_explained(name, found, is_known=sha256 is not None) + more).encode()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, data in files.items():
@@ -108,6 +123,16 @@ def bundle(document: bytes, name: str, receipt: bytes, found: Extract) -> bytes:
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
     return packed.getvalue()
+
+
+def _inside(name: str) -> str:
+    return f"fax/{_NOT_PLAIN.sub('_', stored(name))}"
+
+
+def _of_report(name: str, told: StoredLine) -> str:
+    words = _("The transmission report is the one that faxdrop made:")
+    stands_in = _("is {key} in {file}").format(key='"sha256"', file=_name_of(told))
+    return f'\n{words}\n   sha256sum "{name}"\n     {stands_in}\n'
 
 
 def _name_of(line: StoredLine) -> str:

@@ -19,7 +19,9 @@ FORMAT: Final = "faxdrop-journal/1"
 NOTHING_BEFORE: Final = "0" * 64
 LONGEST_LINE: Final = 1 << 20  # bytes; ours are some hundred
 
-EventName = Literal["sent", "failed", "retried", "held", "released", "mended", "removed"]
+EventName = Literal[
+    "sent", "failed", "retried", "held", "released", "mended", "removed", "reported"
+]
 """What a line is about; ``sent`` and ``failed`` are the ends of documents."""
 
 
@@ -64,6 +66,15 @@ class EndLine(Record):
     receipt_sha256: str | None  # of the receipt's bytes
     simulated: bool = False
     taken_in: bool = False  # it was filed before there was a journal
+
+
+class ReportLine(Record):
+    """The transmission report of a document that was filed; ``path`` is below the root."""
+
+    event: Literal["reported"] = "reported"
+    job_id: str
+    path: FileName
+    sha256: str
 
 
 class RetryLine(Record):
@@ -119,7 +130,7 @@ class RemovalLine(Record):
     receipt_sha256: str
 
 
-LineContent = EndLine | RetryLine | HoldLine | ReleaseLine | MendLine | RemovalLine
+LineContent = EndLine | ReportLine | RetryLine | HoldLine | ReleaseLine | MendLine | RemovalLine
 
 
 class Head(Record):

@@ -18,7 +18,7 @@ from faxdrop.journal.files import read_file, sha256_of
 from faxdrop.journal.history import ENDS
 from faxdrop.journal.lines import RemovalLine, hash_of, path_text
 from faxdrop.spool.disk import Disk
-from faxdrop.spool.places import LONGEST_RECEIPT, receipt_path
+from faxdrop.spool.places import LONGEST_RECEIPT, receipt_path, report_of
 
 
 class Periods(NamedTuple):
@@ -36,30 +36,36 @@ class Expired(NamedTuple):
     sha256: str
     receipt_sha256: str
     is_noted: bool  # its line is in the journal; a crash left the files
+    report: Path | None  # beside it
 
 
 def expired(root: Path, journal: Path, periods: Periods, now: datetime) -> Iterator[Expired]:
     """Yield the documents to remove. Raises OSError if the journal cannot be read."""
     found: dict[str, dict[str, Any]] = {}
     noted: set[str] = set()
+    reports: dict[str, str] = {}  # job id -> SHA-256
     for line in history.lines(journal):
         content = line.content or {}
         job_id = content.get("job_id")
         if content.get("event") in ENDS and isinstance(job_id, str):
             found[job_id] = content
+        elif content.get("event") == "reported":
+            reports[str(job_id)] = str(content.get("sha256"))
         elif content.get("event") == "removed":
             noted.add(str(job_id))
         elif content.get("event") == "retried":
             found.pop(str(job_id), None)
     for job_id, content in found.items():
         if _is_over(content, periods, now):
-            one = _as_left(root, job_id, content, is_noted=job_id in noted)
+            one = _as_left(
+                root, job_id, content, is_noted=job_id in noted, report=reports.get(job_id)
+            )
             if one is not None:
                 yield one
 
 
 def remove(one: Expired, root: Path, journal: Journal, disk: Disk) -> None:
-    """Remove a document and its receipt. Raises OSError; can be repeated."""
+    """Remove a document, its report and its receipt. Raises OSError; can be repeated."""
     if not one.is_noted:
         journal.append(
             RemovalLine(
@@ -71,6 +77,9 @@ def remove(one: Expired, root: Path, journal: Journal, disk: Disk) -> None:
         )
     with contextlib.suppress(FileNotFoundError):  # a crash came behind it
         disk.remove(one.document)
+    if one.report is not None:
+        with contextlib.suppress(FileNotFoundError):
+            disk.remove(one.report)
     disk.remove(receipt_path(one.document))
 
 
@@ -85,8 +94,13 @@ def _is_over(content: dict[str, Any], periods: Periods, now: datetime) -> bool:
     return period is not None and now - finished_at >= timedelta(seconds=period)
 
 
-def _as_left(root: Path, job_id: str, content: dict[str, Any], *, is_noted: bool) -> Expired | None:
-    """Return a document that is as faxdrop left it, None for every other."""
+def _as_left(
+    root: Path, job_id: str, content: dict[str, Any], *, is_noted: bool, report: str | None
+) -> Expired | None:
+    """Return a document that is as faxdrop left it, None for every other.
+
+    ``report`` is the SHA-256 of its report, None if there is none.
+    """
     path, document = content.get("path"), content.get("document")
     sha256 = document.get("sha256") if isinstance(document, dict) else None
     wanted = content.get("receipt_sha256")
@@ -102,4 +116,8 @@ def _as_left(root: Path, job_id: str, content: dict[str, Any], *, is_noted: bool
         return None
     if not is_gone and sha256_of(place) != sha256:
         return None
-    return Expired(job_id, place, sha256, wanted, is_noted)
+    beside = place.with_name(report_of(place.name))
+    found = None if report is None else sha256_of(beside)
+    if found is not None and found != report:
+        return None
+    return Expired(job_id, place, sha256, wanted, is_noted, None if found is None else beside)

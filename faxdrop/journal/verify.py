@@ -22,7 +22,14 @@ from faxdrop.journal.files import read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
 from faxdrop.journal.witness import Stamped, WitnessError
 from faxdrop.names.printable import shown
-from faxdrop.spool.places import LONGEST_RECEIPT, PLACE, RECEIPT_SUFFIX, receipt_of
+from faxdrop.spool.places import (
+    LONGEST_RECEIPT,
+    PLACE,
+    RECEIPT_SUFFIX,
+    REPORT_DRAFT,
+    receipt_of,
+    report_in,
+)
 from faxdrop.words import _
 
 if TYPE_CHECKING:
@@ -45,6 +52,8 @@ class Flaw(StrEnum):
     DOCUMENTS_EXCHANGED = "documents_exchanged"
     RECEIPT_ALTERED = "receipt_altered"
     RECEIPT_MISSING = "receipt_missing"
+    REPORT_ALTERED = "report_altered"
+    REPORT_MISSING = "report_missing"
     STRANGE_RECEIPT = "strange_receipt"
     STRANGE_FILE = "strange_file"
     GONE = "gone"
@@ -69,7 +78,7 @@ class Verification:
     documents: int = 0  # that are as they were faxed
     moved: int = 0  # of these, how many lie elsewhere than where they were filed
     removed: int = 0  # by retention
-    unfinished: int = 0  # that are being filed: their lines come next
+    unfinished: int = 0  # that are being filed or reported on: their lines come next
     stamps: int = 0  # time stamps of an authority that hold
     stamped_at: datetime | None = None  # the latest of them, by the authority's word
     unchecked_stamps: int = 0  # there is nothing installed to check them with
@@ -123,7 +132,7 @@ def verify(
     files = _Files(verified, ends, root, tick, journal.parent / "jobs")
     files.look_at([root / "sent", root / "failed", *archives])
     chain.catch_up(journal)
-    files.tell()
+    files.tell(chain.reports, sha256_of(journal.parent / REPORT_DRAFT))
     return verified
 
 
@@ -136,6 +145,7 @@ class _Chain:
         self._tick = tick
         self._ends: dict[str, dict[str, Any]] = {}
         self._month = ""  # of the last line
+        self.reports: dict[str, str] = {}  # job id -> SHA-256 of the report
         self.hashes: dict[int, str] = {}  # of the lines that were asked for
 
     def check(self, folder: Path, wanted: Collection[int]) -> dict[str, dict[str, Any]]:
@@ -203,6 +213,8 @@ class _Chain:
         match content.get("event"):
             case "sent" | "failed" if isinstance(job_id, str):
                 self._ends[job_id] = content
+            case "reported":
+                self.reports[str(job_id)] = str(content.get("sha256"))
             case "retried":
                 self._ends.pop(str(job_id), None)
             case "removed":
@@ -273,6 +285,7 @@ class _Files:
             if content.get("path") is not None
         }
         self._suspects: list[_Suspect] = []
+        self._reports: list[tuple[str, Path, str | None]] = []  # job id, place, its SHA-256
 
     def look_at(self, places: Sequence[Path]) -> None:
         """Check everything in some folders."""
@@ -280,8 +293,12 @@ class _Files:
             for folder, names in walk(place):
                 self._check_folder(folder, names)
 
-    def tell(self) -> None:
-        """Report what is in none of the folders, and what looked wrong, if it still does."""
+    def tell(self, reports: Mapping[str, str], draft: str | None) -> None:
+        """Report what is in none of the folders, and what looked wrong, if it still does.
+
+        ``reports`` are those that the journal knows, ``draft`` the one that is moved to its place
+        next.
+        """
         for filed, is_being_filed in self._unknown:
             if filed.receipt.job_id in self._ends:
                 self._check_receipt(filed)
@@ -291,6 +308,7 @@ class _Files:
                 words = _("is a receipt of which the journal knows nothing: another hand wrote it.")
                 self._find(Flaw.STRANGE_RECEIPT, str(filed.receipt_path), words)
         self._tell_suspects()
+        self._tell_reports(reports, draft)
         for job_id, content in self._ends.items():
             if job_id not in self._seen and content.get("path") is not None:
                 path = shown(path_text(content["path"]))
@@ -309,6 +327,10 @@ class _Files:
             if filed is not None:
                 self._check_receipt(filed)
                 answered |= {name, document}
+                if (report := report_in(filed.receipt.model_dump(), document)) is not None:
+                    place = folder / report
+                    self._reports.append((filed.receipt.job_id, place, sha256_of(place)))
+                    answered.add(report)
             elif spoiled is not None:
                 self._seen.add(spoiled)
                 words = _("is no receipt any more: somebody wrote something else in its place.")
@@ -368,6 +390,24 @@ class _Files:
         else:
             words = _("is nothing that faxdrop filed: another hand put it here.")
             self._find(Flaw.STRANGE_FILE, str(path), words)
+
+    def _tell_reports(self, reports: Mapping[str, str], draft: str | None) -> None:
+        """Compare what lies in reports' places with what the journal has of them.
+
+        Its line comes before a report does: one that was there is told of by now, if it is ours.
+        """
+        for job_id, place, found in self._reports:
+            if job_id not in self._ends:
+                continue
+            wanted = reports.get(job_id)
+            if found is not None and found != wanted:
+                words = _("is not the report that faxdrop made: it was altered, or put there.")
+                self._find(Flaw.REPORT_ALTERED, str(place), words)
+            elif wanted is None or (found is None and wanted == draft):
+                self._verified.unfinished += 1
+            elif found is None and sha256_of(place) != wanted:
+                words = _("is missing beside its document, or cannot be read.")
+                self._find(Flaw.REPORT_MISSING, str(place), words)
 
     def _tell_suspects(self) -> None:
         places = {suspect.filed.sha256: suspect for suspect in self._suspects}

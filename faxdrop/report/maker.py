@@ -5,6 +5,7 @@ What it is asked to prepare is an order (see ``order``); what it writes is the r
 """
 
 import io
+import os
 from typing import BinaryIO
 
 import pikepdf
@@ -20,6 +21,7 @@ from faxdrop.report.order import Order
 
 _POINTS, _MILLIMETRES = 72.0, 25.4  # an inch
 _REDUCED = 2  # a dot of the picture stands for so many of the fax, across and down
+_NICE = 10  # a report can wait: faxes and the readers of documents go first
 _MOST_APPENDED = 20  # pages of sipgate's own report
 
 
@@ -78,4 +80,5 @@ def _append(report: pikepdf.Pdf, appended: bytes) -> bool:
 
 
 if __name__ == "__main__":
+    os.nice(_NICE)
     reader.run(read)

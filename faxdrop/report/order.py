@@ -9,7 +9,7 @@ from faxdrop.fax.job import Record
 from faxdrop.report.content import Content
 
 MAKER = "faxdrop.report.maker"
-SECONDS = 20.0  # in which a report is made
+SECONDS = 7.0  # in which a report is made
 _MOST_BYTES = 64 << 20  # of a report: the page, the receipt and what is appended
 
 

@@ -10,6 +10,7 @@ differ, both forms are read.
 """
 
 import base64
+import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -136,10 +137,12 @@ class Sipgate:
         self._clock = clock
         self._monotonic = monotonic or clock
         self._transport = Transport(base_url, token_id, secret, timeout)
+        self._reports: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._ahead: float | None = None  # sipgate's clock, of the monotonic one
 
     def close(self) -> None:
-        """Close the connections that are kept alive."""
+        """Close the connections that are kept alive; a report is waited for no longer."""
+        self._reports.put(None)
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -244,28 +247,34 @@ class Sipgate:
     def report(self, session_id: str, seconds: float) -> bytes | None:
         """Return sipgate's own report on a fax, a PDF; None where there is none to be had.
 
-        ``seconds`` bound all of it, whatever names, connections and servers do.
+        ``seconds`` bound all of it, whatever names, connections and servers do. One at a time.
         """
-        found: list[bytes] = []
+        found = self._reports = queue.SimpleQueue()
         until = time.monotonic() + seconds
         # A look-up of a name cannot be bounded, so it may go on in a thread that nobody waits for.
         asking = threading.Thread(
             target=self._fetch_report, args=(session_id, until, found), daemon=True
         )
         asking.start()
-        asking.join(seconds)
-        return found[0] if found else None
+        try:
+            return found.get(timeout=seconds)
+        except queue.Empty:
+            return None
 
-    def _fetch_report(self, session_id: str, until: float, found: list[bytes]) -> None:
+    def _fetch_report(
+        self, session_id: str, until: float, found: queue.SimpleQueue[bytes | None]
+    ) -> None:
+        report: bytes | None = None
         try:
             reply = self._ask(f"/history/{quote(session_id, safe='')}", tolerate={400, 404})
+            one = _shaped_json(HistoryEntry, reply.body) if reply.status == HTTPStatus.OK else None
+            left = until - time.monotonic()
+            if one is not None and str(one.id) == session_id and left > 0:
+                report = fetch(one.report_url, left, from_here=self._transport.is_here)
         except Unreachable:
-            return
-        one = _shaped_json(HistoryEntry, reply.body) if reply.status == HTTPStatus.OK else None
-        left = until - time.monotonic()
-        if one is not None and str(one.id) == session_id and left > 0:
-            report = fetch(one.report_url, left, from_here=self._transport.is_here)
-            found += [] if report is None else [report]
+            pass
+        finally:
+            found.put(report)
 
     def account(self) -> AccountReport:
         """Return what the token may see of its account."""

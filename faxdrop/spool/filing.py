@@ -6,7 +6,7 @@ its folder before the job's own folder is removed.
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +45,7 @@ class Filing:
         self._note = note
         self._places = Places(root, root / ".faxdrop", disk)
         self.is_simulated = False  # what the receipts say of the faxes
+        self.reported: Collection[State] = ()  # in which states a receipt names a report
 
     def file_away(self, job: Job) -> Path | None:
         """Move a finished document to sent/ or failed/ beside its receipt; return its new path.
@@ -63,11 +64,18 @@ class Filing:
                 self._jobs.remove(folder)
                 return place.path / name if name is not None else None
             name = None if is_new else self._places.reserved(job, folder, place)
+            receipt: Receipt | None = None
             self._marks.own(job)
             self._marks.remember(job)
             while True:
                 if name is None:
-                    name = self._places.reserve(job, folder, place, simulated=self.is_simulated)
+                    name, receipt = self._places.reserve(
+                        job,
+                        folder,
+                        place,
+                        simulated=self.is_simulated,
+                        reported=job.state in self.reported,
+                    )
                 filed = place.path / name
                 try:
                     self._disk.move(self._jobs.document(job), filed, into=place.fd)
@@ -76,13 +84,24 @@ class Filing:
                     self._places.release(name, place)
                     name = None
             self._disk.sync_folder(place.path, within=place.fd)
-            self._tell(self._filed(job, place, name, again=not is_new))
+            self._tell(self._filed(job, place, name, again=not is_new, receipt=receipt))
         self._jobs.remove(folder)
         return filed
 
-    def _filed(self, job: Job, place: Folder, name: str | None, *, again: bool) -> FiledDocument:
-        receipt = make_receipt(job, simulated=self.is_simulated)
-        content = read_receipt_bytes(place, name) if again and name is not None else None
+    def _filed(
+        self,
+        job: Job,
+        place: Folder,
+        name: str | None,
+        *,
+        again: bool,
+        receipt: Receipt | None = None,
+    ) -> FiledDocument:
+        """Return what is told; ``receipt`` is the one that was just written, if it was."""
+        content = None
+        if receipt is None:
+            receipt = make_receipt(job, simulated=self.is_simulated)
+            content = read_receipt_bytes(place, name) if name is not None else None
         path = None if name is None else str((place.path / name).relative_to(self._root))
         return FiledDocument(receipt, content or to_bytes(receipt), path, again)
 

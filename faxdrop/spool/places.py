@@ -12,21 +12,23 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from faxdrop.fax.job import Job
-from faxdrop.fax.receipt import make_receipt, to_bytes
+from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
 from faxdrop.spool.disk import Disk, Folder, opened_folder, read_file
 from faxdrop.spool.sharing import share
 from faxdrop.words import _
 
 RECEIPT_SUFFIX, REPORT_SUFFIX = ".json", ".report.pdf"
+REPORT_DRAFT = "report.draft"  # in the spool: the report that is moved to its place next
 DRAFT, PLACE = "receipt.json", "place"  # in the job's folder: the receipt, and where it will lie
 
+_PDF = ".pdf"
 _LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
 LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
 _TRIES = 9  # to enter a folder that somebody removes again and again
@@ -108,23 +110,29 @@ class Places:
 
     # -- places -----------------------------------------------------------------------------
 
-    def reserve(self, job: Job, own: Path, place: Folder, *, simulated: bool) -> str:
+    def reserve(
+        self, job: Job, own: Path, place: Folder, *, simulated: bool, reported: bool = False
+    ) -> tuple[str, Receipt]:
         """Put a job's receipt under the first free name; return the name that it reserves.
 
-        ``own`` is the job's folder.
+        ``own`` is the job's folder. ``reported``: the receipt names a report, which is made later.
         """
         draft = own / DRAFT
-        draft.unlink(missing_ok=True)
-        self._disk.write_new(draft, to_bytes(make_receipt(job, simulated=simulated)))
+        receipt: Receipt | None = None
         while True:
             name = _free_name(job.name, place)
+            report = report_of(name) if reported else None
+            if receipt is None or receipt.report != report:
+                receipt = make_receipt(job, simulated=simulated, report=report)
+                draft.unlink(missing_ok=True)
+                self._disk.write_new(draft, to_bytes(receipt))
             (own / PLACE).unlink(missing_ok=True)
             # After a crash the note is there if the receipt is. A note alone proves nothing: it
             # counts only if the receipt is found.
             self._disk.write_new(own / PLACE, os.fsencode(name), durable=False)
             with contextlib.suppress(FileExistsError):  # somebody was faster
                 self._disk.move(draft, place.path / receipt_of(name), into=place.fd)
-                return name
+                return name, receipt
 
     def reserved(self, job: Job, own: Path, place: Folder) -> str | None:
         """Return the name that a receipt of this job has reserved, None if there is none."""
@@ -229,8 +237,13 @@ class Places:
                 ) from None
             self._disk.sync_folder(target.path, within=target.fd)
             self._disk.sync_folder(source.path, within=source.fd)
-            if job_id_in(read_receipt(source, name)) is not None:
+            receipt = read_receipt(source, name)
+            if job_id_in(receipt) is not None:
+                # In this order: who makes the report looks for the receipt when it is done.
                 self.release(name, source)
+                report = report_in(receipt, name)
+                if report is not None and source.kind(report) == stat.S_IFREG:
+                    self._disk.remove(source.path / report, within=source.fd)
             return target.path / name
 
     @contextmanager
@@ -264,10 +277,18 @@ def receipt_path(document: Path) -> Path:
     return document.with_name(receipt_of(document.name))
 
 
-def report_of(name: str, longest: int = 255) -> str:
+def report_of(name: str) -> str:
     """Return the name of the report beside a document: ``letter.report.pdf``."""
-    stem, _ = _split(name)
-    return cut(stem, longest - len(REPORT_SUFFIX)) + REPORT_SUFFIX
+    is_pdf = name[-len(_PDF) :].lower() == _PDF and len(name) > len(_PDF)
+    return (name[: -len(_PDF)] if is_pdf else name) + REPORT_SUFFIX
+
+
+def report_in(receipt: Mapping[str, Any], name: str) -> str | None:
+    """Return the name of the report that a receipt names beside a document, None if none.
+
+    What a receipt says is not trusted: it is the name that the report has, or none.
+    """
+    return report_of(name) if receipt.get("report") == report_of(name) else None
 
 
 def read_receipt(folder: Folder, name: str) -> dict[str, Any]:
@@ -291,11 +312,26 @@ def job_id_in(receipt: dict[str, Any]) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def document_reported(file: Path) -> Path | None:
+    """Return the document beside a file that is its report, None if it is none.
+
+    The receipts say so: a document that was dropped under such a name has one of its own.
+    """
+    stem = file.name.removesuffix(REPORT_SUFFIX)
+    if stem == file.name or os.path.lexists(file.with_name(receipt_of(file.name))):
+        return None
+    with contextlib.suppress(OSError), opened_folder(file.parent.resolve()) as folder:
+        for end in (_PDF, _PDF.upper(), ""):
+            if report_in(read_receipt(folder, stem + end), stem + end) == file.name:
+                return file.with_name(stem + end)
+    return None
+
+
 # -- names -----------------------------------------------------------------------------------
 
 
 def _free_name(name: str, place: Folder) -> str:
-    """Return a name that is free together with its receipt's: ``letter.pdf``, ``letter (2).pdf``.
+    """Return a name that is free, as are those beside it: ``letter.pdf``, ``letter (2).pdf``.
 
     It is the first free one, unless somebody took away a file in between. With twenty thousand
     names taken, some thirty are looked at: growing steps to a free one, then a search back.
@@ -304,7 +340,7 @@ def _free_name(name: str, place: Folder) -> str:
 
     def is_taken(number: int) -> bool:
         one = nth_name(name, number, longest)
-        return place.kind(one) is not None or place.kind(receipt_of(one)) is not None
+        return any(place.kind(each) is not None for each in _beside(one))
 
     taken, free = 0, 1
     while is_taken(free):
@@ -313,6 +349,14 @@ def _free_name(name: str, place: Folder) -> str:
         middle = (taken + free) // 2
         taken, free = (middle, free) if is_taken(middle) else (taken, middle)
     return nth_name(name, free, longest)
+
+
+def _beside(name: str) -> Iterator[str]:
+    """Yield all names that must be free for a document to be filed under one."""
+    yield from (name, receipt_of(name), report_of(name))
+    # Another document whose report would have the same name, made already or not.
+    stem = report_of(name).removesuffix(REPORT_SUFFIX)
+    yield from (receipt_of(stem + end) for end in (_PDF, _PDF.upper(), "") if stem + end != name)
 
 
 def _numbered(name: str, place: Folder, there: set[str]) -> Iterator[tuple[int, str]]:
@@ -331,10 +375,10 @@ def _numbered(name: str, place: Folder, there: set[str]) -> Iterator[tuple[int, 
 
 
 def nth_name(name: str, number: int, longest: int = 255) -> str:
-    """Return ``letter.pdf`` or ``letter (2).pdf``; cut so that the receipt's name fits too."""
+    """Return ``letter.pdf`` or ``letter (2).pdf``; cut so that receipt and report fit, too."""
     stem, end = _split(name)
     tail = (f" ({number})" if number > 1 else "") + end
-    return cut(stem, longest - len(os.fsencode(tail)) - len(RECEIPT_SUFFIX)) + tail
+    return cut(stem, longest - len(os.fsencode(tail)) - len(REPORT_SUFFIX)) + tail
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Answer, Entry, History, Sipgate
 from faxdrop.spool.disk import Disk
 from tests.kit.promises import sha256, violations
-from tests.kit.world import Time, World
+from tests.kit.world import Time, Wanted, World
 
 LIMITS = Limits(max_bytes=10_000_000, max_pages=30)
 
@@ -321,6 +321,7 @@ def stage(
     pace: float = 5.0,
     late: float = 10.0,
     hostile: int | None = None,
+    reports: Wanted = "none",
     **sending: Any,
 ) -> Iterator[Stage]:
     """Yield a world in which time is turned by hand, on a simulator that follows its clock."""
@@ -336,7 +337,7 @@ def stage(
             hostile=hostile,
         ) as simulator,
     ):
-        world = World(root, simulator, Reader(), time, **sending)
+        world = World(root, simulator, Reader(), time, reports=reports, **sending)
         yield Stage(world, simulator, time, drift)
         world.crash()
 

@@ -119,6 +119,7 @@ class Office:
     sending_settings: Mapping[str, Any] = field(default_factory=dict)
     root: Path = field(default=Path())
     user: User | None = None
+    reports: str = "none"  # for which documents
     on_host: Sequence[str] = ()  # a command line that makes the daemon's host another one
 
     def __post_init__(self) -> None:
@@ -140,6 +141,7 @@ class Office:
             "sipgate": {"base_url": self.base_url, "faxline": "f0", "timeout": "10s"},
             "recipients": self.recipients,
             "inbox": {"settle": "500ms", "patience": "5s", "rescan": "60s", **self.inbox_settings},
+            "report": {"pdf": self.reports},
             "sending": {
                 "poll_interval": "200ms",
                 "delays": ["200ms", "200ms"],

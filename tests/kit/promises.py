@@ -23,6 +23,7 @@ from faxdrop.journal.history import Filter
 from faxdrop.journal.verify import verify
 from faxdrop.names.passed_over import is_passed_over
 from faxdrop.simulator import TakenFax
+from tests.kit.reports import is_report, pages_and_receipt
 
 _TAKEN_ONCE = {"SENT", "FAILED", "no_final_status"}  # outcomes of attempts that sipgate took
 
@@ -136,7 +137,9 @@ def _documents(root: Path) -> Iterator[Path]:
     yield from sorted((root / ".faxdrop" / "jobs").glob("*/document.pdf"))
     yield from sorted((root / ".faxdrop" / "corrupt").glob("*/document.pdf"))
     for status in ("sent", "failed"):
-        yield from (path for path in _files(root / status) if not _is_receipt(path))
+        yield from (
+            path for path in _files(root / status) if not (_is_receipt(path) or is_report(path))
+        )
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -162,7 +165,7 @@ def _is_receipt(path: Path) -> bool:
 def _filed(root: Path, wrong: list[str]) -> Iterator[Filed]:
     for status in ("sent", "failed"):
         for path in _files(root / status):
-            if _is_receipt(path):
+            if _is_receipt(path) or is_report(path):
                 continue
             try:
                 content = path.with_name(path.name + ".json").read_bytes()
@@ -172,6 +175,10 @@ def _filed(root: Path, wrong: list[str]) -> Iterator[Filed]:
                 continue
             if receipt.status != status:
                 wrong.append(f"{path.relative_to(root)}: its receipt says {receipt.status}")
+            if receipt.report is not None and path.with_name(receipt.report).exists():
+                pages, attached = pages_and_receipt(path.with_name(receipt.report))
+                if not pages or attached != content:
+                    wrong.append(f"{path.relative_to(root)}: its report has another receipt")
             yield Filed(path, sha256(path.read_bytes()), receipt)
 
 

@@ -79,7 +79,7 @@ class Share:
             from_start=False,
             say=lambda _: None,
         )
-        return Turn(cursor, head, {**self.standing}, self.at)
+        return Turn(cursor, head, {**self.standing}, self.at, self.journal.append)
 
     def fail(self, name: str, folder: str = "Amt", message: str = "Busy.", **more: object) -> Path:
         """File a document in failed/."""

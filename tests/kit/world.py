@@ -6,34 +6,41 @@ clock, the thread pools (steps run where they are started) and inotify are repla
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 from pydantic import SecretStr
 
 from faxdrop.clock import Clock
-from faxdrop.config.settings import Config, InboxSettings, Secrets, SendingSettings, SipgateSettings
+from faxdrop.config.settings import (
+    Config,
+    InboxSettings,
+    ReportSettings,
+    Secrets,
+    SendingSettings,
+    SipgateSettings,
+)
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.daemon.build import followers_of, upkeep_of
 from faxdrop.daemon.loop import Daemon
 from faxdrop.daemon.systemd import Notifier
 from faxdrop.documents.checker import Checker
 from faxdrop.fax.receipt import Receipt
+from faxdrop.followers.follower import Follower
 from faxdrop.inbox.watcher import Watcher
 from faxdrop.journal.chain import Journal
 from faxdrop.queue.faxlines import Alone
+from faxdrop.report.reports import Reports
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.root import Spool
-
-if TYPE_CHECKING:
-    from faxdrop.followers.follower import Follower
+from tests.kit.reports import Maker, is_report
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,6 +112,9 @@ class Deaf(Watcher):
         return False
 
 
+Wanted = Literal["all", "failed", "none"]
+
+
 @dataclass(frozen=True)
 class Filed:
     """A document in sent/ or failed/ and its receipt."""
@@ -114,12 +124,13 @@ class Filed:
     receipt: Receipt
 
 
-def config_of(root: Path, base_url: str, **sending: Any) -> Config:
+def config_of(root: Path, base_url: str, reports: Wanted = "none", **sending: Any) -> Config:
     """Return a config for tests."""
     return Config(
         root=root,
         sipgate=SipgateSettings(base_url=base_url, faxline="f0", timeout=5.0),
         inbox=InboxSettings(settle=2.0, patience=30.0, rescan=10.0),
+        report=ReportSettings(pdf=reports),
         sending=SendingSettings(**{"poll_interval": 10.0, **sending}),
         secrets=Secrets(token_id=TOKEN_ID, token=SecretStr(TOKEN)),
     )
@@ -135,15 +146,16 @@ class World:
         checker: Checker,
         time: Time,
         make_sipgate: Callable[[Config], Sipgate] | None = None,
+        reports: Wanted = "none",
         **sending: Any,
     ) -> None:
         self.root = root
         self.simulator = simulator
         self.checker = checker
         self.time = time
-        self.config = config_of(root, simulator.base_url, **sending)
+        self.config = config_of(root, simulator.base_url, reports, **sending)
         self.make_sipgate = make_sipgate or self._make_sipgate
-        self.make_followers: Callable[[Config], Iterable[Follower]] = followers_of
+        self.make_followers: Callable[[Config], Iterable[Follower]] = self._followers
         self.daemon: Daemon | None = None
         self.spool: Spool | None = None
         self._sipgates: list[Sipgate] = []  # those of the daemon at work
@@ -164,11 +176,20 @@ class World:
             monotonic=lambda: self.time.mono,
         )
 
+    def _followers(self, config: Config) -> Iterator[Follower]:
+        for one in followers_of(config):
+            yield self.make_reports(config) if isinstance(one, Reports) else one
+
+    def make_reports(self, config: Config) -> Reports:
+        """Return what makes reports, in this process."""
+        return Reports(config, self._connect(config), Maker(), self.disk)
+
     def _seconds(self) -> float:
         return self.time.wall.timestamp()
 
     def start(self, disk: Disk | None = None) -> Daemon:
         """Start a daemon on what is on disk."""
+        self.disk = disk
         self.journal = Journal(self.root / ".faxdrop" / "journal", self.time.clock.now, disk)
         self.spool = Spool(self.root, disk, self.journal.note)
         self.spool.open()
@@ -251,6 +272,8 @@ class World:
         for path in _files(self.root / status):
             receipt = path.with_name(path.name + ".json")
             if path.suffix == ".json" and path.with_suffix("").exists():
+                continue
+            if is_report(path):
                 continue
             found.append(
                 Filed(path, path.read_bytes(), Receipt.model_validate_json(receipt.read_bytes()))

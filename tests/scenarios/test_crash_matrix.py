@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from faxdrop.journal.verify import verify
 from tests.kit import pdfs
 from tests.kit.breaking import (
     Crash,
@@ -143,12 +144,12 @@ class Crashes:
         self.crashed = 0
         life = self.life
         root = self.folder / f"{self.runs}"
-        with stage(root, late=45.0, **{**_SHORT, **life.sending}) as staged:
+        with stage(root, late=45.0, reports="all", **{**_SHORT, **life.sending}) as staged:
             world = staged.world
             life.before(staged)
             world.spool = None
             told: list[str] = []
-            world.make_followers = lambda _: [Memory(told)]
+            world.make_followers = lambda config: [Memory(told), world.make_reports(config)]
             if life.script:
                 staged.simulator.script(life.script)
             crashes = iter(crash_at)
@@ -191,6 +192,10 @@ class Crashes:
         allowed = life.ends if crashed else life.ends[:1]
         assert end in allowed
         assert len(staged.simulator.taken) <= life.most_taken
+        [filed] = [*world.sent, *world.failed]
+        assert filed.receipt.report is not None
+        assert filed.path.with_name(filed.receipt.report).is_file()  # the judge has looked into it
+        assert verify(world.root, world.root / ".faxdrop" / "journal").findings == []
 
 
 def _seconds(whole: int) -> Iterator[int]:

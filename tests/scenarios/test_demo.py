@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from io import StringIO
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +74,10 @@ def test_where_everything_ends(shown: Shown) -> None:
     table = found.pop(next(name for name in found if name.startswith("journal/")))
     assert table.suffix == ".csv"
     del found["STATUS.html"]
+    reports = [name for name in found if name.endswith(".report.pdf")]
+    for name in reports:
+        del found[name]
+    assert len(reports) == len(DROPS)
     assert sorted(name for name in found if not name.endswith(".json")) == [
         "failed/+49 30 23125 005/invoice.pdf",
         "failed/Dr. Müller/half a scan.pdf",
@@ -122,11 +126,16 @@ def test_the_receipt_that_it_shows(shown: Shown) -> None:
     ]
 
 
+def _is_indented(line: str) -> bool:
+    return line.startswith("  ")
+
+
 def test_the_pages_that_it_names(shown: Shown) -> None:
     """What is made for people is named at the end, and lies there."""
-    named = shown.text.split("For people, to open and to print:\n", 1)[1].split("\n\n")[0]
-    paths = [Path(line.strip()) for line in named.splitlines()]
+    named = shown.text.split("For people, to open and to print:\n", 1)[1]
+    paths = [Path(line.strip()) for line in takewhile(_is_indented, named.splitlines())]
     assert paths[-1] == shown.folder / "share" / "STATUS.html"
+    assert [path.name for path in paths] == ["tax return.report.pdf", "STATUS.html"]
     assert all(path.is_file() for path in paths)
 
 

@@ -24,7 +24,8 @@ FLOORS = (
     ("inbox", "queue"),
     ("journal",),
     ("status",),
-    ("followers", "report"),
+    ("followers",),
+    ("report",),
     ("daemon", "setup"),
     ("cli",),
 )

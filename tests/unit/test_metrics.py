@@ -75,7 +75,7 @@ class Office:
             say=lambda _: None,
         )
         cursor.open(head, head)
-        return Turn(cursor, head, self.standing, self.at)
+        return Turn(cursor, head, self.standing, self.at, self.journal.append)
 
 
 @pytest.fixture

@@ -1,0 +1,248 @@
+"""Makes the report of each document that was filed, and puts it beside it.
+
+A follower of the journal: the fax has ended, the document is filed, and nothing waits for this. The
+receipt names its report from the beginning, so a report that is missing is made whenever that can
+be done: after a crash, when there is room on the disk again.
+
+    .faxdrop/report.draft     the report that is about to be moved beside its document
+
+In this order: the draft is whole on disk; the journal has a line ``reported`` with its SHA-256; it
+is moved to its place. So a crash leaves no report or a whole one, and a file in a report's place
+that is not the one of its line was put there, or altered, by somebody else.
+"""
+
+import contextlib
+import io
+import threading
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+from pydantic import ValidationError
+
+from faxdrop.config.settings import Config
+from faxdrop.documents.checker import Checker
+from faxdrop.fax.receipt import Receipt
+from faxdrop.followers.cursor import Line
+from faxdrop.followers.follower import Follower, FollowerError, Turn, words_of
+from faxdrop.journal.history import ENDS
+from faxdrop.journal.lines import ReportLine, hash_of, path_text
+from faxdrop.names.printable import shown
+from faxdrop.report import order
+from faxdrop.report.content import compose
+from faxdrop.report.order import UnmadeError
+from faxdrop.report.recipients import number_of
+from faxdrop.sipgate import Sipgate
+from faxdrop.spool.disk import Disk, Folder, opened_file, opened_folder, read_file
+from faxdrop.spool.places import REPORT_DRAFT, read_receipt_bytes, report_in
+from faxdrop.words import _
+
+log = structlog.stdlib.get_logger(__name__)
+
+FETCH_SECONDS = 6.0  # for sipgate's own report: with two tries to make ours, 20 s in all
+_MOST_BYTES = 64 << 20  # of a document; what is longer is never faxed
+_FINAL = ("SENT", "FAILED")  # outcomes of which sipgate makes a report
+
+
+class _Wanted(NamedTuple):
+    """A report that is to be made."""
+
+    folder: Folder  # where the document lies
+    document: str
+    name: str  # of the report
+    receipt: bytes
+
+
+class Reports(Follower):
+    """Makes the reports that a config wants. It closes ``sipgate`` and ``maker``."""
+
+    name = "reports"
+    from_start = True  # a receipt that names a report has one, whatever became of the cursor
+
+    def __init__(
+        self, config: Config, sipgate: Sipgate, maker: Checker, disk: Disk | None = None
+    ) -> None:
+        self._config = config
+        self._sipgate = sipgate
+        self._maker = maker
+        self._disk = disk or Disk()
+        self._draft = config.root / ".faxdrop" / REPORT_DRAFT
+        self._reported: dict[str, str] | None = None  # job id -> SHA-256, in lines not done yet
+        self._failing = 0  # number of the line that was tried last
+        self._stopped = threading.Event()
+
+    def turn(self, now: Turn) -> None:
+        """Make all reports that are missing."""
+        if self._reported is None:
+            self._reported = {
+                str(line.content.get("job_id")): str(line.content.get("sha256"))
+                for line in now.cursor.lines()
+                if line.content.get("event") == "reported"
+            }
+        if now.cursor.is_new:
+            now.cursor.keep({})
+        passed: Line | None = None
+        for line in now.cursor.lines():
+            self._failing = line.head.seq
+            if self._take(line, now, self._reported):
+                now.cursor.done(line)
+                self._reported.pop(str(line.content.get("job_id")), None)
+                passed = None
+            else:
+                passed = line
+        if passed is not None:
+            now.cursor.done(passed)
+
+    def give_up(self, now: Turn) -> str:
+        """Pass over a report that could not be put there."""
+        for line in now.cursor.lines():
+            if line.head.seq >= self._failing:
+                now.cursor.done(line)
+                return words_of(line)
+        return ""
+
+    def stop(self) -> None:
+        """Let go of sipgate and of who makes the report."""
+        self._stopped.set()
+        self._sipgate.close()
+        self._maker.close()
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _take(self, line: Line, now: Turn, reported: dict[str, str]) -> bool:
+        """Have the report of an end beside its document; return whether there was one to make.
+
+        Raises OSError and FollowerError where it is to be tried again.
+        """
+        place = self._place(line.content)
+        if place is None or line.content.get("taken_in"):
+            return False
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = stack.enter_context(opened_folder(place.parent))
+            except (FileNotFoundError, NotADirectoryError):  # a person moved it away
+                return False
+            receipt = read_receipt_bytes(folder, place.name)
+            if receipt is None or hash_of(receipt) != line.content.get("receipt_sha256"):
+                return False  # it is another document's, or nobody's, by now
+            name = _named(receipt, place.name)
+            if name is not None:
+                self._report(_Wanted(folder, place.name, name, receipt), line, now, reported)
+            return name is not None
+
+    def _report(self, wanted: "_Wanted", line: Line, now: Turn, reported: dict[str, str]) -> None:
+        job_id = str(line.content.get("job_id"))
+        if job_id in reported:  # a crash came behind its line
+            if _hash_of_file(self._draft) == reported[job_id]:
+                self._put(wanted)
+            return
+        place = wanted.folder.path / wanted.name
+        if wanted.folder.kind(wanted.name) is not None:
+            log.warning("report.name_taken", job=job_id, file=shown(str(place)))
+            return
+        made = self._made(wanted, line.content)
+        if made is None:
+            return
+        self._write(made)
+        path = str(place.relative_to(self._config.root))
+        now.append(ReportLine(job_id=job_id, path=path, sha256=hash_of(made)))
+        reported[job_id] = hash_of(made)
+        self._put(wanted)
+        log.info("report.made", job=job_id, bytes=len(made))
+
+    def _place(self, content: dict[str, Any]) -> Path | None:
+        """Return where the document of an end was filed, None if it was taken away before."""
+        if content.get("event") not in ENDS or content.get("path") is None:
+            return None
+        within = Path(path_text(content["path"]))
+        is_ours = within.parts[:1] in (("sent",), ("failed",)) and ".." not in within.parts
+        return self._config.root / within if is_ours else None
+
+    def _made(self, wanted: "_Wanted", content: dict[str, Any]) -> bytes | None:
+        """Return the report, None if there is no document any more to report on."""
+        receipt, folder = wanted.receipt, wanted.folder
+        read = Receipt.model_validate_json(receipt)
+        about = content.get("document")
+        sha256 = about.get("sha256") if isinstance(about, dict) else None
+        drawn = read_file(folder, wanted.document, _MOST_BYTES)
+        if drawn is None and folder.kind(wanted.document) is None:
+            return None
+        if drawn is not None and sha256 is not None and hash_of(drawn) != sha256:
+            return None
+        words = compose(
+            read,
+            sender=self._config.report.sender,
+            book_number=number_of(
+                read.recipient.folder, self._config.recipients, self._config.region
+            ),
+        )
+        theirs = self._theirs(read)
+        is_drawn = drawn is not None and read.document.pages is not None
+        try:
+            return self._asked(words, receipt, drawn if is_drawn and drawn else b"", theirs)
+        except (UnmadeError, TimeoutError):
+            log.warning("report.without_picture", job=read.job_id)
+        try:
+            return self._asked(words, receipt, b"", b"")
+        except (UnmadeError, TimeoutError) as error:
+            why = type(error).__name__
+        log.error("report.not_made", job=read.job_id, why=why, advice="try `faxdrop report`")
+        return None  # all others would wait for it
+
+    def _asked(self, words: Any, receipt: bytes, drawn: bytes, theirs: bytes) -> bytes:
+        if self._stopped.is_set():
+            raise FollowerError(_("It was ended, because faxdrop stops."))
+        try:
+            return order.report(self._maker, words, receipt, io.BytesIO(drawn), theirs)
+        finally:
+            if self._stopped.is_set():  # else it could have started again
+                self._maker.close()
+
+    def _theirs(self, receipt: Receipt) -> bytes:
+        """Return sipgate's own report, b"" if there is none to be had."""
+        last = receipt.attempts[-1] if receipt.attempts else None
+        if last is None or last.session_id is None or last.outcome not in _FINAL:
+            return b""
+        begun = time.monotonic()
+        found = self._sipgate.report(last.session_id, FETCH_SECONDS)
+        if found is None:
+            log.info("report.none_of_sipgate", job=receipt.job_id, after=time.monotonic() - begun)
+        return found or b""
+
+    def _write(self, made: bytes) -> None:
+        """Have the draft on disk, whole."""
+        self._draft.unlink(missing_ok=True)
+        try:
+            self._disk.write_new(self._draft, made)
+        except OSError:
+            with contextlib.suppress(OSError):  # a full disk has room again where it stood
+                self._draft.unlink(missing_ok=True)
+            raise
+
+    def _put(self, wanted: "_Wanted") -> None:
+        """Move the draft to its place, unless the document was taken away meanwhile."""
+        folder, name = wanted.folder, wanted.name
+        try:
+            self._disk.move(self._draft, folder.path / name, into=folder.fd)
+        except FileExistsError:  # verify tells of it
+            log.warning("report.name_taken", file=shown(str(folder.path / name)))
+            return
+        self._disk.sync_folder(folder.path, within=folder.fd)
+        if read_receipt_bytes(folder, wanted.document) is None:
+            # `faxdrop retry` removes the receipt, then the report: one of us sees the other.
+            with contextlib.suppress(FileNotFoundError):
+                self._disk.remove(folder.path / name, within=folder.fd)
+
+
+def _named(receipt: bytes, document: str) -> str | None:
+    """Return the name of the report that a receipt names, None if none."""
+    try:
+        return report_in(Receipt.model_validate_json(receipt).model_dump(), document)
+    except ValidationError:
+        return None
+
+
+def _hash_of_file(path: Path) -> str | None:
+    with opened_folder(path.parent) as folder, opened_file(folder, path.name) as fd:
+        return None if fd is None else hash_of(Path(f"/proc/self/fd/{fd}").read_bytes())
