@@ -58,6 +58,7 @@ def report(config_path: Path, *, file: Path, out: Path | None) -> None:
 
 def _made(config_path: Path, document: Path) -> bytes:
     """Return the report as a PDF. Raises OrderError, and OSError."""
+    config = _config(config_path)  # first of all: it sets the language
     with opened_folder(document.parent.resolve()) as folder:
         content = read_file(folder, receipt_of(document.name), LONGEST_RECEIPT)
         receipt = _receipt_in(content or b"")
@@ -67,7 +68,6 @@ def _made(config_path: Path, document: Path) -> bytes:
                     file=name_of_file(document)
                 )
             )
-        config = _config(config_path)
         words = compose(
             receipt,
             sender=config.report.sender if config is not None else "",

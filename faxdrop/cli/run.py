@@ -38,6 +38,8 @@ def run(config_path: Path, *, simulate: bool) -> None:
     and the log says where the simulator can be asked what it took.
     """
     config = load(config_path, os.environ, simulate=simulate)
+    # Receipts, page and tables are for the group, as inbox/, sent/ and failed/ are.
+    os.umask(os.umask(0o077) & 0o007)
     if (owner := refuses_root(config.root)) is not None:
         raise SpoolError(
             _(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 
 import click
 
@@ -36,6 +37,8 @@ def tell(error: Exception) -> int | None:
             return EX_CONFIG
         case SpoolError() | OrderError() | InitError() | InstallationError() | JournalError():
             click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
+        case BrokenPipeError():  # whoever read along (head, less) has seen enough
+            _say_no_more()
         case OSError():
             click.echo(f"faxdrop: {of_the_system(error)}", err=True)
             if error.errno == errno.EROFS and "INVOCATION_ID" in os.environ:  # systemd.exec(5)
@@ -43,3 +46,8 @@ def tell(error: Exception) -> int | None:
         case _:
             return None
     return 1
+
+
+def _say_no_more() -> None:
+    """Have nothing complain at the end that what is still to be written goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -156,7 +156,7 @@ class Office:
 
     # -- the daemon -------------------------------------------------------------------------
 
-    def start(self, *, before: Sequence[str] = (), wait: bool = True) -> None:
+    def start(self, *, before: Sequence[str] = (), wait: bool = True, umask: int = 0o007) -> None:
         """Start the daemon, and wait until it says that it is ready.
 
         ``before`` is a command line that starts it, such as strace's with its options.
@@ -172,7 +172,7 @@ class Office:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                umask=0o007,
+                umask=umask,
             )
         if wait:
             self.await_ready()

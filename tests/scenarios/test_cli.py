@@ -136,6 +136,25 @@ def test_receipt_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
 
 
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    """What goes into head or less, and is not read to its end, ends without a word."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [*FAXDROP, "receipt-schema"], stdout=writing, stderr=subprocess.PIPE, check=False
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_report_that_cannot_be_made_is_told_in_the_language_set(config: Path) -> None:
+    """The config is read before anything can be wrong with the file."""
+    config.write_text('language = "de"\n' + config.read_text("utf-8"), "utf-8")
+    assert "Beleg" in faxdrop(config, "report", str(config), code=1).stderr
+
+
 def test_only_the_commands_print() -> None:
     """No module but those of the commands prints anything."""
     printing = re.compile(r"\b(?:print|echo|console\.out)\(|sys\.stdout|import click")
@@ -648,6 +667,17 @@ def test_cancel_reaches_the_daemon(tmp_path: Path) -> None:
             done = office.command("retry", str(filed.path))
             assert done.stdout == f"Back in the inbox: {office.inbox}/Amt/letter.pdf\n"
             office.until(lambda: len(simulated.taken) == 2, "the second fax")
+
+
+def test_what_is_for_the_group_is_readable_for_it_whatever_the_umask(tmp_path: Path) -> None:
+    """A daemon that somebody starts under umask 077 makes receipts that the group can read."""
+    with Simulated("--pace", "0") as simulated, Office(tmp_path, simulated.base_url) as office:
+        office.start(umask=0o077)
+        office.drop("Amt", "letter.pdf", pdfs.good())
+        office.await_filed(1)
+        made = [office.root / "sent" / "Amt" / "letter.pdf.json", office.root / "STATUS.html"]
+        office.until(made[1].exists, "the page")
+        assert [path.stat().st_mode & 0o047 for path in made] == [0o040, 0o040]
 
 
 def test_status_tells_what_holds(tmp_path: Path) -> None:
