@@ -94,7 +94,7 @@ class Followers:
             if seat.trouble:
                 words.append(_("It fails, and is tried again: {why}").format(why=seat.trouble))
             if words:
-                found[_("The follower {name}").format(name=name)] = " ".join(words)
+                found[_("The follower {name}:").format(name=name)] = " ".join(words)
         return found
 
     def follow(self, wanted: Iterable[Follower]) -> None:

@@ -40,7 +40,7 @@ class Heartbeat(Follower):
     @property
     def problems(self) -> dict[str, str]:
         """Why the last heartbeat did not arrive."""
-        return {_("The heartbeat"): self._why} if self._why else {}
+        return {_("The heartbeat:"): self._why} if self._why else {}
 
     def turn(self, now: Turn) -> float:
         """Ask, if it is time, or if there is something to tell."""

@@ -29,7 +29,7 @@ from faxdrop.followers.program import Program, StoppedError
 from faxdrop.journal.files import read_file
 from faxdrop.journal.lines import hash_of, path_text
 from faxdrop.spool.places import LONGEST_RECEIPT, receipt_of
-from faxdrop.words import _
+from faxdrop.words import _, of_system
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -68,9 +68,10 @@ class Hook(LineFollower):
         except StoppedError:
             raise FollowerError(_("It was ended, because faxdrop stops.")) from None
         except OSError as error:
-            why = error.strerror or type(error).__name__
-            words = _("{program} cannot be started ({why}).")
-            raise FollowerError(words.format(program=self._command[0], why=why)) from None
+            words = _("{program} cannot be started ({why}).").format(
+                program=self._command[0], why=of_system(error)
+            )
+            raise FollowerError(words) from None
         facts = {
             "job": line.content.get("job_id"),
             "status": ran.status,

@@ -76,7 +76,7 @@ class Notices(Follower):
         if not self._lacking:
             return {}
         words = _("The last notice did not reach everybody: {why}.").format(why=self._lacking)
-        return {_("Notices to {name}").format(name=self._title): words}
+        return {_("Notices to {name}:").format(name=self._title): words}
 
     def turn(self, now: Turn) -> float | None:
         """Send all that is due."""

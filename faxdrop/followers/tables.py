@@ -150,7 +150,7 @@ class Tables(Follower):
             if now.at - at < _SAID_FOR
         }
         if self.problem:
-            found[_("The tables of the journal")] = shown(self.problem)
+            found[_("The tables of the journal:")] = shown(self.problem)
         self._problems = found
         return _EVERY
 

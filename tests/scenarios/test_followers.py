@@ -107,7 +107,7 @@ def test_one_that_fails_is_tried_with_pauses_up_to_an_hour_and_passes_over_after
     memory = Memory(told, lambda line: line.content["document"]["name"] == "bad.pdf")
     start(world, memory)
     fax(world, "bad.pdf", "good.pdf")
-    assert "The follower memory It fails, and is tried again: not now" in problems(world)
+    assert "The follower memory: It fails, and is tried again: not now" in problems(world)
     world.live(DAY / 2)
     assert told == []
     memory = Memory(told, memory.fails)

@@ -197,7 +197,9 @@ def test_a_mail_server_that_is_away_for_hours_loses_nothing(
     start(world, None, address)
     fail(world, "first.pdf")
     world.live(HOUR)
-    words = "The follower notify-office It fails, and is tried again: the server cannot be reached."
+    words = (
+        "The follower notify-office: It fails, and is tried again: the server cannot be reached."
+    )
     assert problems(world) == words
     for number in range(12):
         fail(world, f"{number}.pdf")

@@ -296,7 +296,7 @@ def test_an_answer_that_is_none_is_said_without_the_address(
     with structlog.testing.capture_logs() as logs:
         beats.live(400.0)
     assert len(monitor.asked) == 3
-    assert words in beats.heartbeat.problems["The heartbeat"]
+    assert words in beats.heartbeat.problems["The heartbeat:"]
     assert len(logs) == 1
     assert "5ecret" not in json.dumps([*logs, beats.heartbeat.problems])
     monitor.status = 200
@@ -315,6 +315,6 @@ def test_a_server_that_cannot_be_reached_is_said_without_the_address(
     beats = Beats(office, url)
     with structlog.testing.capture_logs() as logs:
         beats.heartbeat.turn(office.turn())
-    assert "cannot be reached" in beats.heartbeat.problems["The heartbeat"]
+    assert "cannot be reached" in beats.heartbeat.problems["The heartbeat:"]
     assert "5ecret" not in json.dumps([*logs, beats.heartbeat.problems])
     assert "5ecret" not in repr(vars(beats.heartbeat))
