@@ -5,11 +5,12 @@ No secret leaves here, whoever logged it: not under a telling key, not as a know
 the address of a report. A log that cannot be written stops nothing.
 """
 
+import contextlib
 import logging
 import os
 import re
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Any, TextIO
 
@@ -38,6 +39,7 @@ def configure(
     ``secrets`` are values that must never appear. May be called again, after a reload.
     """
     lines = _Lines(stream)
+    _written.by(lines)
     terminal = stream.isatty()
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(
         ensure_ascii=(getattr(stream, "encoding", None) or "utf-8").lower() != "utf-8"
@@ -157,20 +159,73 @@ class _Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._one_at_a_time = threading.Lock()
+        self._gathered: list[str] | None = None  # what is written later; None: all is at once
 
     def msg(self, line: str) -> None:
         """Write a line, whatever its level."""
         with self._one_at_a_time:
+            if self._gathered is None:
+                self._write([line])
+            else:
+                self._gathered.append(line)
+
+    def gather(self) -> None:
+        """Keep the lines that come."""
+        with self._one_at_a_time:
+            self._gathered = self._gathered or []
+
+    def write_gathered(self) -> None:
+        """Write the lines that were kept, and keep none any more."""
+        with self._one_at_a_time:
+            gathered, self._gathered = self._gathered, None
+            if gathered:
+                self._write(gathered)
+
+    def _write(self, lines: list[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
+        try:
             try:
-                try:
-                    self._stream.write(f"{line}\n")
-                except UnicodeEncodeError:
-                    self._stream.write(f"{line.encode('ascii', 'backslashreplace').decode()}\n")
-                self._stream.flush()
-            except (OSError, ValueError):
-                return
+                self._stream.write(text)
+            except UnicodeEncodeError:
+                self._stream.write(text.encode("ascii", "backslashreplace").decode())
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
 
     debug = info = warning = error = critical = exception = fatal = msg
+
+
+class _Written:
+    """Where the lines go now."""
+
+    def __init__(self) -> None:
+        self._lines: _Lines | None = None
+
+    def by(self, lines: _Lines) -> None:
+        """Have the lines go there from now on."""
+        if self._lines is not None:
+            self._lines.write_gathered()
+        self._lines = lines
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Write all that is logged meanwhile at its end, by one write.
+
+        A thread that writes lets the others go first, and the loop has more to do than they.
+        """
+        lines = self._lines
+        if lines is None:
+            yield
+            return
+        lines.gather()
+        try:
+            yield
+        finally:
+            lines.write_gathered()
+
+
+_written = _Written()
+together = _written.together
 
 
 class _ToEvents(logging.Handler):

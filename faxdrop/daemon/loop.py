@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from faxdrop import __version__, words
+from faxdrop import __version__, logs, words
 from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
@@ -166,7 +166,8 @@ class Daemon:
         """Turn until ``stop``; return whether all steps have ended."""
         while not self._stopping:
             try:
-                pause = self.turn()
+                with logs.together():
+                    pause = self.turn()
             except Exception:
                 # A turn that fails does not feed the watchdog: a lasting fault leads to a restart.
                 log.exception("loop.failed")

@@ -217,6 +217,28 @@ def test_a_log_that_cannot_be_written_stops_nothing() -> None:
     assert r"M\xfcller" in ascii_only.read()
 
 
+def test_what_one_turn_logs_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that belong together leave together and in order, also where the turn goes wrong."""
+    stream, writes = io.StringIO(), list[str]()
+    monkeypatch.setattr(stream, "write", writes.append)
+    logs.configure(stream)
+
+    def turn() -> None:
+        with logs.together():
+            structlog.get_logger().info("first")
+            structlog.get_logger().info("second")
+            assert not writes
+            raise ValueError("a turn that goes wrong")
+
+    with pytest.raises(ValueError, match="goes wrong"):
+        turn()
+    structlog.get_logger().info("third")
+    assert [re.findall("first|second|third", one) for one in writes] == [
+        ["first", "second"],
+        ["third"],
+    ]
+
+
 def test_what_libraries_warn_of_becomes_an_event() -> None:
     """Warnings of watchdog and urllib3 are events under the library's name; their chat is not."""
     stream = io.StringIO()
