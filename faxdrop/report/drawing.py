@@ -36,6 +36,7 @@ _COLOURS: Final[dict[Mark, Color]] = {
 _PLAIN, _BOLD, _FIXED = "Vera", "VeraBd", "Courier"
 _USUAL, _SMALL, _LINE = 8.5, 7.5, 11.0
 _ELLIPSIS = "..."
+_CELL_LINES = 2  # of one cell of a table
 
 _FONTS = Path(reportlab.__file__).parent / "fonts"
 reportlab.rl_config.useA85 = 0  # else everything would be packed twice, and that takes time
@@ -205,7 +206,7 @@ class _Page:
 
     def _comparisons(self, content: Content) -> None:
         self._section(content.comparisons_title)
-        columns = (0.0, 75 * mm, 107 * mm, 139 * mm, _RIGHT - _LEFT)
+        columns = (0.0, 68 * mm, 97 * mm, 126 * mm, _RIGHT - _LEFT)
         self._cells(content.comparisons_head, columns, _PLAIN, _GREY)
         for each in content.comparisons:
             cells = (each.label, each.ours, each.theirs, each.verdict)
@@ -218,15 +219,19 @@ class _Page:
         last: str = _PLAIN,
         colour: Color = _INK,
     ) -> None:
-        """Draw a line of a table; ``last`` and ``colour`` are of its last cell."""
+        """Draw a row of a table; ``last`` and ``colour`` are of its last cell."""
         plain = colour if last == _PLAIN else _INK
+        top = low = self._y
         for at, cell in enumerate(cells):
             is_last = at == len(cells) - 1
             font = last if is_last else _PLAIN
             width = columns[at + 1] - columns[at] - 2 * mm
-            (line,) = wrapped(cell, font, _SMALL, width, 1)
-            self._text(_LEFT + columns[at], line, font, _SMALL, colour if is_last else plain)
-        self._y -= _LINE
+            self._y = top
+            for line in wrapped(cell, font, _SMALL, width, _CELL_LINES):
+                self._text(_LEFT + columns[at], line, font, _SMALL, colour if is_last else plain)
+                self._y -= _LINE
+            low = min(low, self._y)
+        self._y = low
 
     def _foot(self, content: Content) -> None:
         self._y = 27 * mm

@@ -21,6 +21,7 @@ from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
 from faxdrop.report import order
 from faxdrop.report.content import MOST_ATTEMPTS, compose
 from faxdrop.spool.places import nth_name, report_of
+from faxdrop.words import Language, use
 from tests.kit import pdfs
 
 AT = datetime(2026, 1, 26, 9, 15, tzinfo=UTC)
@@ -124,6 +125,18 @@ def test_a_fax_that_was_sent(maker: Checker) -> None:
 def test_the_large_word(told: Receipt, word: str) -> None:
     """What may have arrived is not said to be not sent."""
     assert compose(told).word == word
+
+
+@pytest.mark.parametrize("spoken", ["en", "de"])
+def test_nothing_usual_is_shortened(spoken: Language, maker: Checker) -> None:
+    """What the tables say of a lost answer has room in each language: it is read whole."""
+    lost = attempt(1, "unknown", None)
+    use(spoken)
+    try:
+        report = made(maker, receipt(lost, reason=FAILED), book_number=NUMBER)
+    finally:
+        use("en")
+    assert "..." not in text(report)
 
 
 def test_what_differs_and_what_is_not_told() -> None:
