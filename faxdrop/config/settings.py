@@ -277,7 +277,7 @@ class ReportSettings(_Table):
     """Which documents have a transmission report beside them, and what stands in it."""
 
     pdf: Literal["all", "failed", "none"] = Field(
-        default="all", description='"all", "failed" or "none"'
+        default="all", description=N_('"all", "failed" or "none"')
     )
     sender: str = Field(
         default="",
