@@ -101,7 +101,7 @@ def demo(keep: Path | None, *, opens: bool) -> None:
             soft_wrap=True,
         )
     else:
-        console.print("\n" + _("To look at them: faxdrop demo --open"))
+        console.print("\n" + _("They are removed now. To look at them: faxdrop demo --open"))
     if not over:
         raise click.ClickException(
             _("not all was done within {seconds} s").format(seconds=number_(_DEMO_WITHIN))
