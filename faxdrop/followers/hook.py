@@ -28,7 +28,7 @@ from faxdrop.followers.follower import FollowerError, LineFollower
 from faxdrop.followers.program import Program, StoppedError
 from faxdrop.journal.files import read_file
 from faxdrop.journal.lines import hash_of, path_text
-from faxdrop.spool.places import LONGEST_RECEIPT, receipt_of
+from faxdrop.spool.places import LONGEST_RECEIPT, receipt_of, report_in
 from faxdrop.words import _, of_system
 
 log = structlog.stdlib.get_logger(__name__)
@@ -99,7 +99,7 @@ class Hook(LineFollower):
             filed = read_file(Path(receipt), LONGEST_RECEIPT)
             if filed is not None and hash_of(filed) == content.get("receipt_sha256"):
                 told = filed
-                name = from_json(filed).get("report")
+                name = report_in(from_json(filed), Path(document).name)
                 report = str(Path(document).with_name(name)) if name else ""
         return told, {
             "FAXDROP_STATUS": str(content.get("event")),

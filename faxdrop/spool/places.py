@@ -20,6 +20,7 @@ from typing import Any
 
 from faxdrop.fax.job import Job
 from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
+from faxdrop.names.printable import stored
 from faxdrop.spool.disk import Disk, Folder, opened_folder, read_file
 from faxdrop.spool.sharing import share
 from faxdrop.words import _
@@ -121,7 +122,7 @@ class Places:
         receipt: Receipt | None = None
         while True:
             name = _free_name(job.name, place)
-            report = report_of(name) if reported else None
+            report = stored(report_of(name)) if reported else None
             if receipt is None or receipt.report != report:
                 receipt = make_receipt(job, simulated=simulated, report=report)
                 draft.unlink(missing_ok=True)
@@ -288,7 +289,7 @@ def report_in(receipt: Mapping[str, Any], name: str) -> str | None:
 
     What a receipt says is not trusted: it is the name that the report has, or none.
     """
-    return report_of(name) if receipt.get("report") == report_of(name) else None
+    return report_of(name) if receipt.get("report") == stored(report_of(name)) else None
 
 
 def read_receipt(folder: Folder, name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,6 +122,19 @@ def test_strange_names_are_printed_as_they_are_safe(staged: Stage) -> None:
     path = faxed(staged, PLAIN, "\u202efdp.\x1b[31m\u0645\U0001f4e0.pdf", pdfs.good(1))
     assert len(names_beside(path)) == 3
     assert flaws(staged) == []
+
+
+def test_a_name_that_is_no_text(staged: Stage, tmp_path: Path) -> None:
+    """A name with stray bytes is filed with its report as any other, and can be faxed again."""
+    path = faxed(staged, FAILS, os.fsdecode(b"letter \xff\xfe.pdf"), pdfs.good(1))
+    assert names_beside(path) == sorted(
+        path.with_name(path.stem + end).name for end in (".pdf", ".pdf.json", ".report.pdf")
+    )
+    assert json.loads(Path(f"{path}.json").read_bytes())["report"] == "letter \\xff\\xfe.report.pdf"
+    assert flaws(staged) == []
+    staged.world.crash()
+    command(staged, tmp_path, "retry", *map(str, path.parent.iterdir()))
+    assert names_beside(path) == []
 
 
 # -- people who do things meanwhile ------------------------------------------------------------
