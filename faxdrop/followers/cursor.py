@@ -1,8 +1,8 @@
 """How far a follower has come in the journal: one small file each, written atomically.
 
-    .faxdrop/followers/<name>.json      the last line that needs nothing any more, and a state
+    .faxdrop/followers/<name>.json      the last line that is done, and the follower's state
 
-A cursor finds its line again whatever became of the journal, and says so where that is not simple.
+A cursor finds its line again whatever happened to the journal, and says so if it had to search.
 """
 
 import os
@@ -23,7 +23,7 @@ FOLDER: Final = "followers"  # in the spool
 
 
 class Line(NamedTuple):
-    """A line of the journal, and where it ends: so many bytes into the file of a month."""
+    """A line of the journal, and where it ends: the byte offset in the file of its month."""
 
     head: Head
     content: dict[str, Any]
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 class _Place(Record):
     format: Literal["faxdrop-cursor/1"] = "faxdrop-cursor/1"
     head: Head = Head()
-    month: str = ""  # with ``end``, where that line ended when it was done: looked at first
+    month: str = ""  # with ``end``, where that line ended when it was done: tried first
     end: int = 0
     failing: float = 0.0  # seconds for which the next step has been tried in vain
     state: dict[str, Any] = Field(default={})
@@ -43,7 +43,7 @@ class _Place(Record):
 class Cursor:
     """The cursor of one follower, in one thread's hands at a time. All methods raise OSError.
 
-    What ``done`` and ``keep`` wrote survives a power cut; they write all or nothing.
+    What ``done`` and ``keep`` write survives a power cut. They write all or nothing.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Cursor:
         self._say = say  # takes a sentence for people
         self._place: _Place | None = None
         self._until = Head()
-        self.is_new = False  # nothing of it is on disk yet
+        self.is_new = False  # not on disk yet
 
     @property
     def is_open(self) -> bool:
-        """Whether it is known where it stands."""
+        """Whether its place is known."""
         return self._place is not None
 
     @property
@@ -70,18 +70,18 @@ class Cursor:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What the follower keeps beside it: JSON, ``{}`` at first."""
+        """What the follower stores with it: JSON, ``{}`` at first."""
         return self._known.state
 
     @property
     def failing(self) -> float:
-        """For how many seconds the next step has been tried in vain."""
+        """For how many seconds the next step has been failing."""
         return self._known.failing
 
     def open(self, begin: Head, until: Head) -> None:
-        """Read it, if that is not done yet; a new one begins behind a line, and is not written yet.
+        """Read it, unless it is open; a new one begins after ``begin`` and is not written yet.
 
-        ``until`` is where the journal ends now, durably: no later line is shown.
+        ``until`` is where the journal durably ends now: ``lines`` yields no later line.
         """
         self._until = until
         if self._place is None:
@@ -90,9 +90,9 @@ class Cursor:
             self.is_new = place is None
 
     def lines(self) -> Iterator[Line]:
-        """Yield what is behind the last line that is done, in order; ``done`` may be said between.
+        """Yield the lines after the last done one, in order; ``done`` may be called in between.
 
-        What is no line of the journal is passed over.
+        What is not a line of the journal is skipped.
         """
         if self.head == self._until:
             return
@@ -110,7 +110,7 @@ class Cursor:
             yield from self._lines(place.month, place.end)
 
     def done(self, line: Line, state: dict[str, Any] | None = None) -> None:
-        """Take note that a line needs nothing any more, and with it, at once, of a new state."""
+        """Record that a line is done, and a new state with it in the same write."""
         self._write(
             _Place(
                 head=line.head,
@@ -121,11 +121,11 @@ class Cursor:
         )
 
     def keep(self, state: dict[str, Any]) -> None:
-        """Take note of a new state."""
+        """Record a new state."""
         self._write(self._known.model_copy(update={"state": state}))
 
     def fails(self, seconds: float) -> None:
-        """Take note of how long the next step has been tried in vain."""
+        """Record how long the next step has been failing."""
         if seconds != self._known.failing:
             self._write(self._known.model_copy(update={"failing": seconds}))
 
@@ -166,11 +166,11 @@ class Cursor:
         finally:
             os.close(fd)
         self._disk.replace(temporary, self._path)
-        self._place, self.is_new = place, False  # also where the next step fails: it stands there
+        self._place, self.is_new = place, False  # even if the next step fails: the cursor is there
         self._disk.sync_folder(folder)
 
     def _lines(self, since: str, start: int) -> Iterator[Line]:
-        """Yield the lines from a month on, in that month from a byte on."""
+        """Yield the lines from a month on, starting in that month at a byte offset."""
         for month in months_of(self._journal):
             if month < since:
                 continue
@@ -187,10 +187,10 @@ class Cursor:
                     yield Line(head, content, month, end)
 
     def _find(self) -> None:
-        """Find the place by reading the whole journal; where it is not there, take the next best.
+        """Find the place by reading the whole journal; if it is gone, take the next best.
 
-        A line that is gone is followed by others that the chain vouches for. A line that is another
-        one, or a journal that ends before it, is another journal.
+        If the line is missing, the chain vouches for the lines after it. If its number has another
+        line, or the journal ends before it, this is another journal.
         """
         head = self.head
         month, end = "", 0

@@ -1,9 +1,9 @@
 """Which notices the journal makes: decide here, send elsewhere (``notices``). Pure.
 
 One ``Standing`` for each ``[notify.NAME]`` says how far it has come. A notice is put into it before
-it is sent, with all that follows from it; it is written down then, after each recipient who took it
-and at the end. So after any crash the very same notice goes to those who lack it: at least once, in
-order, and again only to the one who was being told at that moment.
+it is sent, with everything that follows from it. It is written to disk then, after each recipient
+who took it, and at the end. So after any crash the very same notice goes to those who lack it: at
+least once, in order, and twice only to the recipient who was being told at that moment.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,11 +24,11 @@ from faxdrop.journal.lines import Head
 
 Kind = Literal["failed", "held", "released", "stuck", "sent"]
 
-GATHER: Final = timedelta(seconds=30)  # what ends within it goes out together
-PAUSE: Final = timedelta(minutes=5)  # between two notices of what ended
-HELD_FOR: Final = timedelta(minutes=1)  # what holds for less is not worth a word
-MOST: Final = 200  # documents in one notice; what is more goes into the next
-_AT_ONCE: Final = 1000  # lines that are looked at together
+GATHER: Final = timedelta(seconds=30)  # what ends within this time goes out together
+PAUSE: Final = timedelta(minutes=5)  # between two notices about ends
+HELD_FOR: Final = timedelta(minutes=1)  # a shorter hold is not worth a notice
+MOST: Final = 200  # documents in one notice; the rest goes into the next
+_AT_ONCE: Final = 1000  # lines that are read in one go
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Wishes:
 
 
 class Stuck(NamedTuple):
-    """A fax without an end, or a file that waits in the inbox, for longer than it should."""
+    """A fax that has not ended, or a file that waits in the inbox, for longer than it should."""
 
-    key: str  # the same each time: the job's id, or the file's path
+    key: str  # stable: the job's id, or the file's path
     name: str
     folder: str | None
     since: datetime
@@ -51,7 +51,7 @@ class Stuck(NamedTuple):
 
 
 class Now(NamedTuple):
-    """How things stand at the moment. What is None is not known yet."""
+    """How things stand now. None means: not known yet."""
 
     at: datetime
     head: Head  # the end of the journal when its lines were read
@@ -61,7 +61,7 @@ class Now(NamedTuple):
 
 
 class OpenHold(Record):
-    """Something that holds, as far as one who is told has heard."""
+    """A hold, as far as this recipient has heard of it."""
 
     words: str
     since: Instant
@@ -69,29 +69,29 @@ class OpenHold(Record):
 
 
 class Notice(Record):
-    """What is to be sent, as it was first decided."""
+    """A notice to send, as it was first decided."""
 
     subject: str
     body: str
-    taken: tuple[str, ...] = ()  # who has it already (see ``post``)
-    lacked_since: Instant | None = None  # when first some took it and others did not
+    taken: tuple[str, ...] = ()  # marks of those who have it (see ``post``)
+    lacked_since: Instant | None = None  # since when some have it and others do not
 
 
 class Standing(Record):
-    """How far one who is told has come. ``notice`` is under way; the rest is as of behind it."""
+    """How far one [notify.NAME] has come. ``notice`` is being sent; the rest holds after it."""
 
     format: Literal["faxdrop-notices/1"] = "faxdrop-notices/1"
-    seq: int  # of the last line that needs no notice any more
-    told_at: Instant | None = None  # when the last notice of what ended was decided
+    seq: int  # of the last line that needs no further notice
+    told_at: Instant | None = None  # when the last notice about ends was decided
     holds: dict[str, OpenHold] = Field(default={})
-    stuck: tuple[str, ...] = ()  # keys that were told
+    stuck: tuple[str, ...] = ()  # keys that were reported
     digest_seq: int  # of the last line that a digest has counted
-    digest_day: date | None = None  # local, of the last digest; None: there was none to be
+    digest_day: date | None = None  # local, of the last digest; None: none was due
     notice: Notice | None = None
 
 
 def beginning(head: Head) -> Standing:
-    """Return where one begins who is new: what has been is not told."""
+    """Return where a new [notify.NAME] begins: it does not hear of what is past."""
     return Standing(seq=head.seq, digest_seq=head.seq)
 
 
@@ -102,10 +102,10 @@ def decide(
     now: Now,
     why: Why,
 ) -> Standing:
-    """Return the standing with the next notice in it, if one is due; else as far as it has come.
+    """Return the standing with the next notice in it if one is due, else moved on all it can.
 
-    ``lines`` are those behind ``first_wanted``, in order; they may be read twice. A notice that is
-    under way stays. Where the standing's ``seq`` has moved, there may be more to decide at once.
+    ``lines`` are those after ``first_wanted``, in order; they may be read twice. A notice that is
+    being sent stays. If the standing's ``seq`` has moved, there may be more to decide at once.
     """
     if standing.notice is not None:
         return standing
@@ -134,14 +134,14 @@ def decide(
 
 
 def first_wanted(standing: Standing) -> int:
-    """Return the seq behind which lines are still wanted."""
+    """Return the seq after which lines are still needed."""
     return min(standing.seq, standing.digest_seq)
 
 
 def taken(
     standing: Standing, by: tuple[str, ...], *, done: bool, at: datetime | None = None
 ) -> Standing:
-    """Return the standing when these have the notice, at an instant; ``done``: nobody lacks it."""
+    """Return the standing once these have the notice; ``done``: nobody lacks it."""
     notice = standing.notice
     if notice is None or done:
         return standing.model_copy(update={"notice": None})
@@ -152,7 +152,7 @@ def taken(
 def due(
     standing: Standing, wishes: Wishes, lines: Iterable[LineData], now: datetime
 ) -> datetime | None:
-    """Return when ``decide`` may have more to say; None: not before there is news.
+    """Return when ``decide`` may have a new result; None: only once there is news.
 
     ``lines`` as for ``decide``.
     """
@@ -176,7 +176,7 @@ def due(
 def _gathered(
     standing: Standing, wishes: Wishes, lines: Iterable[LineData], now: Now, why: Why
 ) -> tuple[Standing, list[Told]]:
-    """Return what is to be told now, and the standing behind it."""
+    """Return what to report now, and the standing after it."""
     new = list(islice(_behind(standing.seq, lines), _AT_ONCE))
     holds, seq = dict(standing.holds), standing.seq
     told: list[Told] = []
@@ -185,7 +185,7 @@ def _gathered(
             break
         seq = line["seq"]
         event, what = line.get("event"), str(line.get("what"))
-        if event == "held" and what not in holds:  # a daemon that starts says it once more
+        if event == "held" and what not in holds:  # a daemon repeats it when it starts
             holds[what] = OpenHold(words=str(line.get("words")), since=_at(line), told=False)
         elif event == "released" and what in holds:
             told += _released(holds.pop(what), wishes)
@@ -193,7 +193,7 @@ def _gathered(
             told.append(wording.end(line, why))
     told_at = now.at if any(each.name for each in told) else standing.told_at
     if now.holding is not None and seq >= now.head.seq:
-        # A daemon that was killed has not said that something holds no longer.
+        # A daemon that was killed never wrote that the hold was released.
         for what in sorted(holds.keys() - now.holding):
             told += _released(holds.pop(what), wishes)
     told += _holding(holds, wishes, now.at)
@@ -212,7 +212,7 @@ def _gathered(
 
 
 def _is_ready(standing: Standing, wishes: Wishes, new: list[LineData], now: datetime) -> bool:
-    """Tell whether lines are to be gone through now, or left until more have come."""
+    """Return whether to go through the lines now, or to wait until more have come."""
     first = next((line for line in new if _wanted(line, wishes)), None)
     if first is None or _ready_at(standing, first, now) <= now:
         return True
@@ -222,7 +222,7 @@ def _is_ready(standing: Standing, wishes: Wishes, new: list[LineData], now: date
 
 
 def _ready_at(standing: Standing, first: LineData, now: datetime) -> datetime:
-    """Return when the first end that is not told yet is told, with what has come until then."""
+    """Return when the first unreported end is reported, with all that has come until then."""
     at, told_at = _at(first), standing.told_at
     is_left_over = told_at is not None and at <= told_at
     if told_at is not None and not is_left_over and _is_within(PAUSE, told_at, now):
@@ -231,12 +231,12 @@ def _ready_at(standing: Standing, first: LineData, now: datetime) -> datetime:
 
 
 def _is_within(span: timedelta, at: datetime, now: datetime) -> bool:
-    """Tell whether something is that new; what a clock, set back since, put ahead of us is not."""
+    """Return whether ``at`` is that recent; a future one (the clock was set back) is not."""
     return timedelta() <= now - at < span
 
 
 def _holding(holds: dict[str, OpenHold], wishes: Wishes, now: datetime) -> Iterator[Told]:
-    """Yield what has held long enough to be told, and mark it so."""
+    """Yield the holds that are old enough to report, and mark them as reported."""
     for what, hold in list(holds.items()):
         if "held" in wishes.on and not hold.told and not _is_within(HELD_FOR, hold.since, now):
             holds[what] = hold.model_copy(update={"told": True})
@@ -244,14 +244,14 @@ def _holding(holds: dict[str, OpenHold], wishes: Wishes, now: datetime) -> Itera
 
 
 def _released(hold: OpenHold, wishes: Wishes) -> list[Told]:
-    """Return that something holds no longer, if anybody was told that it does."""
+    """Return that a hold was released, if it was ever reported."""
     if not hold.told or "released" not in wishes.on:
         return []
     return [wording.released(hold.words, hold.since)]
 
 
 def _wanted(line: LineData, wishes: Wishes, events: Iterable[str] | None = None) -> bool:
-    """Tell whether the end of a document is to be told; ``events``: other ones than are wished."""
+    """Return whether to report the end of a document; ``events`` replaces the wished ones."""
     event = line.get("event")
     wished = wishes.on if events is None else events
     if event not in ENDS or event not in wished or line.get("taken_in"):
@@ -270,10 +270,10 @@ def _behind(seq: int, lines: Iterable[LineData]) -> Iterator[LineData]:
 
 
 def _slot(digest: time_of_day, now: datetime) -> date:
-    """Return the local day of the latest digest that should have been by now.
+    """Return the local day of the latest digest that should have gone out by now.
 
-    Every day has one, also those of 23 and 25 hours: of a time that the clock passes twice, the
-    first is meant; one that it leaps over is as long after midnight as on other days.
+    Every day has one, also days of 23 and 25 hours. If the clock passes the time twice, the first
+    counts; if it skips the time, the digest comes as long after midnight as on other days.
     """
     today = now.astimezone().date()
     is_past = now >= datetime.combine(today, digest).astimezone(UTC)
@@ -281,7 +281,7 @@ def _slot(digest: time_of_day, now: datetime) -> date:
 
 
 def _at(line: LineData) -> datetime:
-    """Return when a line was written; what nobody can read was long ago."""
+    """Return when a line was written; an unreadable instant counts as long ago."""
     try:
         at = datetime.fromisoformat(str(line.get("at")))
     except ValueError:

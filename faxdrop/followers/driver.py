@@ -25,13 +25,13 @@ from faxdrop.workers import StepEnd, Steps
 log = structlog.stdlib.get_logger(__name__)
 
 _FIRST, _LONGEST = 5.0, 3600.0  # seconds between two tries, doubled with each failure
-_GIVES_UP = 86400.0  # seconds of trying
-_SAID_FOR = timedelta(days=1)  # that people are told of what was passed over
+_GIVES_UP = 86400.0  # seconds of failing
+_SAID_FOR = timedelta(days=1)  # for so long people are told what was skipped
 
 
 class _Failed(NamedTuple):
     why: str
-    gave_up: str  # on what, "" if on nothing
+    gave_up: str  # what was skipped, "" if nothing
 
 
 class _Seat:
@@ -39,19 +39,19 @@ class _Seat:
 
     def __init__(self, follower: Follower, begin: Head | None) -> None:
         self.follower = follower
-        self.begin = begin  # where a new cursor begins; None: at the end, when that is known
-        self.successor: Follower | None = None  # by a newer config, once this turn is over
+        self.begin = begin  # where a new cursor begins; None: at the end, once it is known
+        self.successor: Follower | None = None  # of a newer config, takes over after this turn
         self.is_wanted = True
         self.is_at_work = False
         self.due: float | None = 0.0  # monotonic
-        self.heard = -1  # which news its last turn knew
-        self.news_at = 0.0  # monotonic: of the first that it did not know
-        self.not_before = 0.0  # monotonic: it failed
+        self.heard = -1  # the number of the news that its last turn knew
+        self.news_at = 0.0  # monotonic: when the first that it did not know came
+        self.not_before = 0.0  # monotonic: the pause after a failure ends
         self.pause = 0.0
-        self.failing_since: float | None = None  # monotonic: in this process
-        self.failed_before = 0.0  # seconds: in processes before
+        self.failing_since: float | None = None  # monotonic; in this process
+        self.failed_before = 0.0  # seconds; in earlier processes
         self.trouble = ""
-        self.said: list[tuple[datetime, str]] = []  # what people should hear of for a while
+        self.said: list[tuple[datetime, str]] = []  # problems that people should see for a while
         self.cursor: Cursor
 
 
@@ -75,17 +75,17 @@ class Followers:
         self._leaving: list[_Seat] = []
         self._standing: Mapping[str, Any] = {}
         self._written = 0
-        self._news = 0  # how many there were
+        self._news = 0  # counts up
         self._stopping = False
 
     @property
     def under_way(self) -> int:
-        """How many have their turn."""
+        """How many followers are in their turn."""
         return sum(seat.is_at_work for seat in (*self._seats.values(), *self._leaving))
 
     @property
     def problems(self) -> dict[str, str]:
-        """What is not as it should be, and why."""
+        """What is wrong, and why."""
         found: dict[str, str] = {}
         for name, seat in self._seats.items():
             found |= seat.follower.problems
@@ -98,9 +98,9 @@ class Followers:
         return found
 
     def follow(self, wanted: Iterable[Follower]) -> None:
-        """Have these and no others follow: at the start, and after each reload."""
+        """Set who follows: these and no others. Called at the start and after each reload."""
         begin = None
-        with suppress(OSError):  # a full disk: then it begins where the journal ends later
+        with suppress(OSError):  # a full disk: it then begins at a later end of the journal
             begin = self._journal.head()
         chosen = {follower.name: follower for follower in wanted}
         for name in self._seats.keys() - chosen.keys():
@@ -117,12 +117,12 @@ class Followers:
         self._forget_others()
 
     def hear(self, standing: Mapping[str, Any]) -> None:
-        """Take how things stand now (faxdrop-status/1), which is never changed afterwards."""
+        """Take how things stand now (faxdrop-status/1). The mapping must not change afterwards."""
         self._standing = standing
         self._note_news()
 
     def turn(self) -> None:
-        """Give their turns to all who are to have one now."""
+        """Start the turn of every follower that is due."""
         if self._journal.written != self._written:
             self._written = self._journal.written
             self._note_news()
@@ -134,15 +134,15 @@ class Followers:
                 self._steps.start(self._pool, self._on_turned, seat, partial(self._do, seat))
 
     def dues(self) -> list[float]:
-        """Return the monotonic instants at which somebody has a turn."""
+        """Return the monotonic instants at which a follower is due."""
         return [due for seat in self._seats.values() if (due := self._due(seat)) is not None]
 
     def withhold(self) -> None:
-        """Give no more turns: the daemon stops."""
+        """Start no more turns: the daemon stops."""
         self._stopping = True
 
     def stop(self) -> None:
-        """End what is under way. What was not done is done after the next start."""
+        """End the turns under way. What is not done is done after the next start."""
         self._stopping = True
         for seat in (*self._seats.values(), *self._leaving):
             self._let_go(seat.follower)
@@ -150,7 +150,7 @@ class Followers:
             seat.successor = None
 
     def last(self) -> None:
-        """Let all say a last word who have no turn at this moment."""
+        """Give every follower that is not in a turn its last word."""
         for seat in self._seats.values():
             if not seat.is_at_work:
                 seat.is_at_work = True
@@ -160,7 +160,7 @@ class Followers:
 
     def _note_news(self) -> None:
         for seat in self._seats.values():
-            if seat.heard == self._news:  # else it has not had its turn for the ones before
+            if seat.heard == self._news:  # else its turn for earlier news is still to come
                 seat.news_at = self._clock.monotonic()
         self._news += 1
 
@@ -207,7 +207,7 @@ class Followers:
                 log.exception("follower.not_stopped", follower=follower.name)
 
     def _forget_others(self) -> None:
-        """Remove the cursors of those who follow no more: they would begin years ago."""
+        """Remove the cursors of former followers: switched on again, they would begin years ago."""
         with suppress(OSError):
             for path in self._folder.glob("*.json"):
                 if path.stem not in self._seats:
@@ -218,7 +218,7 @@ class Followers:
         seat.is_at_work = False
         now = self._clock.monotonic()
         failed = ended.result if isinstance(ended.result, _Failed) else None
-        if ended.error is not None:  # no thread could be had
+        if ended.error is not None:  # no thread could be started
             failed = _Failed(str(ended.error), "")
         if failed is None:
             seat.pause = seat.not_before = 0.0
@@ -255,7 +255,7 @@ class Followers:
     # -- in the follower's thread -----------------------------------------------------------
 
     def _do(self, seat: _Seat) -> float | _Failed | None:
-        """Give a follower its turn; return when it wants the next one, or why it failed."""
+        """Run the turn of a follower; return when it wants the next one, or why it failed."""
         before: Head | None = None
         now: Turn | None = None
         try:
@@ -304,7 +304,7 @@ class Followers:
         seat.cursor.fails(0.0)
 
     def _has_failed(self, seat: _Seat, now: Turn) -> str:
-        """Take note of a failure, and give up after a day of them; return on what."""
+        """Record a failure, and give up after a day of failing; return what was skipped."""
         moment = self._clock.monotonic()
         if seat.failing_since is None:
             seat.failing_since, seat.failed_before = moment, seat.cursor.failing

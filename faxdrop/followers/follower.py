@@ -1,8 +1,8 @@
-"""What a follower is: somebody who hears of what ended, after it has.
+"""What a follower is: something that hears of ends after they happened.
 
-A new follower is one file. It is made anew for each config, so what it has to remember is kept by
-its cursor, and all else can be found out again. It works in a thread of the followers' own, where
-it may wait for disks, programs and networks: nothing waits for it.
+A new follower is one file. Each config makes a new instance, so a follower keeps what it has to
+remember in its cursor, and can find out everything else again. It works in a thread of the
+followers' own, where it may wait for disks, programs and networks: nothing waits for it.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from faxdrop.journal.lines import Head, LineContent
 
 
 class FollowerError(Exception):
-    """It did not work now, and is tried again. The text is for people, and holds no secret."""
+    """It failed, and is tried again. The text is for people and contains no secret."""
 
 
 @dataclass(frozen=True)
@@ -32,44 +32,44 @@ class Turn:
 
 
 class Follower(ABC):
-    """One that looks at how things stand when there is news, and at instants of its own.
+    """One that has a turn when there is news, and at instants of its own choice.
 
-    News are a line in the journal and another standing.
+    News is a new line in the journal or a changed standing.
     """
 
     name: str  # of its cursor, and for people: letters, digits, - and _
-    gathers: ClassVar[float] = 0.0  # seconds between news and its turn: much news is one turn
-    behind: ClassVar[str] = ""  # the name of another one, if there is one, that has each line first
+    gathers: ClassVar[float] = 0.0  # seconds between news and its turn: one turn for much news
+    behind: ClassVar[str] = ""  # the follower that has each line first, if it exists
     from_start: ClassVar[bool] = False  # a new one begins at the journal's first line, not its end
 
     @abstractmethod
     def turn(self, now: Turn) -> float | None:
-        """Do all that is to be done; return the seconds until it wants a turn without any news.
+        """Do everything that is due; return in how many seconds it wants a turn even without news.
 
         None: never. After a FollowerError or an OSError it has another turn, with pauses that grow
         up to an hour.
         """
 
     def give_up(self, now: Turn) -> str:
-        """Pass over the step that was tried in vain for a day; return what that was, for people.
+        """Skip the step that has failed for a day; return what that was, for people.
 
-        "": there is nothing to pass over, and it is tried on.
+        "": there is nothing to skip, and the step is tried again.
         """
         del now
         return ""
 
     def last(self, now: Turn) -> None:  # noqa: B027 - most have none
-        """Say a last word, which takes no time: the daemon stops. Raises as ``turn``."""
+        """Have a last word, which must be quick: the daemon stops. Raises what ``turn`` raises."""
 
     def stop(self) -> None:  # noqa: B027 - most hold nothing
-        """End what is under way and let go of everything; called once, from another thread.
+        """End what is under way and release everything; called once, from another thread.
 
-        Waits for nothing. There is no turn after it, but there may be a last word.
+        Does not wait. No turn follows, but a last word may.
         """
 
     @property
     def problems(self) -> dict[str, str]:
-        """What is not as it should be, and why, for ``faxdrop status``."""
+        """What is wrong, and why, for ``faxdrop status``."""
         return {}
 
 
@@ -81,10 +81,10 @@ class LineFollower(Follower):
 
     @abstractmethod
     def take(self, line: Line) -> None:
-        """Take a line. If that raises FollowerError or OSError, it is given again later."""
+        """Take a line. After a FollowerError or an OSError, the same line comes again later."""
 
     def turn(self, now: Turn) -> float | None:
-        """Take what is new."""
+        """Take the new lines."""
         if now.cursor.is_new:
             now.cursor.keep({})
         passed = None
@@ -100,7 +100,7 @@ class LineFollower(Follower):
         return None
 
     def give_up(self, now: Turn) -> str:
-        """Pass over the line that it could not take."""
+        """Skip the line that it could not take."""
         for line in now.cursor.lines():
             if line.content.get("event") in self.events and not line.content.get("taken_in"):
                 now.cursor.done(line)
