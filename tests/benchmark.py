@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -147,7 +147,13 @@ class Bench:
         return root
 
     @contextmanager
-    def daemon(self, root: Path, base_url: str, poll: str = "500ms") -> Iterator[Running]:
+    def daemon(
+        self,
+        root: Path,
+        base_url: str,
+        poll: str = "500ms",
+        program: Sequence[str] = ("-m", "faxdrop"),
+    ) -> Iterator[Running]:
         """Run a daemon that is ready."""
         config = root.with_suffix(".toml")
         config.write_text(
@@ -157,7 +163,7 @@ class Bench:
         )
         started = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, "-m", "faxdrop", "--config", str(config), "run"],
+            [sys.executable, *program, "--config", str(config), "run"],
             env={**os.environ, "TOKEN_ID": TOKEN_ID, "TOKEN": TOKEN},
             stderr=subprocess.PIPE,
             text=True,
@@ -268,31 +274,50 @@ def drop_all(root: Path, pdfs: list[bytes]) -> float:
     return started
 
 
+WITHOUT_JOURNAL = """
+from faxdrop.cli.main import main
+from faxdrop.journal.chain import Journal
+Journal.note = lambda self, filed: None
+main()
+"""
+
+
+def _sent_by(
+    bench: Bench, base_url: str, pdfs: list[bytes], program: Sequence[str]
+) -> tuple[float, float]:
+    """Have a daemon send PDFs; return the seconds it took, and those of the processor."""
+    root = bench.root()
+    with bench.daemon(root, base_url, program=program) as daemon:
+        process = psutil.Process(daemon.process.pid)
+        first = root / "inbox" / numbers(len(pdfs) + 1)[-1] / "first.pdf"
+        first.parent.mkdir()
+        first.write_bytes(good())
+        daemon.wait_for("fax.sent")
+        before = _cpu_of_all(process)
+        started = drop_all(root, pdfs)
+        took = daemon.wait_for("fax.sent", 1 + len(pdfs)) - started
+        return took, _cpu_of_all(process) - before
+
+
 def throughput(bench: Bench) -> list[Row]:
     """500 one-page PDFs to 500 numbers, until all have their receipts.
 
     One was sent before: what a start costs, of the reader too, is no throughput (see ``start``).
     """
     pdfs = documents(500)
-    ours, cpu = list[float](), list[float]()
+    ours, untold, cpu = list[float](), list[float](), list[float]()
     bare, synced = list[float](), list[float]()
     for turn in range(3):
         for seconds, syncs in ((bare, 0), (synced, SYNCS)):
             with bench.simulator() as (base_url, _):
                 folder = bench.folder / f"yardstick{turn}-{syncs}"
                 seconds.append(yardstick_loop(base_url, folder, pdfs, syncs))
-        with bench.simulator() as (base_url, _):
-            root = bench.root()
-            with bench.daemon(root, base_url) as daemon:
-                process = psutil.Process(daemon.process.pid)
-                first = root / "inbox" / numbers(501)[500] / "first.pdf"
-                first.parent.mkdir()
-                first.write_bytes(good())
-                daemon.wait_for("fax.sent")
-                before = _cpu_of_all(process)
-                started = drop_all(root, pdfs)
-                ours.append(daemon.wait_for("fax.sent", 1 + len(pdfs)) - started)
-                cpu.append(_cpu_of_all(process) - before)
+        for seconds, program in ((ours, ("-m", "faxdrop")), (untold, ("-c", WITHOUT_JOURNAL))):
+            with bench.simulator() as (base_url, _):
+                took, used = _sent_by(bench, base_url, pdfs, program)
+                seconds.append(took)
+                if seconds is ours:
+                    cpu.append(used)
     our = statistics.median(ours)
     figure = f"{our:.2f} s"
     return [
@@ -306,6 +331,7 @@ def throughput(bench: Bench) -> list[Row]:
         for words, their, aim in (
             ("bare loop", bare, "<= 3 x"),
             (f"the same with {SYNCS} fsyncs each", synced, "<= 1.5 x"),
+            ("without the journal", untold, "<= 1.05 x"),
         )
     ] + [
         Row(
