@@ -1,8 +1,8 @@
-"""The heartbeat: an address is asked every few minutes; while something holds, its ``/fail``.
+"""The heartbeat: a GET to an address every few minutes; to its ``/fail`` while something holds.
 
-Whoever waits behind the address (healthchecks.io, and others of its kind) raises the alarm when
-nothing comes any more: also where the machine is gone, which nothing on it could tell. The address
-is a secret. It is in no log and in no error, and is sent nowhere else: no redirect is followed.
+The service behind the address (healthchecks.io and its like) raises the alarm when no heartbeat
+arrives. So it also notices a machine that is gone, which nothing on that machine could report. The
+address is a secret: in no log and no error. No redirect is followed, as that could leak it.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,13 @@ from faxdrop.words import _
 log = structlog.stdlib.get_logger(__name__)
 
 _EVERY: Final = 180.0  # seconds
-_HELD_FOR: Final = timedelta(minutes=1)  # what holds for less is no failure
+_HELD_FOR: Final = timedelta(minutes=1)  # a shorter hold is no failure
 _TIMEOUT: Final = 10.0  # seconds, for the connection and for the answer
 _SOON: Final = 5.0  # seconds until the loop has said how things stand
 
 
 class Heartbeat(Follower):
-    """Asks the address of a config."""
+    """Sends the heartbeat of a config."""
 
     name = "heartbeat"
 
@@ -39,11 +39,11 @@ class Heartbeat(Follower):
 
     @property
     def problems(self) -> dict[str, str]:
-        """Why the last heartbeat did not arrive."""
+        """Why the last heartbeat did not arrive, if it did not."""
         return {_("The heartbeat:"): self._why} if self._why else {}
 
     def turn(self, now: Turn) -> float:
-        """Ask, if it is time, or if there is something to tell."""
+        """Send a heartbeat if it is time, or if the health has changed."""
         if not now.standing:
             return _SOON
         since = [_instant(hold["since"]) for hold in now.standing.get("holds", ())]
@@ -58,11 +58,11 @@ class Heartbeat(Follower):
         if why and why != self._why:
             log.warning("heartbeat.failed", why=why)
         self._why = why
-        # A pause that grows would be taken for our end.
+        # Not a growing pause: the service would take it for our end.
         return _EVERY if is_well and not since else _HELD_FOR.total_seconds()
 
     def _ask(self, *, is_well: bool) -> str:
-        """Ask; return in words why it did not arrive, "" if it did."""
+        """Send one; return in words why it did not arrive, "" if it did."""
         url = self._url.get_secret_value()
         if not is_well:
             parts = urlsplit(url)

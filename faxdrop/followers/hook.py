@@ -1,16 +1,16 @@
-"""The hook: a program of the administrator's that is run at the end of every document.
+"""The hook: a program of the administrator's that runs at the end of every document.
 
-Its standard input is the receipt, as it was filed. Where that is gone or was changed (a person
-took it away, or had the document faxed again), it is the line of the journal; ``format`` tells
-which. The environment is a clean one, and says
+Its standard input is the receipt, as it was filed. If the receipt is gone or was changed (a person
+took it away, or had the document faxed again), it is the journal's line instead; ``format`` tells
+which. The environment is a clean one, with
 
     FAXDROP_STATUS      sent or failed
-    FAXDROP_DOCUMENT    the document, where it was filed; "": it had been taken away by then
+    FAXDROP_DOCUMENT    the document, where it was filed; "": it has been taken away since
     FAXDROP_RECEIPT     the receipt beside it
     FAXDROP_REPORT      the transmission report beside it; "": there is none
 
-At least once for each document, in order, one at a time. How it ends is logged and changes nothing.
-Only one that cannot be started at all is tried again.
+It runs at least once for each document, in order, one at a time. Its exit status is logged and
+changes nothing. Only a program that cannot be started at all is tried again.
 """
 
 import json
@@ -41,7 +41,7 @@ class Hook(LineFollower):
     """Runs the hook of a config."""
 
     name = "hook"
-    behind = "reports"  # so that the report is there
+    behind = "reports"  # so that the report is there by then
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Hook(LineFollower):
         }
 
     def take(self, line: Line) -> None:
-        """Run it for the end of one document."""
+        """Run the hook for the end of one document."""
         told, more = self._told(line.content)
         begun = time.monotonic()
         try:
@@ -86,11 +86,11 @@ class Hook(LineFollower):
             log.info("hook.ran", **facts)
 
     def stop(self) -> None:
-        """End what runs: it is run again after the next start."""
+        """End the program that runs; it runs again after the next start."""
         self._program.stop()
 
     def _told(self, content: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
-        """Return standard input and environment for the end that a line tells of."""
+        """Return standard input and environment for the end in a line."""
         path, document, receipt, report = content.get("path"), "", "", ""
         told = json.dumps(content, ensure_ascii=False).encode() + b"\n"
         if path is not None:

@@ -1,7 +1,7 @@
 """Figures for Prometheus, as a file for the textfile collector of its node exporter.
 
-Names and units follow Prometheus' conventions, the format is that of its text exposition 0.0.4.
-The file is written anew every minute, by a rename: its age tells whether faxdrop is alive.
+Names and units follow Prometheus' conventions; the format is its text exposition 0.0.4. The file is
+replaced every minute, by a rename, so its age tells whether faxdrop is alive.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class _Family(NamedTuple):
 
 
 class Metrics(Follower):
-    """Writes the file. What it counts, it counts from the journal's first line on."""
+    """Writes the file. It counts from the journal's first line on."""
 
     name = "metrics"
     gathers = 5.0
@@ -52,19 +52,19 @@ class Metrics(Follower):
         return _EVERY
 
     def last(self, now: Turn) -> None:
-        """Say that faxdrop does not run any more."""
+        """Write that faxdrop no longer runs."""
         if now.standing:
             self._write(now, running=False)
 
     def _write(self, now: Turn, *, running: bool) -> None:
         counted = _count(now)
         text = "".join(self._lines(_families(now, counted, self._oldest(now.at), running=running)))
-        temporary = self._file.with_name(f".{self._file.name}.tmp")  # the collector passes it over
+        temporary = self._file.with_name(f".{self._file.name}.tmp")  # the collector ignores it
         try:
             temporary.unlink(missing_ok=True)
             fd = self._disk.open_new(temporary)
             try:
-                os.fchmod(fd, 0o644)  # another user's program reads it; there is no secret in it
+                os.fchmod(fd, 0o644)  # another user's program reads it; it holds no secret
                 self._disk.write(fd, text.encode())
             finally:
                 os.close(fd)
@@ -85,7 +85,7 @@ class Metrics(Follower):
                 yield f"{family.name}{{{written}}} {value:.16g}\n"
 
     def _oldest(self, now: datetime) -> float:
-        """Return the age of the document that has been in the spool for longest; 0: there is none.
+        """Return the age in seconds of the oldest document in the spool; 0: there is none.
 
         A job's id begins with the second of its claim (UTC).
         """
@@ -129,7 +129,7 @@ def _families(
     jobs = {"inbox": now.standing.get("inbox", 0)}
     jobs |= {state.value: states.get(state, 0) for state in State if state not in FINAL}
     held = {hold["what"] for hold in now.standing.get("holds", ())}
-    # A series that begins with 1 is no increase: each begins with 0.
+    # To Prometheus a series that begins with 1 is no increase, so each begins with 0.
     faxes = {"sent": 0, **dict.fromkeys(map(str, ReasonCode), 0), **counted["faxes"]}
     yield _Family(
         "faxdrop_info", "gauge", "The version that runs.", [({"version": __version__}, 1)]

@@ -1,9 +1,9 @@
-"""Notices: tell one person, or a room of them, of what the journal has to say.
+"""Notices: tell one person, or a room of them, what the journal has to say.
 
-What is told is decided elsewhere (``decisions``), and how it reads (``wording``); here it is
-written down and sent. What nobody takes is tried for a day, with pauses up to an hour. What some of
-its recipients have is tried for an hour for the others, who then do without it: one wrong address
-does not keep the next notice from everybody else.
+``decisions`` decides what a notice says and ``wording`` how it reads; this module records it and
+sends it. A notice that nobody takes is tried for a day, with pauses up to an hour. One that some of
+its recipients have is tried for the others for an hour, and then they miss it: one wrong address
+must not keep the next notice from everybody else.
 """
 
 from collections.abc import Iterator
@@ -40,13 +40,13 @@ from faxdrop.words import _
 
 log = structlog.stdlib.get_logger(__name__)
 
-_SURE_AFTER: Final = timedelta(minutes=5)  # of life: then what held before and still does, holds
-_LACKED_FOR: Final = timedelta(hours=1)  # a notice that others have
-_LONGEST: Final = 3600.0  # seconds between two turns: the clock may be set, or the day change
+_SURE_AFTER: Final = timedelta(minutes=5)  # after the start: what holds then is real
+_LACKED_FOR: Final = timedelta(hours=1)  # for how long a notice that others have is tried
+_LONGEST: Final = 3600.0  # seconds between two turns: someone may set the clock
 
 
 class Notices(Follower):
-    """Tells those at one address."""
+    """Sends the notices of one [notify.NAME]."""
 
     gathers = 30.0
 
@@ -67,19 +67,19 @@ class Notices(Follower):
         self._address = address
         self._post = post or Post()
         self._waiting = waiting.Finder(root, patience) if "stuck" in settings.on else None
-        self._since: datetime | None = None  # its first turn
+        self._since: datetime | None = None  # the time of its first turn
         self._lacking = ""
 
     @property
     def problems(self) -> dict[str, str]:
-        """Who did not get the last notice."""
+        """Why the last notice did not reach everybody, if it did not."""
         if not self._lacking:
             return {}
         words = _("The last notice did not reach everybody: {why}.").format(why=self._lacking)
         return {_("Notices to {name}:").format(name=self._title): words}
 
     def turn(self, now: Turn) -> float | None:
-        """Send all that is due."""
+        """Send every notice that is due."""
         self._since = self._since or now.at
         standing = _known(now)
         facts = self._facts(now)
@@ -98,7 +98,7 @@ class Notices(Follower):
         return self._pause(now, facts, due(standing, self._wishes, lines, now.at))
 
     def give_up(self, now: Turn) -> str:
-        """Pass over the notice that nobody took."""
+        """Skip the notice that nobody took."""
         standing = _known(now)
         if standing.notice is None:
             return ""
@@ -106,13 +106,13 @@ class Notices(Follower):
         return f"{standing.seq} ({standing.notice.subject})"
 
     def stop(self) -> None:
-        """End what is being sent: it is sent again after the next start."""
+        """End the sending; the notice is sent again after the next start."""
         self._post.close()
 
     # -- inside -----------------------------------------------------------------------------
 
     def _facts(self, now: Turn) -> Now:
-        """Return how things stand, as far as that is known."""
+        """Return how things stand, as far as known."""
         standing = now.standing
         if not standing:
             return Now(now.at, now.head)
@@ -130,9 +130,9 @@ class Notices(Follower):
         )
 
     def _send(self, now: Turn, standing: Standing) -> Standing:
-        """Send the notice that is under way; return the standing behind it, or raise."""
+        """Send the notice in the standing; return the standing after it, or raise."""
         notice = standing.notice
-        assert notice is not None  # noqa: S101 - the caller has looked
+        assert notice is not None  # noqa: S101 - the caller has checked
 
         def hear(by: tuple[str, ...]) -> None:
             _keep(now.cursor, taken(standing, by, done=False, at=now.at))
@@ -155,7 +155,7 @@ class Notices(Follower):
         return after
 
     def _why(self, line: LineData) -> tuple[str, str] | None:
-        """Find what the receipt says of a document that failed."""
+        """Return why a document failed and what to do, from its receipt."""
         path = line.get("path")
         if path is None:
             return None
@@ -167,7 +167,7 @@ class Notices(Follower):
         return None if message is None else (message, advice or "")
 
     def _pause(self, now: Turn, facts: Now, instant: datetime | None) -> float | None:
-        """Return the seconds until there may be more to tell, without any news."""
+        """Return in how many seconds there may be more to report even without news."""
         pauses = []
         if instant is not None:
             pauses.append(max(1.0, (instant - now.at).total_seconds()))
@@ -179,7 +179,7 @@ class Notices(Follower):
 
 
 class _Lines:
-    """The contents of the lines behind a cursor, read anew each time."""
+    """The contents of the lines after a cursor; each iteration reads them anew."""
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
@@ -189,7 +189,7 @@ class _Lines:
 
 
 def _known(now: Turn) -> Standing:
-    """Return what the cursor keeps; what cannot be read is begun anew at its line."""
+    """Return the standing from the cursor; an unreadable one begins anew at the cursor's line."""
     try:
         return Standing.model_validate(now.cursor.state)
     except ValidationError:
@@ -197,7 +197,7 @@ def _known(now: Turn) -> Standing:
 
 
 def _keep(cursor: Cursor, standing: Standing) -> None:
-    """Write a standing down, at the last line behind which none is wanted."""
+    """Store a standing, with the cursor as far on as no line is needed again."""
     until, last = first_wanted(standing), None
     if until > cursor.head.seq:
         line: Line

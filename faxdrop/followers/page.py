@@ -1,7 +1,7 @@
 """What stands on the status page, and how it becomes HTML.
 
-Names and sentences from files are text here; Jinja2 escapes everything that it puts into the page.
-The page needs no script and nothing from outside, and its Content-Security-Policy allows none.
+Names and sentences from files are plain text here; Jinja2 escapes everything it puts into the page.
+The page needs no script and nothing from outside, and its Content-Security-Policy forbids both.
 """
 
 import base64
@@ -29,7 +29,7 @@ _WAITING: Final = ("queued", INBOX)
 
 
 class Alert(NamedTuple):
-    """Something that a person should do something about."""
+    """A problem that needs a person."""
 
     title: str
     words: str
@@ -55,12 +55,12 @@ class Section(NamedTuple):
     title: str
     number: str
     rows: tuple[PageRow, ...]
-    more: str  # how many are not listed, "": none
-    empty: str  # what is said where there is none
+    more: str  # how many are not listed; "": none
+    empty: str  # the sentence where there is none
 
 
 class PageContent(NamedTuple):
-    """All that the page shows, but for the instant."""
+    """All that the page shows except its time."""
 
     language: str
     title: str
@@ -73,7 +73,7 @@ class PageContent(NamedTuple):
 
 
 def page_of(seen: Overview, *, without: str = "") -> PageContent:
-    """Return what the page shows of a root; ``without`` the problem of one path."""
+    """Return what the page shows of a root; ``without`` leaves out the problem of one path."""
     state, tone = _state(seen)
     on_the_way = sum(seen.counts[state] for state in _ON_THE_WAY)
     waiting = sum(seen.counts[state] for state in _WAITING)
@@ -233,7 +233,7 @@ def _section(key: str, title: str, count: int, rows: tuple[PageRow, ...], empty:
 
 
 def _counted(count: int) -> str:
-    """Return a number as the language writes it; what has no thousands needs no library for it."""
+    """Return a number as the language writes it; below a thousand that needs no library."""
     return str(count) if count < 1000 else number(count)  # noqa: PLR2004 - a thousand
 
 
@@ -244,7 +244,7 @@ def _more(left: int) -> str:
 
 
 def _to(folder: str | None, number: str | None) -> str:
-    """Return whom a document is for: the folder's name, and the number if that does not show it."""
+    """Return whom a document is for: the folder's name, and the number if the name lacks it."""
     if folder is None:
         return number or _("(no recipient folder)")
     return folder if number is None or number in folder.replace(" ", "") else f"{folder} {number}"

@@ -1,4 +1,4 @@
-"""Sends notices: by apprise, in a process that is ended when it takes too long (see ``sender``)."""
+"""Sends notices by apprise, in a process that is ended if it takes too long (see ``sender``)."""
 
 from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
@@ -24,15 +24,15 @@ _WHY: Final = {
 
 
 class NoticePosting(NamedTuple):
-    """What came of sending: who has the notice now (marks, not addresses), and why others not."""
+    """The result: who has the notice now (marks, not addresses), and why others have not."""
 
     taken: tuple[str, ...]
     why: str  # in words for people; "": everybody has it
-    is_final: bool = True  # those who have it not are refused, and will be
+    is_final: bool = True  # the others were refused, and would be again
 
     @property
     def done(self) -> bool:
-        """Whether there is nobody left."""
+        """Whether everybody has it."""
         return not self.why
 
 
@@ -53,8 +53,8 @@ class Post:
     ) -> NoticePosting:
         """Send a notice to all who have not ``taken`` it yet. Never shows an address.
 
-        ``hear`` is told at once, each time, who has it by then; what it raises is raised. Who was
-        being asked when the time was over counts as one who has not.
+        ``hear`` is called after each recipient with all who have it by then; what it raises is
+        raised. A recipient who was being sent to when the time ran out counts as not having it.
         """
         by = list(taken)
 
@@ -78,5 +78,5 @@ class Post:
         return NoticePosting(tuple(by), why, all(each == "recipient" for each in whys))
 
     def close(self) -> None:
-        """End what is being sent, without waiting for it: it is sent again another time."""
+        """End the sending without waiting for it; the notice is sent again another time."""
         self._sender.close()

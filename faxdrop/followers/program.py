@@ -1,6 +1,6 @@
-"""Runs a program of the administrator's: in a process group of its own, which is ended as a whole.
+"""Runs a program of the administrator's in a process group of its own, which ends as a whole.
 
-What it prints is read to its end, so that it does not wait for us, and only the last of it is kept.
+All that it prints is read, so that it never blocks on its output; only the last of it is kept.
 """
 
 import contextlib
@@ -28,24 +28,24 @@ class ProgramEnd(NamedTuple):
 
 
 class StoppedError(Exception):
-    """It was ended because the daemon stops."""
+    """The program was ended because the daemon stops."""
 
 
 class Program:
-    """One command, once at a time. ``stop`` may come from another thread."""
+    """One command, one run at a time. ``stop`` may be called from another thread."""
 
     def __init__(self, command: Sequence[str], seconds: float) -> None:
         self._command = command
         self._seconds = seconds
-        self._lock = threading.Lock()  # while it is held, the process's id is nobody else's
+        self._lock = threading.Lock()  # while it is held, the process's id is not reused
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
     def run(self, content: bytes, environ: Mapping[str, str]) -> ProgramEnd:
-        """Run it with a standard input and an environment, and wait for it or for its time limit.
+        """Run it with a standard input and an environment, and wait for its end or its time limit.
 
-        When the program itself has ended, what it left in its group is ended, too. Raises OSError
-        if it cannot be started, and StoppedError.
+        Once the program has ended, whatever it left in its group is ended too. Raises OSError if it
+        cannot be started, and StoppedError.
         """
         process = subprocess.Popen(  # noqa: S603 - the administrator's, without a shell
             self._command,
@@ -74,14 +74,14 @@ class Program:
         return ProgramEnd(status if status >= 0 else 128 - status, output, in_time)
 
     def stop(self) -> None:
-        """End it, and every later one at once; wait for nothing."""
+        """End it, and every later run at its start; do not wait."""
         self._stopped = True
         with self._lock:
             if self._process is not None:
                 _signal(self._process, signal.SIGKILL)
 
     def _follow(self, process: subprocess.Popen[bytes], content: bytes) -> tuple[str, bool]:
-        """Feed and read it until it has ended; return its output, and whether that was in time."""
+        """Feed and read it until it ends; return its output, and whether it ended in time."""
         assert process.stdin is not None  # noqa: S101 - both were asked for
         assert process.stdout is not None  # noqa: S101
         kept = bytearray()
@@ -105,7 +105,7 @@ class Program:
                     if ended in ready:
                         break
                     if time.monotonic() >= end:
-                        # Its own end is then seen above.
+                        # The program's own end is seen above, the next time round.
                         _signal(process, signal.SIGTERM if in_time else signal.SIGKILL)
                         in_time, end = False, time.monotonic() + _GRACE
                 _read(process.stdout.fileno(), kept)
@@ -115,7 +115,7 @@ class Program:
 
 
 def _fed(pipe: object, content: bytes) -> bytes:
-    """Write what fits; return what is left, nothing where nobody reads on."""
+    """Write what fits; return the rest, nothing if nobody reads any more."""
     try:
         return content[os.write(pipe.fileno(), content) :]  # type: ignore[attr-defined]
     except BlockingIOError:
@@ -125,7 +125,7 @@ def _fed(pipe: object, content: bytes) -> bytes:
 
 
 def _read(fd: int, kept: bytearray) -> bool:
-    """Read what is there and keep the last of it; return False at the end of it."""
+    """Read what is there and keep the last of it; return False at end of file."""
     try:
         piece = os.read(fd, _PIECE)
     except BlockingIOError:
@@ -136,6 +136,6 @@ def _read(fd: int, kept: bytearray) -> bool:
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-    # It is not waited for yet, so its id, and its group's, are nobody else's.
+    # It is not reaped yet, so its id and its group's id cannot have been reused.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

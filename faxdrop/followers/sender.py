@@ -1,7 +1,7 @@
 """Sends one notice by apprise, in a process of its own (see ``post``).
 
-What went wrong is told by a word of a closed list. The texts of apprise and of servers stay here:
-they may repeat the address, which is a secret.
+Errors are reported as a word from a closed list. The texts of apprise and of servers stay in this
+process: they may repeat the address, which is a secret.
 """
 
 import copy
@@ -20,11 +20,11 @@ from apprise.plugins.email.base import NotifyEmail
 from faxdrop.apart import answer
 
 _PUT_OFF, _REFUSED = 400, 500  # where SMTP's classes of answers begin (RFC 5321, 4.2.1)
-_SECONDS = 10.0  # for each connection; the whole has the limit of ``post``
+_SECONDS = 10.0  # for each connection; ``post`` limits the whole
 
 
 class _Why(logging.Handler):
-    """Notices which exception apprise is handling when it logs, and nothing of the text."""
+    """Notes which exception apprise is handling when it logs, and never the text."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -37,7 +37,7 @@ class _Why(logging.Handler):
             self.word = _word(error)
 
 
-_WORDS: tuple[tuple[type[BaseException], str], ...] = (  # the first that fits
+_WORDS: tuple[tuple[type[BaseException], str], ...] = (  # the first match counts
     (ssl.SSLCertVerificationError, "certificate"),
     (ssl.SSLError, "encryption"),
     (requests.exceptions.SSLError, "encryption"),
@@ -51,7 +51,7 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (  # the first that fits
 
 
 def _word(error: BaseException) -> str:
-    """Return why something was not taken, as a word that ``post`` knows."""
+    """Return why a notice was not taken, as a word that ``post`` knows."""
     codes = [code for code, _ in getattr(error, "recipients", {}).values()]
     codes += [error.smtp_code] if isinstance(error, smtplib.SMTPResponseException) else []
     if codes and all(_PUT_OFF <= code < _REFUSED for code in codes):
@@ -61,7 +61,7 @@ def _word(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield what is behind an exception: requests and urllib3 wrap theirs."""
+    """Yield what caused an exception: requests and urllib3 wrap theirs."""
     seen = {id(error)}
     waiting = [error]
     while waiting:
@@ -75,7 +75,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _parts(url: str) -> Iterator[tuple[str, Any]]:
-    """Yield each that takes a notice by itself: of a mail, every recipient; and a mark for it."""
+    """Yield each separate target (each recipient of a mail) with a mark for it."""
     service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
     if service is None:
         return
@@ -87,14 +87,14 @@ def _parts(url: str) -> Iterator[tuple[str, Any]]:
         one = copy.copy(service)
         one.targets = [target]
         if target is not targets[0]:
-            one.cc, one.bcc = set(), set()  # they had theirs with the first
+            one.cc, one.bcc = set(), set()  # they got theirs with the first
         yield hashlib.sha256(repr(target).encode()).hexdigest()[:16], one
 
 
 def send(question: Any) -> Iterator[dict[str, str]]:
-    """Send; yield ``{"taken": mark}`` of who has taken it, ``{"why": word}`` of who has not.
+    """Send; yield ``{"taken": mark}`` where it was taken, ``{"why": word}`` where not.
 
-    ``taken`` in the question are those who have it already.
+    ``taken`` in the question names the marks that have it already.
     """
     log = logging.getLogger("apprise")
     log.setLevel(logging.DEBUG)
@@ -112,7 +112,7 @@ def send(question: Any) -> Iterator[dict[str, str]]:
                 title=question["subject"],
                 body_format=apprise.NotifyFormat.TEXT,
             )
-        except Exception as error:  # noqa: BLE001 - a plugin's mistake is no end of the others
+        except Exception as error:  # noqa: BLE001 - a plugin's bug must not end the others
             is_taken, why.word = False, why.word or _word(error)
         yield {"taken": mark} if is_taken else {"why": why.word or "refused"}
     if not anybody:

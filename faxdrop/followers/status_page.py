@@ -1,11 +1,11 @@
-"""The status page: how faxing stands, for people, as a file that any browser opens from the share.
+"""The status page: the state of faxing as a file that any browser opens from the share.
 
     <root>/STATUS.html
 
-It shows what ``faxdrop status`` shows, from the same place (``status``). It is written when that
-has changed and in a quiet hour never, so disks may sleep; and it is whole at every moment. Whoever
-can read the share can read it, change it or put something else in its place: nothing in it is ever
-read back, and it is made anew.
+It shows what ``faxdrop status`` shows, from the same source (``status``). It is written only when
+that changes, so disks may sleep in a quiet hour, and it is whole at every moment. People on the
+share can read it, change it or put something else in its place. So nothing in it is ever read back,
+and it is made anew.
 """
 
 import errno
@@ -28,17 +28,17 @@ from faxdrop.words import _, of_system
 
 PAGE: Final = "STATUS.html"
 _SOON: Final = 5.0  # seconds until the loop has said how things stand
-_EVERY: Final = 60.0  # seconds between looks at what nobody tells us of
-_ON_THE_WAY: Final = 30.0  # the same while a document is: what sipgate says of it is no news
+_EVERY: Final = 60.0  # seconds between looks at what comes without news
+_ON_THE_WAY: Final = 30.0  # the same, while one is: sipgate's status of it is no news
 _LONGEST_REST: Final = 300.0  # seconds
-_SHARE: Final = 30  # of that many seconds, one may go into the page: a long queue is looked at less
+_SHARE: Final = 30  # one second in so many may go into the page: a long queue is read less often
 
 
 class StatusPage(Follower):
-    """Keeps the page of one root; ``wanted``: False takes it away instead."""
+    """Keeps the page of one root up to date; ``wanted=False`` removes it instead."""
 
     name = "status_page"
-    gathers = 2.0  # what happens together is shown together
+    gathers = 2.0  # events that come together are shown together
 
     def __init__(
         self,
@@ -52,18 +52,18 @@ class StatusPage(Follower):
         self._wanted = wanted
         self._disk = disk or Disk()
         self._page: PageContent | None = None  # what was written last
-        self._stamp: object = None  # of the file, as it was written
+        self._stamp: object = None  # of the file as we wrote it
         self._known: tuple[object, ...] = ()  # what was known then
         self._rests_until: datetime | None = None
         self._problems: dict[str, str] = {}
 
     @property
     def problems(self) -> dict[str, str]:
-        """Why the page is not what it should be."""
+        """Why the page is not up to date, if it is not."""
         return self._problems
 
     def turn(self, now: Turn) -> float | None:
-        """Show what has changed. Looks for itself at what no news tell of."""
+        """Show what has changed; also look for changes that come without news."""
         if not self._wanted:
             self.withdraw()
             return None
@@ -84,14 +84,14 @@ class StatusPage(Follower):
         return _ON_THE_WAY if is_moving else _EVERY
 
     def last(self, now: Turn) -> None:
-        """Show that faxdrop does not run any more."""
+        """Show that faxdrop no longer runs."""
         if self._wanted and now.standing:
             self.show(now.standing, now.at, running=False)
 
     def show(self, told: Mapping[str, Any], at: datetime, *, running: bool) -> None:
-        """Write the page, if it is not what it should be.
+        """Write the page if it is not up to date.
 
-        ``told``: faxdrop-status/1. What is in the way is left to ``problems``.
+        ``told``: faxdrop-status/1. Errors are left to ``problems``.
         """
         try:
             seen = overview.look_with(told, self._spool, at, running=running)
@@ -103,7 +103,7 @@ class StatusPage(Follower):
             self._problems = {}
 
     def withdraw(self) -> None:
-        """Remove the page, if it is one of ours: nobody keeps it true any more."""
+        """Remove the page if it is one of ours: nobody keeps it up to date any more."""
         with suppress(OSError):
             with open_ordinary(self.path) as file:
                 is_ours = file.read(len(MARK)) == MARK
@@ -113,7 +113,7 @@ class StatusPage(Follower):
     # -- inside -----------------------------------------------------------------------------
 
     def _rest(self, at: datetime) -> float:
-        """Return for how many seconds nothing is looked at; a clock that was set ends that."""
+        """Return for how many more seconds not to look; setting the clock ends the pause."""
         rest = 0.0 if self._rests_until is None else (self._rests_until - at).total_seconds()
         return rest if rest < _LONGEST_REST else 0.0
 
@@ -122,7 +122,7 @@ class StatusPage(Follower):
             return
         content = render(page, at)
         temporary = self._spool.home / f"{PAGE}.tmp"
-        with suppress(FileNotFoundError):  # of a page that was not finished
+        with suppress(FileNotFoundError):  # a page that was never finished
             self._disk.remove(temporary)
         fd = self._disk.open_new(temporary, 0o644)
         try:
@@ -131,14 +131,14 @@ class StatusPage(Follower):
             stamp = _stamp_of(os.fstat(fd))
         finally:
             os.close(fd)
-        # Not durable: after a power cut it is made anew. A link or a pipe in its place is replaced,
-        # never opened.
+        # No fsync: after a power cut the page is made anew. A link or a pipe in its place is
+        # replaced, never opened.
         self._disk.replace(temporary, self.path)
         self._page, self._stamp = page, stamp
 
 
 def write_now(root: Path, at: datetime, *, wanted: bool) -> StatusPage:
-    """Write the page without a daemon, or beside it; a wish that there is none is followed, too."""
+    """Write the page without a daemon or beside one; with ``wanted=False``, remove it."""
     page = StatusPage(root, wanted=wanted)
     spool = Spool(root)
     if wanted:
@@ -155,7 +155,7 @@ def _why(error: OSError) -> str:
 
 
 def _give_to_the_group(fd: int, root: Path) -> None:
-    """Have the page belong to the group of the folder that it will lie in, if all in it does."""
+    """Give the page to its folder's group, if the folder gives all files in it to its group."""
     status = root.stat()
     if status.st_mode & stat.S_ISGID and os.fstat(fd).st_gid != status.st_gid:
         with suppress(PermissionError):

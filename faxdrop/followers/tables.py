@@ -2,10 +2,10 @@
 
     <root>/journal/2026-11.csv
 
-A table is worth what its month's lines are worth: it is remade whenever it is not what it should
-be, whoever changed or removed it. UTF-8 with a byte order mark, which spreadsheets want. Cells that
-a spreadsheet would take for a formula, and numbers that it would round, begin with an apostrophe,
-as OWASP advises ("CSV Injection"). What is not printable in a name is escaped (see ``names``).
+The journal is the truth and a table only its copy: one that differs, was edited or removed is made
+again. UTF-8 with a byte order mark, which spreadsheets need. Cells that a spreadsheet would take
+for a formula, and numbers that it would round, begin with an apostrophe, as OWASP advises ("CSV
+Injection"). Unprintable characters in names are escaped (see ``names``).
 """
 
 import csv
@@ -43,21 +43,21 @@ HEADINGS = (
     N_("Path"),
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_LONGEST_EXACT = 15  # digits of a number that spreadsheets keep
+_LONGEST_EXACT = 15  # digits that spreadsheets keep exactly
 _BOM = "\ufeff"
 _EVERY = 60.0  # seconds
 _SAID_FOR = timedelta(days=1)
 _EDITED = N_("was changed by somebody, and made anew from the journal")
 
-# Where people write a decimal point, spreadsheets take a comma between cells, elsewhere a semicolon
-# (the CLDR's decimal symbols; those of the larger countries).
+# Spreadsheets expect a comma between cells where people write a decimal point, else a semicolon.
+# Source: the CLDR's decimal symbols, for the larger countries.
 _DECIMAL_POINT = frozenset(
     {"AU", "CA", "CN", "GB", "HK", "IE", "IL", "IN", "JP", "KR", "MX", "NZ", "SG", "US"}
 )
 
 
 def separator_of(region: str) -> str:
-    """Return what stands between cells in a region."""
+    """Return the separator of cells in a region."""
     return "," if region in _DECIMAL_POINT else ";"
 
 
@@ -103,7 +103,7 @@ def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
-    """Return a cell that shows what it holds, and does nothing."""
+    """Return a cell that shows its value and cannot act as a formula."""
     text = "" if value is None else str(value)
     is_rounded = text.isdigit() and (len(text) > _LONGEST_EXACT or text.startswith("0"))
     defused = text.startswith(_FORMULA) or (is_rounded and text != "0")
@@ -122,7 +122,7 @@ class Tables(Follower):
     """The CSV files of one root."""
 
     name = "tables"
-    gathers = 5.0  # many lines make one table
+    gathers = 5.0  # many lines, one writing of the table
 
     def __init__(self, root: Path, journal: Path, separator: str, disk: Disk | None = None) -> None:
         self.folder = root / "journal"
@@ -132,16 +132,16 @@ class Tables(Follower):
         self._made: dict[str, tuple[object, object]] = {}  # month -> (its lines, its table)
         self._problems: dict[str, str] = {}
         self._edited_at: dict[Path, datetime] = {}
-        self.problem = ""  # why a table is not what it should be, for people
-        self.edited: list[Path] = []  # what the last refresh found changed by another hand
+        self.problem = ""  # why a table could not be written, for people
+        self.edited: list[Path] = []  # those that the last refresh found edited by others
 
     @property
     def problems(self) -> dict[str, str]:
-        """Tables that could not be written, and those that were edited within a day."""
+        """Tables that could not be written, and those that were edited in the last day."""
         return self._problems
 
     def turn(self, now: Turn) -> float:
-        """Look at all tables, now and every minute: somebody may have edited one."""
+        """Check all tables, now and every minute: somebody may have edited one."""
         self.refresh()
         self._edited_at |= dict.fromkeys(self.edited, now.at)
         found = {
@@ -155,11 +155,11 @@ class Tables(Follower):
         return _EVERY
 
     def last(self, now: Turn) -> None:
-        """Have them show what was written last."""
+        """Bring the tables up to the last line."""
         self.turn(now)
 
     def refresh(self) -> bool:
-        """Remake what is not what it should be; return whether anything was."""
+        """Make again every table that differs from the journal; return whether there was one."""
         done = False
         self.problem, self.edited = "", []
         for month in months_of(self._journal):
@@ -180,7 +180,7 @@ class Tables(Follower):
         return done
 
     def _remake(self, month: str, path: Path) -> bool:
-        """Write a table where it is not what it should be; return whether that was so."""
+        """Write a table if it differs from the journal; return whether it did."""
         found = (
             line.content
             for line in history.lines(self._journal, month, month)
@@ -191,7 +191,7 @@ class Tables(Follower):
             return False
         if not self.folder.is_dir():
             self._disk.make_folder(self.folder)
-        if self.folder.is_symlink():  # people may write here: nothing of ours goes elsewhere
+        if self.folder.is_symlink():  # people may write here: never follow a link elsewhere
             raise OSError(errno.ELOOP, _("a link stands in its place"), str(self.folder))
         temporary = self.folder / f".{path.name}.tmp"
         temporary.unlink(missing_ok=True)

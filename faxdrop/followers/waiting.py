@@ -1,4 +1,4 @@
-"""What waits for longer than it should: faxes without an end, and files in the inbox."""
+"""What waits for longer than it should: faxes that do not end, and files in the inbox."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -11,14 +11,14 @@ from faxdrop.spool.disk import Disk
 from faxdrop.spool.jobs import Jobs
 from faxdrop.words import _
 
-EVERY: Final = 300.0  # seconds between two looks, while there is something to look at
+EVERY: Final = 300.0  # seconds between two looks, while anything waits
 _FAX_AFTER: Final = timedelta(hours=2)  # since it was handed over
 _FILE_AFTER: Final = timedelta(minutes=10)  # beyond the inbox's patience
-_FULL: Final = {"disk", "intake"}  # what keeps all files in the inbox, and is told by itself
+_FULL: Final = {"disk", "intake"}  # they hold all files, and have their own notices
 
 
 class Finder:
-    """Looks now and then. Remembers since when it has seen a file wait, and nothing else."""
+    """Looks now and then. Remembers only since when it has seen each file wait."""
 
     def __init__(self, root: Path, patience: float) -> None:
         self._jobs = Jobs(root / ".faxdrop", Disk())
@@ -29,7 +29,7 @@ class Finder:
         self._found: tuple[Stuck, ...] | None = None
 
     def find(self, standing: Mapping[str, Any], now: datetime) -> tuple[Stuck, ...] | None:
-        """Return what is stuck, as of the last look; None: it has not looked for long enough.
+        """Return what was stuck at the last look; None: it has not watched for long enough.
 
         Raises OSError.
         """
@@ -40,7 +40,7 @@ class Finder:
             return self._found
         self._looked_at = now
         found = (*self._faxes(standing, now), *self._files(standing, now))
-        if now - self._began > self._file_after:  # else a restart would tell all of it again
+        if now - self._began > self._file_after:  # else a restart would report everything again
             self._found = found
         return self._found
 
@@ -62,7 +62,7 @@ class Finder:
     def _files(self, standing: Mapping[str, Any], now: datetime) -> Iterator[Stuck]:
         waits = {f"{each['folder']}/{each['name']}": each for each in standing.get("waiting", ())}
         self._seen = {
-            key: min(self._seen.get(key, now), now)  # a clock that was set back begins anew
+            key: min(self._seen.get(key, now), now)  # if the clock was set back, begin anew
             for key in waits
         }
         if _FULL & {hold["what"] for hold in standing.get("holds", ())}:

@@ -1,4 +1,4 @@
-"""How notices and digests read. Pure; no name in them can do more than be read."""
+"""How notices and digests read. Pure; a hostile name in them is shown as harmless text."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,23 +19,23 @@ _LONGEST_NAME: Final = 80  # characters of a name in a subject; whole names are 
 
 
 class Told(NamedTuple):
-    """One thing in a notice. Its texts can be shown anywhere."""
+    """One entry of a notice. Its texts are safe to show anywhere."""
 
     name: str  # of the file; of a hold, nothing
     folder: str
     what: str  # what happened, in a few words
-    text: tuple[str, ...]  # more of it, and what to do, in sentences
+    text: tuple[str, ...]  # the details, and what to do, in sentences
 
 
 class Open(NamedTuple):
-    """How many documents have no end yet."""
+    """How many documents have not ended yet."""
 
     in_the_inbox: int
     on_their_way: int
 
 
 def end(line: LineData, why: Why) -> Told:
-    """Tell of a document that ended."""
+    """Return the entry of a document that ended."""
     is_sent = line.get("event") == "sent"
     words: tuple[str, ...] = ()
     if not is_sent:
@@ -53,14 +53,14 @@ def end(line: LineData, why: Why) -> Told:
 
 
 def held(words: str, since: datetime) -> Told:
-    """Tell that something holds."""
+    """Return the entry of a new hold."""
     text = _("Since {when}: {words}.").format(when=short_moment(since), words=_part_of(words))
     advice = _("Nothing is lost. `faxdrop status` says what to do; then it goes on by itself.")
     return Told("", "", _("Faxes are held"), (text, advice))
 
 
 def released(words: str, since: datetime) -> Told:
-    """Tell that it holds no longer."""
+    """Return the entry of a hold that was released."""
     text = _("What held since {when} is over: {words}.").format(
         when=short_moment(since), words=_part_of(words)
     )
@@ -68,7 +68,7 @@ def released(words: str, since: datetime) -> Told:
 
 
 def stuck(name: str, folder: str | None, since: datetime, words: str) -> Told:
-    """Tell of a document that waits."""
+    """Return the entry of a document that waits too long."""
     text = _("Since {when}.").format(when=short_moment(since))
     return Told(shown(name), shown(folder or ""), _("waits"), (text, shown(words, lines=True)))
 
@@ -91,10 +91,10 @@ def digest(
     why: Why,
     most: int,
 ) -> tuple[str, str]:
-    """Return the summary of what ended since the last one; also of a day on which nothing did.
+    """Return the summary of what ended since the last digest, also if nothing did.
 
-    That is the proof that this way to people works, and that faxdrop does. ``lines`` are ends, and
-    documents that were put in again, which are not counted as not sent any more.
+    An empty digest proves that faxdrop and this way to people work. ``lines`` are ends, and
+    documents that were put in again: those no longer count as not sent.
     """
     counts: Counter[str] = Counter()
     not_sent: dict[str, Told] = {}
@@ -132,7 +132,7 @@ def digest(
 
 
 def part(line: LineData, table: str, key: str) -> str | None:
-    """Return a fact of a line, if it is there."""
+    """Return a value from a table of a line, if it is there."""
     facts = line.get(table)
     value = facts.get(key) if isinstance(facts, dict) else None
     return None if value is None else str(value)
@@ -150,7 +150,7 @@ def _joined(*parts: str) -> str:
 
 
 def _part_of(words: str) -> str:
-    """Return words as a part of a sentence that ends with a point."""
+    """Return a sentence without its final full stop, to stand within another."""
     return shown(words).rstrip(".")
 
 
