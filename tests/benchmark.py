@@ -58,6 +58,8 @@ max_megabytes = 20
 max_pages = 1000
 [sending]
 poll_interval = {poll}
+[report]
+pdf = {reports}
 """
 
 
@@ -153,12 +155,16 @@ class Bench:
         base_url: str,
         poll: str = "500ms",
         program: Sequence[str] = ("-m", "faxdrop"),
+        reports: str = "none",
     ) -> Iterator[Running]:
         """Run a daemon that is ready."""
         config = root.with_suffix(".toml")
         config.write_text(
             CONFIG.format(
-                root=json.dumps(str(root)), base_url=json.dumps(base_url), poll=json.dumps(poll)
+                root=json.dumps(str(root)),
+                base_url=json.dumps(base_url),
+                poll=json.dumps(poll),
+                reports=json.dumps(reports),
             )
         )
         started = time.monotonic()
@@ -439,6 +445,53 @@ def one_shot(bench: Bench) -> list[Row]:
 
 def latency(bench: Bench) -> list[Row]:
     """From the closing, or the moving in, of a file to the arrival of its POST; 200 drops."""
+    p50, p99 = _delays(bench, "none")
+    return [
+        Row("latency, closed to POST, p50 of 200", f"{p50:.0f} ms", "", "", "50 ms"),
+        Row("latency, closed to POST, p99 of 200", f"{p99:.0f} ms", "", "", "250 ms"),
+    ]
+
+
+def reports(bench: Bench) -> list[Row]:
+    """Fax 100 documents with and without reports; the latency beside them."""
+    pdfs = documents(100)
+    sent, cpu, made = dict[str, float](), dict[str, float](), 0.0
+    for wanted in ("none", "all"):
+        with bench.simulator() as (base_url, _):
+            root = bench.root()
+            with bench.daemon(root, base_url, reports=wanted) as daemon:
+                process = psutil.Process(daemon.process.pid)
+                before = _cpu_of_all(process)
+                started = drop_all(root, pdfs)
+                sent[wanted] = daemon.wait_for("fax.sent", len(pdfs)) - started
+                if wanted == "all":
+                    made = daemon.wait_for("report.made", len(pdfs)) - started
+                cpu[wanted] = _cpu_of_all(process) - before
+    each = (cpu["all"] - cpu["none"]) / len(pdfs) * 1000
+    ratio = sent["all"] / sent["none"]
+    without, beside = _delays(bench, "none"), _delays(bench, "all")
+    return [
+        Row(
+            "reports: 100 PDFs, until all are sent",
+            f"{sent['all']:.2f} s",
+            f"without reports {sent['none']:.2f} s",
+            f"{ratio:.2f} x",
+            "",
+        ),
+        Row("reports: the same, until all are made", f"{made:.2f} s", "", "", ""),
+        Row("processor time a report", f"{each:.1f} ms", "", "", ""),
+        Row(
+            "latency, closed to POST, p50, with reports",
+            f"{beside[0]:.0f} ms",
+            f"without reports {without[0]:.0f} ms",
+            f"{beside[0] / without[0]:.2f} x",
+            "50 ms",
+        ),
+    ]
+
+
+def _delays(bench: Bench, wanted: str) -> tuple[float, float]:
+    """Return p50 and p99 of 200 drops, in milliseconds, with the reports that are wanted."""
     pdfs = documents(200)
     delays = []
     closed: dict[str, float] = {}
@@ -447,7 +500,7 @@ def latency(bench: Bench) -> list[Row]:
         staging = bench.folder / "latency.pdf"
         for target in numbers(len(pdfs)):
             (root / "inbox" / target).mkdir(parents=True)
-        with bench.daemon(root, base_url) as daemon:
+        with bench.daemon(root, base_url, reports=wanted) as daemon:
             for number, target in enumerate(numbers(len(pdfs))):
                 path = root / "inbox" / target / f"{number}.pdf"
                 if number % 2:
@@ -459,11 +512,7 @@ def latency(bench: Bench) -> list[Row]:
                 daemon.wait_for("fax.submitted", number + 1)
         taken = requests.get(f"{control_url}/taken", timeout=30).json()
     delays = sorted((one["arrived"] - closed[one["number"]]) * 1000 for one in taken)
-    p50, p99 = statistics.median(delays), delays[int(len(delays) * 0.99)]
-    return [
-        Row("latency, closed to POST, p50 of 200", f"{p50:.0f} ms", "", "", "50 ms"),
-        Row("latency, closed to POST, p99 of 200", f"{p99:.0f} ms", "", "", "250 ms"),
-    ]
+    return statistics.median(delays), delays[int(len(delays) * 0.99)]
 
 
 def fill_spool(root: Path, count: int) -> None:
@@ -703,6 +752,7 @@ ALL: dict[str, Callable[[Bench], list[Row]]] = {
     "journal": journal,
     "one-shot": one_shot,
     "latency": latency,
+    "reports": reports,
     "status-requests": status_requests,
     "memory": memory,
     "quiet": quiet,
