@@ -1,7 +1,7 @@
-"""What a transmission report says, in words; how it looks is the business of ``drawing``.
+"""What a transmission report says, in words; ``drawing`` decides how it looks.
 
-Everything comes from the receipt and the address book. Nothing is invented: what sipgate does not
-tell is said to be not told.
+Everything comes from the receipt and the address book. Nothing is invented: if sipgate does not
+report a fact, the page says so.
 """
 
 from datetime import UTC, datetime, tzinfo
@@ -12,20 +12,20 @@ from faxdrop.fax.reasons import PERHAPS_SENT
 from faxdrop.fax.receipt import Receipt, ReceiptAttempt
 from faxdrop.words import _, ngettext
 
-MOST_ATTEMPTS: Final = 8  # that one page has room for; the others stand in the receipt
+MOST_ATTEMPTS: Final = 8  # that fit on the page; the receipt has them all
 
 Mark = Literal["good", "bad", "none"]
 
 
 class Row(Record):
-    """A line of a table: what it is about, what is so."""
+    """A line of a table: a label and its value."""
 
     label: str
     value: str
 
 
 class Comparison(Record):
-    """Two facts beside each other, and whether they agree."""
+    """Two values side by side, and whether they agree."""
 
     label: str
     ours: str
@@ -35,11 +35,11 @@ class Comparison(Record):
 
 
 class Content(Record):
-    """All words of a report, in the order in which they stand there."""
+    """All words of a report, in the order of the page."""
 
     title: str
     language: str
-    word: str  # the large one
+    word: str  # in large letters
     mark: Mark
     result: tuple[str, ...]  # paragraphs
     facts: tuple[Row, ...]
@@ -53,7 +53,7 @@ class Content(Record):
     ids_title: str
     ids: tuple[Row, ...]
     picture_title: str
-    no_picture: str  # in its place, where the page cannot be drawn
+    no_picture: str  # shown instead, if the page cannot be drawn
     checked_by: str
     date: str
     simulated: str  # across the page; "" if a fax was sent
@@ -67,10 +67,10 @@ def compose(
     book_number: str | None = None,
     zone: tzinfo | None = None,
 ) -> Content:
-    """Return what the report on a receipt says, in the language that is set.
+    """Return what the report on a receipt says, in the current language.
 
-    ``book_number`` is the number that the address book has for the folder, None if none.
-    ``zone``: of the times; None: the machine's.
+    ``book_number`` is the address book's number for the folder, None if it has none. ``zone`` is
+    the time zone of all times, None for the machine's.
     """
     word, mark = _word(receipt)
     shown = receipt.attempts

@@ -1,7 +1,7 @@
 """Draws the page of a transmission report: its content and a picture become a PDF.
 
-Deterministic: the same content gives the same bytes. Every value is somebody else's, so each is
-escaped, wrapped and cut to the room it has: one page it is, whatever the names are.
+Deterministic: the same content gives the same bytes. Values come from others, so each is escaped,
+wrapped and cut to its room: the report stays one page whatever the names are.
 """
 
 import io
@@ -39,7 +39,7 @@ _ELLIPSIS = "..."
 _CELL_LINES = 2  # of one cell of a table
 
 _FONTS = Path(reportlab.__file__).parent / "fonts"
-reportlab.rl_config.useA85 = 0  # else everything would be packed twice, and that takes time
+reportlab.rl_config.useA85 = 0  # it would encode everything a second time, which is slow
 _LETTERS: Final[dict[str, frozenset[int]]] = {}
 for _name in (_PLAIN, _BOLD):
     _font = TTFont(_name, str(_FONTS / f"{_name}.ttf"))
@@ -48,7 +48,7 @@ for _name in (_PLAIN, _BOLD):
 
 
 def printable(text: str, font: str = _PLAIN) -> str:
-    r"""Return a text in letters that the font has; each other one is an escape: ``\u05d0``."""
+    r"""Return a text in letters that the font has; any other becomes an escape: ``\u05d0``."""
     known = range(0x20, 0x7F) if font == _FIXED else _LETTERS[font]
     return "".join(
         char if ord(char) in known else char.encode("unicode_escape").decode()
@@ -57,7 +57,7 @@ def printable(text: str, font: str = _PLAIN) -> str:
 
 
 def wrapped(text: str, font: str, size: float, width: float, most: int) -> list[str]:
-    """Return a text as at most so many lines; what has no room is an ellipsis."""
+    """Return a text as at most ``most`` lines; an ellipsis stands for the rest."""
     lines: list[str] = []
     rest = printable(text, font)
     while rest and len(lines) < most:
@@ -98,7 +98,7 @@ def draw(content: Content, picture: Image.Image | None) -> bytes:
 
 
 class _Page:
-    """The page that is being drawn, from the top down. Lengths are in points."""
+    """The page while it is drawn, from the top down. Lengths are in points."""
 
     def __init__(self, canvas: Canvas) -> None:
         self._canvas = canvas
@@ -120,7 +120,7 @@ class _Page:
         for row in content.ids:
             self._row(row, _RIGHT, 46 * mm, font=_FIXED)
         self._foot(content)
-        if content.simulated:  # over all else, so that no value can cover it
+        if content.simulated:  # last, so that no value can cover it
             self._across(content.simulated)
 
     def _text(self, x: float, text: str, font: str, size: float, colour: Color = _INK) -> None:

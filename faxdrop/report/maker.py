@@ -1,7 +1,7 @@
-"""Makes reports away from the daemon, in the process that takes the reader's place.
+"""Makes reports away from the daemon, in a process like the reader's.
 
-``python -m faxdrop.report.maker`` serves as `faxdrop.documents.reader` does, as confined as that.
-What it is asked to prepare is an order (see ``order``); what it writes is the report.
+``python -m faxdrop.report.maker`` serves as ``faxdrop.documents.reader`` does, with the same
+confinement. Its input is an order (see ``order``), its output the report.
 """
 
 import io
@@ -20,7 +20,7 @@ from faxdrop.report.drawing import draw
 from faxdrop.report.order import Order
 
 _POINTS, _MILLIMETRES = 72.0, 25.4  # an inch
-_REDUCED = 2  # a dot of the picture stands for so many of the fax, across and down
+_REDUCED = 2  # dots of the fax for one of the picture, across and down
 _NICE = 10  # a report can wait: faxes and the readers of documents go first
 _MOST_APPENDED = 20  # pages of sipgate's own report
 
@@ -46,11 +46,11 @@ def _first_page(document: bytes) -> Image.Image | None:
         with Rendered(document) as pages, pages.page(0) as page:
             width, height = (side / _POINTS * _MILLIMETRES for side in page.size)
             across, down, most = pictures.FINE
-            # Drawn that small at once: to reduce the whole fax would take four times as long.
+            # Drawn small at once: drawing the whole fax and reducing it takes four times as long.
             shrunk = paper(width, height).scale / _REDUCED
             size = page.pixels(Resolution(across * shrunk, down * shrunk, most))
             drawn = pictures.bilevel(pictures.shades(page.drawn(*size)))
-            return drawn.convert("L")  # of two colours, reportlab makes all of them
+            return drawn.convert("L")  # reportlab would turn a picture of two colours into RGB
     except (RenderError, ValueError, MemoryError):
         return None
 

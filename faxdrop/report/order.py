@@ -1,4 +1,4 @@
-"""Orders reports from the process that makes them (see ``maker``): what it is told, and answers."""
+"""Orders reports from the process that makes them (see ``maker``): the request and its answer."""
 
 import tempfile
 from typing import BinaryIO
@@ -14,11 +14,11 @@ _MOST_BYTES = 64 << 20  # of a report: the page, the receipt and what is appende
 
 
 class UnmadeError(Exception):
-    """The report cannot be made, and that is all."""
+    """The report cannot be made from this order."""
 
 
 class Order(Record):
-    """The line that comes first; behind it are the bytes whose lengths it has."""
+    """The first line of the request; the bytes whose lengths it gives follow it."""
 
     content: Content
     name: str  # of the receipt as an attachment
@@ -41,9 +41,9 @@ def report(
 ) -> bytes:
     """Return a report as a PDF.
 
-    ``checker`` is one whose reader is MAKER; ``document`` is what the picture is of, None: there is
-    nothing to draw; ``appended`` is sipgate's own report. Raises UnmadeError, and OSError where a
-    file fails or no process can be had.
+    ``checker`` is one whose reader is MAKER. The picture shows ``document``; None means that there
+    is nothing to draw. ``appended`` is sipgate's own report. Raises UnmadeError, and OSError if a
+    file fails or no process can be started.
     """
     drawn = b""
     if document is not None:

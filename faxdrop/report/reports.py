@@ -1,14 +1,14 @@
-"""Makes the report of each document that was filed, and puts it beside it.
+"""Makes the report of each filed document, and puts it beside the document.
 
 A follower of the journal: the fax has ended, the document is filed, and nothing waits for this. The
-receipt names its report from the beginning, so a report that is missing is made whenever that can
-be done: after a crash, when there is room on the disk again.
+receipt names its report from the beginning, so a missing report is made as soon as it can be: after
+a crash, or when the disk has room again.
 
     .faxdrop/report.draft     the report that is about to be moved beside its document
 
-In this order: the draft is whole on disk; the journal has a line ``reported`` with its SHA-256; it
-is moved to its place. So a crash leaves no report or a whole one, and a file in a report's place
-that is not the one of its line was put there, or altered, by somebody else.
+The order is: write the whole draft to disk; append a line ``reported`` with its SHA-256 to the
+journal; move the draft to its place. So a crash leaves no report or a whole one. A file in a
+report's place that does not match its line was put there, or altered, by somebody else.
 """
 
 import contextlib
@@ -41,12 +41,12 @@ from faxdrop.words import _
 log = structlog.stdlib.get_logger(__name__)
 
 FETCH_SECONDS = 6.0  # for sipgate's own report: with two tries to make ours, 20 s in all
-_MOST_BYTES = 64 << 20  # of a document; what is longer is never faxed
-_FINAL = ("SENT", "FAILED")  # outcomes of which sipgate makes a report
+_MOST_BYTES = 64 << 20  # of a document; a longer one is never faxed
+_FINAL = ("SENT", "FAILED")  # the outcomes for which sipgate makes a report
 
 
 class _Wanted(NamedTuple):
-    """A report that is to be made."""
+    """A report to make."""
 
     folder: Folder  # where the document lies
     document: str
@@ -55,10 +55,10 @@ class _Wanted(NamedTuple):
 
 
 class Reports(Follower):
-    """Makes the reports that a config wants. It closes ``sipgate`` and ``maker``."""
+    """Makes the reports that a config wants. Owns ``sipgate`` and ``maker``, and closes them."""
 
     name = "reports"
-    from_start = True  # a receipt that names a report has one, whatever became of the cursor
+    from_start = True  # a lost cursor must not cost a receipt its report
 
     def __init__(
         self, config: Config, sipgate: Sipgate, maker: Checker, disk: Disk | None = None
@@ -69,7 +69,7 @@ class Reports(Follower):
         self._disk = disk or Disk()
         self._draft = config.root / ".faxdrop" / REPORT_DRAFT
         self._reported: dict[str, str] | None = None  # job id -> SHA-256, in lines not done yet
-        self._failing = 0  # number of the line that was tried last
+        self._failing = 0  # seq of the line that was tried last
         self._stopped = threading.Event()
 
     def turn(self, now: Turn) -> None:
@@ -95,7 +95,7 @@ class Reports(Follower):
             now.cursor.done(passed)
 
     def give_up(self, now: Turn) -> str:
-        """Pass over a report that could not be put there."""
+        """Skip a report that could not be put in its place."""
         for line in now.cursor.lines():
             if line.head.seq >= self._failing:
                 now.cursor.done(line)
@@ -103,7 +103,7 @@ class Reports(Follower):
         return ""
 
     def stop(self) -> None:
-        """Let go of sipgate and of who makes the report."""
+        """Close the connection to sipgate and the maker."""
         self._stopped.set()
         self._sipgate.close()
         self._maker.close()
@@ -111,9 +111,9 @@ class Reports(Follower):
     # -- inside -----------------------------------------------------------------------------
 
     def _take(self, line: Line, now: Turn, reported: dict[str, str]) -> bool:
-        """Have the report of an end beside its document; return whether there was one to make.
+        """Put the report of an end beside its document; return whether there was one to make.
 
-        Raises OSError and FollowerError where it is to be tried again.
+        Raises OSError and FollowerError if it should be tried again.
         """
         place = self._place(line.content)
         if place is None or line.content.get("taken_in"):
@@ -125,7 +125,7 @@ class Reports(Follower):
                 return False
             receipt = read_receipt_bytes(folder, place.name)
             if receipt is None or hash_of(receipt) != line.content.get("receipt_sha256"):
-                return False  # it is another document's, or nobody's, by now
+                return False  # by now the place is another document's, or nobody's
             name = _named(receipt, place.name)
             if name is not None:
                 self._report(_Wanted(folder, place.name, name, receipt), line, now, reported)
@@ -133,7 +133,7 @@ class Reports(Follower):
 
     def _report(self, wanted: "_Wanted", line: Line, now: Turn, reported: dict[str, str]) -> None:
         job_id = str(line.content.get("job_id"))
-        if job_id in reported:  # a crash came behind its line
+        if job_id in reported:  # a crash followed its line
             if _hash_of_file(self._draft) == reported[job_id]:
                 self._put(wanted)
             return
@@ -152,7 +152,7 @@ class Reports(Follower):
         log.info("report.made", job=job_id, bytes=len(made))
 
     def _place(self, content: dict[str, Any]) -> Path | None:
-        """Return where the document of an end was filed, None if it was taken away before."""
+        """Return where the document of an end was filed, None if it was taken away before that."""
         if content.get("event") not in ENDS or content.get("path") is None:
             return None
         within = Path(path_text(content["path"]))
@@ -160,7 +160,7 @@ class Reports(Follower):
         return self._config.root / within if is_ours else None
 
     def _made(self, wanted: "_Wanted", content: dict[str, Any]) -> bytes | None:
-        """Return the report, None if there is no document any more to report on."""
+        """Return the report, None if it cannot be made or its document is gone."""
         receipt, folder = wanted.receipt, wanted.folder
         read = Receipt.model_validate_json(receipt)
         about = content.get("document")
@@ -188,7 +188,7 @@ class Reports(Follower):
         except (UnmadeError, TimeoutError) as error:
             why = type(error).__name__
         log.error("report.not_made", job=read.job_id, why=why, advice="try `faxdrop report`")
-        return None  # all others would wait for it
+        return None  # else it would hold up all others
 
     def _asked(self, words: Any, receipt: bytes, drawn: bytes, theirs: bytes) -> bytes:
         if self._stopped.is_set():
@@ -196,7 +196,7 @@ class Reports(Follower):
         try:
             return order.report(self._maker, words, receipt, io.BytesIO(drawn), theirs)
         finally:
-            if self._stopped.is_set():  # else it could have started again
+            if self._stopped.is_set():  # it may have started again after that
                 self._maker.close()
 
     def _theirs(self, receipt: Receipt) -> bytes:
@@ -211,12 +211,12 @@ class Reports(Follower):
         return found or b""
 
     def _write(self, made: bytes) -> None:
-        """Have the draft on disk, whole."""
+        """Write the whole draft to disk."""
         self._draft.unlink(missing_ok=True)
         try:
             self._disk.write_new(self._draft, made)
         except OSError:
-            with contextlib.suppress(OSError):  # a full disk has room again where it stood
+            with contextlib.suppress(OSError):  # on a full disk this frees its room
                 self._draft.unlink(missing_ok=True)
             raise
 
@@ -225,12 +225,13 @@ class Reports(Follower):
         folder, name = wanted.folder, wanted.name
         try:
             self._disk.move(self._draft, folder.path / name, into=folder.fd)
-        except FileExistsError:  # verify tells of it
+        except FileExistsError:  # verify reports it
             log.warning("report.name_taken", file=shown(str(folder.path / name)))
             return
         self._disk.sync_folder(folder.path, within=folder.fd)
         if read_receipt_bytes(folder, wanted.document) is None:
-            # `faxdrop retry` removes the receipt, then the report: one of us sees the other.
+            # `faxdrop retry` removes the receipt, then the report. We write the report, then look
+            # for the receipt: so one of us sees the other.
             with contextlib.suppress(FileNotFoundError):
                 self._disk.remove(folder.path / name, within=folder.fd)
 

@@ -1,1 +1,1 @@
-"""How things stand: the facts behind `faxdrop status`, read from the disk alone."""
+"""How things stand: the facts behind ``faxdrop status``, read from the disk alone."""

@@ -1,9 +1,8 @@
 """What ended: the documents that lie in failed/, and those that were sent today.
 
-What failed is read from failed/ itself: what a person has dealt with is no longer there. What was
-sent today is read from the end of the journal, for sent/ may hold years. Receipts lie where people
-may put anything, so nothing in them is trusted, and only folders opened without following a link
-are looked into.
+Failures are read from failed/ itself: people take away what they have dealt with. What was sent
+today is read from the end of the journal, because sent/ may hold years. Receipts lie where people
+may put anything, so nothing in them is trusted, and folders are opened without following links.
 """
 
 import os
@@ -24,21 +23,21 @@ from faxdrop.spool.disk import Folder, opened_folder
 from faxdrop.spool.places import RECEIPT_SUFFIX, read_receipt, report_of
 from faxdrop.words import _
 
-LATEST: Final = 50  # documents of a kind that are told of one by one
+LATEST: Final = 50  # documents of a kind that are listed one by one
 _LONGEST_TEXT: Final = 2000  # characters of a receipt's sentence
 
 
 class Filed(Record):
     """One document that ended, as its receipt tells."""
 
-    folder: str | None  # the recipient folder; None: it lay in none
+    folder: str | None  # the recipient folder; None: not in one
     name: str
     number: str | None  # E.164
-    at: Instant | None  # when it ended; None: nobody knows
+    at: Instant | None  # when it ended; None: unknown
     code: str | None  # the reason's; None when sent
     message: str  # what happened
     advice: str  # what to do now
-    document: str | None  # a relative address from the root, percent-encoded; None: taken away
+    document: str | None  # relative to the root, percent-encoded; None: taken away
     report: str | None  # the transmission report, likewise; None: there is none
 
 
@@ -56,9 +55,9 @@ class _Lying(NamedTuple):
 
 
 def failed(root: Path, most: int = LATEST) -> Ended:
-    """Return what lies in failed/, by the time at which each receipt was written.
+    """Return what lies in failed/, ordered by the time at which each receipt was written.
 
-    What cannot be read is passed over.
+    What cannot be read is skipped.
     """
     with ExitStack() as stack:
         try:
@@ -71,22 +70,22 @@ def failed(root: Path, most: int = LATEST) -> Ended:
 
 
 def stamp(root: Path) -> object:
-    """Return what is another once a document came to failed/ or went; None: it cannot be told."""
+    """Return a value that changes when a document enters or leaves failed/; None: not known."""
     try:
         with opened_folder(root / "failed") as top:
             return [
                 (name, os.stat(name, dir_fd=top.fd, follow_symlinks=False).st_mtime_ns)
                 for name in (".", *sorted(top.names()))
             ]
-    except OSError:  # somebody is at it this moment
+    except OSError:  # somebody changes it at this moment
         return None
 
 
 def sent_today(root: Path, journal: Path, now: datetime, most: int = LATEST) -> Ended:
-    """Return what was sent since midnight here, as the journal tells."""
+    """Return what was sent since local midnight, from the journal."""
     today = now.astimezone().date()
     number, newest = 0, list[dict[str, Any]]()
-    with suppress(OSError):  # a journal that cannot be read is told of elsewhere
+    with suppress(OSError):  # a journal that cannot be read is reported elsewhere
         for content in latest(journal):
             if _day(content.get("at")) != today:
                 break
@@ -155,7 +154,7 @@ def _filed(top: Folder, one: _Lying) -> Filed:
 
 
 def _of_line(top: Folder | None, content: dict[str, Any]) -> Filed:
-    """Return a sent document of the journal's."""
+    """Return the sent document of a journal line."""
     recipient, document = _part(content, "recipient"), _part(content, "document")
     place, folder, name, receipt = None, None, None, dict[str, Any]()
     path = content.get("path")
@@ -189,14 +188,14 @@ def _within(top: Folder, folder: str | None) -> Iterator[Folder]:
 
 
 def _report(receipt: dict[str, Any], name: str | None) -> str | None:
-    """Return the name that the report beside a document has, None if its receipt names none."""
+    """Return the name of the report beside a document, None if its receipt names none."""
     return report_of(name) if name is not None and receipt.get("report") else None
 
 
 def _address(place: Folder | None, top: str, folder: str | None, name: str | None) -> str | None:
     """Return where a browser finds a file, None where there is no such file.
 
-    It opens the very file whatever is in its name: all but letters, digits and ``_.-~`` is encoded.
+    It opens exactly this file, whatever its name: all but letters, digits and ``_.-~`` is encoded.
     """
     if place is None or name is None:
         return None
@@ -213,7 +212,7 @@ def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """Return a sentence or a name fit to be shown, "" where there is none."""
+    """Return a sentence or a name that is safe to show, "" where there is none."""
     return shown(value)[:_LONGEST_TEXT] if isinstance(value, str) else ""
 
 
@@ -225,6 +224,6 @@ def _instant(value: Any) -> datetime | None:
 
 
 def _day(value: Any) -> Any:
-    """Return the local day of an instant, None where it is none."""
+    """Return the local day of an instant, None for anything else."""
     at = _instant(value)
     return None if at is None else at.astimezone().date()

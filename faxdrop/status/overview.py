@@ -1,8 +1,8 @@
 """What is on its way, and what is in its way: the facts behind ``faxdrop status``.
 
-Read from the disk alone: the inbox, the records in the spool, and the daemon's last words. Nothing
-is changed, so it can be looked at while the daemon runs and while it does not. The JSON form is
-stable: ``format`` changes when a reader of it would have to.
+Read from the disk alone: the inbox, the records in the spool, and the daemon's last status. Nothing
+is changed, so it works whether the daemon runs or not. The JSON form is stable: ``format`` changes
+whenever its readers would have to.
 """
 
 import os
@@ -28,7 +28,7 @@ from faxdrop.status.ended import Ended
 from faxdrop.words import _
 
 OVERVIEW_FORMAT: Final = "faxdrop-overview/1"
-INBOX: Final = "inbox"  # the state of what is not claimed yet
+INBOX: Final = "inbox"  # the state of a file that is not claimed yet
 
 
 class StandingHold(Record):
@@ -50,7 +50,7 @@ class Wrong(Record):
 class Scanning(Record):
     """How far a look at a large inbox is."""
 
-    folders: int  # that were read
+    folders: int  # read so far
     of: int
 
 
@@ -70,7 +70,7 @@ class LastWords(BaseModel):
     faxdrop: str | None = None
     started_at: datetime | None = None
     watching: bool = True
-    inbox: int = 0  # files that wait there
+    inbox: int = 0  # files that wait in it
     scanning: Scanning | None = None
     holds: tuple[StandingHold, ...] = ()
     problems: tuple[Wrong, ...] = ()
@@ -87,11 +87,11 @@ class Document(Record):
     state: Literal["inbox", "queued", "submitting", "accepted", "unknown", "sent", "failed"]
     words: str  # the state in plain words
     since: Instant | None  # when the state began; of a file in the inbox, when it was written
-    attempts: int  # submissions that sipgate took, or may have taken
+    attempts: int  # submissions that sipgate accepted, or may have accepted
     next_attempt_at: Instant | None  # None: as soon as possible, or never
-    fails_at: Instant | None  # of a file in the inbox that is no whole PDF: if it does not change
+    fails_at: Instant | None  # when an unchanged file in the inbox that is no whole PDF fails
     session_id: str | None  # sipgate's, of the latest attempt
-    sipgate_status: str | None  # the latest that sipgate said
+    sipgate_status: str | None  # sipgate's latest
     cancelled: bool
 
 
@@ -103,26 +103,26 @@ class Overview(Record):
     running: bool  # a daemon is at work here
     pid: int | None
     started_at: Instant | None
-    watching: bool  # events tell the daemon of new files at once
+    watching: bool  # file system events tell the daemon of new files at once
     inbox_is_there: bool
-    scanning: Scanning | None  # the whole inbox is being read; what it holds is found meanwhile
+    scanning: Scanning | None  # of a scan of the whole inbox, which finds files as it goes
     holds: tuple[StandingHold, ...]
     problems: tuple[Wrong, ...]
-    corrupt: int  # records that could not be read; they lie in corrupt_folder
+    corrupt: int  # records that could not be read and now lie in corrupt_folder
     corrupt_folder: str
     counts: dict[str, int]  # documents by state; every state is named
     documents: tuple[Document, ...]  # the oldest first, those in the inbox last
-    unreadable: int  # records that cannot be read, and that the next start sets aside
+    unreadable: int  # records that cannot be read; the next start sets them aside
     failed: Ended  # what lies in failed/
-    sent_today: Ended  # since midnight here
+    sent_today: Ended  # since local midnight
 
 
 def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
-    """Look at a root. Raises OSError where it is not there or must not be read."""
+    """Look at a root. Raises OSError if it is missing or may not be read."""
     running = spool.is_locked()
     words = last_words(spool) if running else LastWords()
     inbox = Inbox(spool.inbox, settings)
-    # The inbox first: what is claimed meanwhile is then shown twice rather than not at all.
+    # The inbox first: a file that is claimed meanwhile is shown twice rather than not at all.
     waiting = list(_waiting(inbox, words.waiting, running=running))
     return _look(spool, words, waiting, now, running=running, problems=inbox.problems)
 
@@ -133,7 +133,7 @@ def look_with(
     """Look at a root as the daemon does, which has ``told`` how things stand (faxdrop-status/1).
 
     Does not read the inbox, which may be large: ``documents`` has only the first of its files.
-    Raises OSError as ``look``.
+    Raises OSError as ``look`` does.
     """
     words = words_of(told)
     waiting = list(_told_waiting(words.waiting, running=running))
@@ -153,7 +153,7 @@ def _look(
     problems: Mapping[str, str],
 ) -> Overview:
     jobs = sorted(_jobs(spool), key=lambda job: (job.claimed_at, job.job_id))
-    holds = {hold.what for hold in words.holds} - {"intake"}  # which holds nothing in the spool
+    holds = {hold.what for hold in words.holds} - {"intake"}  # it holds nothing in the spool
     lines = _on_the_lines(jobs)
     documents = [
         *(
@@ -199,14 +199,14 @@ def _look(
 
 
 def stamp(spool: Spool) -> object:
-    """Return what is another once a record has changed; None: it cannot be told."""
+    """Return a value that changes when a record changes; None: not known."""
     try:
         with opened_folder(spool.home / "jobs") as jobs:
             return [
                 (name, os.stat(f"{name}/{RECORD}", dir_fd=jobs.fd).st_mtime_ns)
                 for name in sorted(jobs.names())
             ]
-    except OSError:  # one came or went this moment
+    except OSError:  # a record came or went at this moment
         return None
 
 
@@ -218,9 +218,9 @@ def of_job(
     holds: Iterable[str] = (),
     ahead: Job | None = None,
 ) -> Document:
-    """Return what there is to say about a job.
+    """Return the document of a job.
 
-    ``holds``: what the daemon says is held; ``ahead``: the job that keeps others from its number.
+    ``holds``: the holds that the daemon names; ``ahead``: the job that keeps its number busy.
     """
     attempt = job.attempt
     statuses = attempt.statuses if attempt else ()
@@ -245,7 +245,7 @@ def of_job(
 def plain_state(
     job: Job, now: datetime, *, running: bool, held: bool, ahead: Job | None = None
 ) -> str:
-    """Say in plain words where a job is in its life."""
+    """Return in plain words where a job is in its life."""
     words = _plain_state(job, now, running=running, held=held, ahead=ahead)
     if job.cancelled and job.state not in (State.SENT, State.FAILED):
         words += _("; cancelled: no further attempt")
@@ -286,7 +286,7 @@ def _in_the_queue(job: Job, now: datetime, *, running: bool, held: bool, ahead: 
 
 
 def _on_the_lines(jobs: Iterable[Job]) -> dict[str, Job]:
-    """Return which job keeps others from its number: the one that was submitted first."""
+    """Return for each number the job that keeps it busy: the one that was submitted first."""
     lines: dict[str, Job] = {}
     on_their_way = [
         (job.attempt.submitted_at, job.job_id, job)
@@ -380,7 +380,7 @@ def _in_the_inbox(
 
 
 def _written_at(path: Path) -> datetime | None:
-    """Return a file's time stamp: by the clock of whoever wrote it."""
+    """Return a file's time stamp, which follows the clock of whoever wrote it."""
     try:
         return datetime.fromtimestamp(path.lstat().st_mtime, UTC)
     except (OSError, OverflowError, ValueError):
@@ -388,12 +388,12 @@ def _written_at(path: Path) -> datetime | None:
 
 
 def last_words(spool: Spool) -> LastWords:
-    """Return what the daemon wrote down last; of worth only while one is running."""
+    """Return the daemon's last status; it is current only while a daemon runs."""
     return words_of(spool.notes.read_status())
 
 
 def words_of(status: Mapping[str, object]) -> LastWords:
-    """Return what the daemon says in its status."""
+    """Return a daemon's status as LastWords."""
     try:
         return LastWords.model_validate(status)
     except ValidationError:

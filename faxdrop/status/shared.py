@@ -1,6 +1,6 @@
-"""What the people who fax can see for themselves: the shared folders, and nothing of the spool.
+"""What the people who fax can see for themselves: the shared folders, but not the spool.
 
-The spool is closed to them, since what is on its way to others is not for everybody. This is the
+The spool is closed to them, because what others are faxing is not for everybody. This is the
 ``faxdrop status`` of a member of the group.
 """
 
@@ -43,7 +43,7 @@ class Shared(Record):
 
 
 def look(spool: Spool, settings: InboxSettings) -> Shared:
-    """Look at the shared folders. Raises OSError where they are not there or must not be read."""
+    """Look at the shared folders. Raises OSError if they are missing or may not be read."""
     inbox = Inbox(spool.inbox, settings)
     inbox.scan(0.0, everything=True)
     waiting = [
