@@ -19,7 +19,7 @@ from faxdrop.followers.follower import Follower, FollowerError, Turn
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import Head
 from faxdrop.names.printable import shown
-from faxdrop.words import _
+from faxdrop.words import _, listed, ngettext, of_system
 from faxdrop.workers import StepEnd, Steps
 
 log = structlog.stdlib.get_logger(__name__)
@@ -85,8 +85,9 @@ class Followers:
 
     @property
     def problems(self) -> dict[str, str]:
-        """What is wrong, and why."""
+        """What is wrong, and why. What several have in common is said once."""
         found: dict[str, str] = {}
+        alike: dict[str, list[str]] = {}
         for name, seat in self._seats.items():
             found |= seat.follower.problems
             seat.said = [one for one in seat.said if one[0] > self._clock.now() - _SAID_FOR]
@@ -94,7 +95,10 @@ class Followers:
             if seat.trouble:
                 words.append(_("It fails, and is tried again: {why}").format(why=seat.trouble))
             if words:
-                found[_("The follower {name}:").format(name=name)] = " ".join(words)
+                alike.setdefault(" ".join(words), []).append(name)
+        for why, names in alike.items():
+            who = ngettext("The follower {name}:", "The followers {names}:", len(names))
+            found[who.format(name=names[0], names=listed(names))] = why
         return found
 
     def follow(self, wanted: Iterable[Follower]) -> None:
@@ -264,7 +268,7 @@ class Followers:
             pause = seat.follower.turn(now)
             self._is_well(seat)
         except (FollowerError, OSError) as error:
-            why = shown(str(error))
+            why = _words_of(error)
         except Exception as error:
             log.exception("follower.broken", follower=seat.follower.name)
             why = type(error).__name__
@@ -286,7 +290,7 @@ class Followers:
         try:
             seat.follower.last(self._turn_of(seat))
         except (FollowerError, OSError) as error:
-            return _Failed(shown(str(error)), "")
+            return _Failed(_words_of(error), "")
         return None
 
     def _turn_of(self, seat: _Seat) -> Turn:
@@ -319,3 +323,10 @@ class Followers:
 
 def _seq(head: Head) -> int:
     return head.seq
+
+
+def _words_of(error: FollowerError | OSError) -> str:
+    if not isinstance(error, OSError):
+        return shown(str(error))
+    words = of_system(error)
+    return shown(f"{words}: {error.filename}" if error.filename else words)

@@ -18,7 +18,7 @@ from faxdrop.followers.follower import Follower, FollowerError, Turn
 from faxdrop.journal.history import ENDS, reason_of
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
-from faxdrop.words import _
+from faxdrop.words import _, of_system
 
 _EVERY: Final = 60.0  # seconds
 _SOON: Final = 5.0  # seconds until the loop has said how things stand
@@ -73,7 +73,7 @@ class Metrics(Follower):
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             words = _("{file} could not be written ({why}).")
-            why = error.strerror or type(error).__name__
+            why = of_system(error)
             raise FollowerError(words.format(file=self._file, why=why)) from None
 
     def _lines(self, families: Iterable[_Family]) -> Iterator[str]:

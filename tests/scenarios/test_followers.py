@@ -1,5 +1,6 @@
 """Who follows the journal hears of every end, in order, and costs faxes and the others nothing."""
 
+import errno
 import json
 import os
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from faxdrop.followers.cursor import Line
 from faxdrop.followers.follower import Follower
 from faxdrop.spool import space
 from tests.kit import pdfs
@@ -120,6 +122,23 @@ def test_one_that_fails_is_tried_with_pauses_up_to_an_hour_and_passes_over_after
     assert "gave up on line 1 (bad.pdf) of the journal after a day: not now" in problems(world)
     world.live(DAY)
     assert problems(world) == ""
+
+
+def test_what_ails_several_is_said_once_in_the_words_of_the_system(staged: Stage) -> None:
+    """A full disk is one line in status, whoever meets it; no errno is in it."""
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/cursor")
+
+    def fails(_line: Line) -> bool:
+        raise full
+
+    first, second = Memory([], fails), Memory([], fails)
+    second.name = "notebook"
+    start(staged.world, first, second)
+    fax(staged.world, "letter.pdf")
+    assert problems(staged.world) == (
+        "The followers memory and notebook: It fails, and is tried again: "
+        "No space left on device: /somewhere/cursor"
+    )
 
 
 def test_a_failure_is_over_with_the_first_success(staged: Stage) -> None:
