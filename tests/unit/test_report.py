@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -225,3 +227,17 @@ def test_names_of_reports() -> None:
     assert report_of("letter (2).pdf") == "letter (2).report.pdf"
     assert len(report_of(nth_name("x" * 251 + ".pdf", 12))) <= 255
     assert report_of("letter.tif") == "letter.tif.report.pdf"
+
+
+def test_where_no_priority_can_be_set() -> None:
+    """The service's filter of system calls forbids setpriority(2): reports are made still."""
+    probe = (
+        "import errno, os, runpy\n"
+        "def refused(_): raise PermissionError(errno.EPERM, 'Operation not permitted')\n"
+        "os.nice = refused\n"
+        "from faxdrop.documents import reader\n"
+        "reader.run = lambda _: print('runs')\n"
+        "runpy.run_module('faxdrop.report.maker', run_name='__main__')\n"
+    )
+    told = subprocess.run([sys.executable, "-c", probe], capture_output=True, check=True)
+    assert told.stdout == b"runs\n"
