@@ -1,6 +1,6 @@
-"""Which addresses of notices can be used: apprise knows, in a process of its own.
+"""Which addresses of notices can be used: apprise is asked, in a process of its own.
 
-The addresses are secrets, and apprise shows what it is given in its log: nothing of that leaves.
+The addresses are secrets, and apprise logs what it is given: nothing of that leaves the process.
 """
 
 import logging
@@ -9,13 +9,13 @@ from typing import Any
 
 from faxdrop.apart import Apart, ApartError, answer
 
-_SECONDS = 10.0  # a reload waits for it; usually it is half a second
+_SECONDS = 10.0  # a reload waits for it; half a second is usual
 
 
 def unusable(addresses: Mapping[str, str]) -> frozenset[str]:
     """Return the names of the addresses that apprise cannot send to.
 
-    Where it cannot be asked, none: then sending will tell.
+    None if apprise cannot be asked: the first notice will show it.
     """
     if not addresses:
         return frozenset()
@@ -35,7 +35,7 @@ def _unusable(addresses: Any) -> Any:
 def _is_known(apprise: Any, url: str) -> bool:
     try:
         return apprise.Apprise.instantiate(url, suppress_exceptions=True) is not None
-    except Exception:  # noqa: BLE001 - a plugin's mistake: it could not send either
+    except Exception:  # noqa: BLE001 - a plugin's bug: it could not send either
         return False
 
 

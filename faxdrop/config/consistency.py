@@ -1,4 +1,4 @@
-"""Settings that are right each by itself, and not with one another, or not on this machine."""
+"""Settings that are right by themselves, but not together or not on this machine."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ from faxdrop.config.settings import (
 )
 from faxdrop.words import _
 
-_SOON = 300.0  # seconds in which a fax that was taken may still be missing from the history
+_SOON = 300.0  # seconds for which an accepted fax may be missing from the history
 
 
 def contradictions(settings: Settings) -> Iterator[Problem]:
@@ -47,7 +47,7 @@ def contradictions(settings: Settings) -> Iterator[Problem]:
 
 
 def unwise(settings: Settings) -> Iterator[str]:
-    """Say what is allowed, and yet seldom meant."""
+    """Yield what is allowed but seldom meant."""
     documents, sending = settings.documents, settings.sending
     if documents.max_megabytes > HELP_CENTRE_MEGABYTES or documents.max_pages > HELP_CENTRE_PAGES:
         yield _(
@@ -73,7 +73,7 @@ def unwise(settings: Settings) -> Iterator[str]:
 
 
 def not_ready(settings: Settings) -> Iterator[str]:
-    """Say what the hook and the heartbeat lack. No fax waits for that, so it is no wrong config."""
+    """Yield what hook and heartbeat lack. No fax depends on it, so the config is not wrong."""
     if settings.hook.command:
         program = Path(settings.hook.command[0])
         if not program.is_file():

@@ -1,8 +1,8 @@
 """Where the secrets are found: the environment, systemd's credentials, files beside the config.
 
-They go by the names of sipgate's own example, so that its ``.env`` works as it is. Beside the
-config lie that, or the two files that the service's unit loads. The first place that has a secret
-is asked no further. Nothing here puts one anywhere but into what it returns.
+They have the names of sipgate's own example, so that its ``.env`` works as it is. Beside the config
+lies that file, or the two files that the service's unit loads. The first place that has a secret
+counts. Nothing here puts a secret anywhere but into what it returns.
 """
 
 import contextlib
@@ -32,13 +32,13 @@ class Found(NamedTuple):
 
     values: dict[str, str]
     problems: tuple[Problem, ...]
-    closed: bool = False  # there is a file that we may not read: what was not found may be in it
+    closed: bool = False  # a file may not be read: it may hold what was not found
 
     def __repr__(self) -> str:
         return f"Found(values={sorted(self.values)}, problems={self.problems})"
 
     def missing(self, name: str, dotenv: Path) -> tuple[Problem, ...]:
-        """Return the problem that a name is nowhere, unless it has a problem already."""
+        """Return the problem that a name was not found, unless it already has one."""
         known = name in self.values or any(problem.key == name for problem in self.problems)
         if known or self.closed:
             return ()
@@ -60,10 +60,10 @@ def find(
     files: Mapping[str, Path] | None = None,
     names: Collection[str] = NAMES,
 ) -> Found:
-    """Look for each of the names. ``environ`` is only read, and empty values count as none.
+    """Look for each of the names. ``environ`` is only read; an empty value counts as missing.
 
-    ``files`` are those that hold one secret each. They are root's: not to be let near them matters
-    only where a secret is nowhere else.
+    ``files`` are those that hold one secret each. They belong to root: a missing permission matters
+    only if the secret is nowhere else.
     """
     values: dict[str, str] = {}
     problems: list[Problem] = []
@@ -92,16 +92,16 @@ def files_of(config: Path) -> tuple[Path, ...]:
 
 
 class Watch:
-    """Notices when files with secrets are written anew, also files that only root may read."""
+    """Notices when files with secrets are replaced, even files that only root may read."""
 
     def __init__(self, files: Iterable[Path]) -> None:
         self._files = tuple(files)
         self._known = self._look()
 
     def has_changed(self) -> bool:
-        """Tell whether a file is another one than at the last question, or was not there then."""
+        """Return whether a file is new or has changed since the last call."""
         now = self._look()
-        # What is gone or empty is being written at this moment, or was taken away: no news yet.
+        # A file that is gone or empty is just being written, or was taken away: no change yet.
         news = {path: mark for path, mark in now.items() if self._known.get(path) != mark}
         self._known |= now
         return bool(news)
@@ -117,7 +117,7 @@ class Watch:
 
 
 def open_to_others(path: Path) -> bool:
-    """Tell whether everybody on this machine may read a file: no folder above keeps others out."""
+    """Return whether everybody on this machine may read a file: no folder above prevents it."""
     try:
         real = path.resolve()
         return bool(real.stat().st_mode & stat.S_IROTH) and all(
@@ -128,7 +128,7 @@ def open_to_others(path: Path) -> bool:
 
 
 def permitting(path: Path, root: Path, *, secret: bool) -> str:
-    """Return the command that lets the owner of the folders read a file, and not everybody.
+    """Return the command that lets the owner of the folders, but not everybody, read a file.
 
     A ``secret`` is for that user alone: the group are the people who may fax.
     """
@@ -140,20 +140,20 @@ def permitting(path: Path, root: Path, *, secret: bool) -> str:
 
 
 def _owner(root: Path) -> tuple[str, str]:
-    """Return whose the folders are, or will be, and which group to name for that user."""
+    """Return who owns the folders, or will, and which group to name for that user."""
     try:
         status = root.stat()
         user = pwd.getpwuid(status.st_uid)
     except (OSError, KeyError):
         return _service_user()
-    # People may have given the folders to a group in which the user is not.
+    # People may have given the folders to a group that the user is not a member of.
     groups = os.getgrouplist(user.pw_name, user.pw_gid)
     gid = status.st_gid if status.st_gid in groups else user.pw_gid
     return user.pw_name, group_name(gid)
 
 
 def _service_user() -> tuple[str, str]:
-    """Return the service's user and group where they exist, and else our own."""
+    """Return the service's user and group if they exist, else our own."""
     try:
         user = pwd.getpwnam(SERVICE_USER)
         return user.pw_name, grp.getgrgid(user.pw_gid).gr_name
@@ -173,7 +173,7 @@ def _fault(name: str, value: str, where: str) -> Problem | None:
         )
     if name.startswith("NOTIFY_") and value.isprintable() and " " not in value:
         return None
-    # The token travels in an HTTP header, its id ends at the first colon there.
+    # The token travels in an HTTP header, where its id ends at the first colon.
     if not value.isascii() or not value.isprintable() or " " in value:
         return Problem(
             name,
@@ -198,14 +198,14 @@ def _fault(name: str, value: str, where: str) -> Problem | None:
 def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises ValueError where it is none
+        _ = parts.port  # raises ValueError if it is not a port
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and "#" not in url
 
 
 def _beside(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, Problem]]:
-    """Read files that hold one secret each; of those that cannot be read, return what to do."""
+    """Read files that hold one secret each; for unreadable ones return what to do."""
     values: dict[str, str] = {}
     hidden: dict[str, Problem] = {}
     for name, path in files.items():
@@ -228,7 +228,7 @@ def _not_read(error: OSError | ValueError) -> str:
 
 
 def unreadable(path: Path, error: OSError | ValueError) -> str:
-    """Say why a file was not read, and what to do."""
+    """Return why a file was not read, and what to do."""
     if not isinstance(error, PermissionError):
         return _("{path} cannot be read: {why}").format(path=path, why=_why(error))
     user = name_of(os.geteuid())
@@ -268,7 +268,7 @@ def _credentials(
 
 
 def _dotenv(path: Path, problems: list[Problem]) -> tuple[dict[str, str], str]:
-    """Read a .env file without touching our environment; a ``$`` stands for itself."""
+    """Read a .env file without touching our environment; a ``$`` is a plain character."""
     try:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
@@ -289,5 +289,5 @@ def _dotenv(path: Path, problems: list[Problem]) -> tuple[dict[str, str], str]:
 
 
 def _why(error: OSError | ValueError) -> str:
-    """Return what the system says, without what it was reading."""
+    """Return the system's message without the content that it was reading."""
     return of_system(error) if isinstance(error, OSError) else _("not UTF-8 text")

@@ -1,8 +1,8 @@
 """From the config file and the secrets to one Config, or to every problem at once.
 
-The config holds no secrets (``credentials`` finds those). What may be set is said in ``settings``;
-here is what concerns the file itself and more than one setting. No text that leaves this module
-has a secret in it, also where somebody wrote one in a wrong place.
+The config holds no secrets (``credentials`` finds those). ``settings`` says what may be set; this
+module checks what concerns the file itself or more than one setting. No text that leaves this
+module contains a secret, even if somebody wrote one in a wrong place.
 """
 
 import re
@@ -80,7 +80,7 @@ _NUMBER_REMEDIES = {
 
 
 class MendedConfig(NamedTuple):
-    """A config in which defaults stand for what was wrong, and what that was."""
+    """A config with defaults in place of what was wrong, and the problems."""
 
     config: Config
     problems: tuple[Problem, ...]
@@ -89,11 +89,10 @@ class MendedConfig(NamedTuple):
 def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = False) -> Config:
     """Read and check the config at ``path`` (DEFAULT_PATH) and the secrets.
 
-    With ``simulate``, no secrets are looked for: those of the simulator hold, and its fax line
-    ``f0`` unless the config names another, so that no real token ever reaches a rehearsal.
+    With ``simulate``, no secrets are looked for, so that no real token ever reaches a rehearsal:
+    those of the simulator are used, and its fax line ``f0`` unless the config names another.
 
-    Sets the language, for what is said of the config is to be in its language already. Raises
-    ConfigError.
+    Sets the language, so that the config's own problems are already in it. Raises ConfigError.
     """
     path = (path or DEFAULT_PATH).absolute()
     _there(path)
@@ -154,10 +153,10 @@ def _open(file: Path, remedy: str) -> Iterator[str]:
 
 
 def load_what_is_right(path: Path | None) -> MendedConfig:
-    """Read the config for a command that looks at the folders: it needs the root, and no secrets.
+    """Read the config for a command that looks at the folders: it needs the root, but no secrets.
 
-    The daemon may run well with what stood there before. Sets the language. Raises ConfigError only
-    where the root is not known.
+    A problem is no obstacle: the daemon may run well with an earlier config. Sets the language.
+    Raises ConfigError only if the root is not known.
     """
     path = (path or DEFAULT_PATH).absolute()
     _there(path)
@@ -171,7 +170,7 @@ def load_what_is_right(path: Path | None) -> MendedConfig:
     origin = _add_found(table, simulated, simulate=True)
     more: list[Problem] = []
     settings = _settings(table, path.parent, origin, more, wrong)
-    problems += more if not problems else ()  # of half a file, only that it is half
+    problems += more if not problems else ()  # of half a file, no more is said
     found = tuple(presentable(problem, ()) for problem in problems)
     if "root" not in table or ("root",) in wrong:
         raise ConfigError(found)
@@ -181,7 +180,7 @@ def load_what_is_right(path: Path | None) -> MendedConfig:
 
 
 def _beginning(path: Path) -> dict[str, Any]:
-    """Return what stands above the first fault of a file that is no TOML, or above its tables."""
+    """Return what comes before the first fault of a file that is not TOML, or before its tables."""
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, ValueError):
@@ -203,7 +202,7 @@ def _beginning(path: Path) -> dict[str, Any]:
 
 
 def _there(path: Path) -> None:
-    """Raise NoConfigError if there is none to read: then nothing else is worth saying."""
+    """Raise NoConfigError if there is none to read: then no other problem matters."""
     try:
         with path.open("rb"):
             pass
@@ -220,11 +219,11 @@ def _there(path: Path) -> None:
         remedy = credentials.unreadable(path, error)
         raise NoConfigError((Problem(str(path), CLOSED, remedy),)) from None
     except OSError:
-        return  # _read says why
+        return  # _read reports why
 
 
 def _syntax(error: Exception) -> str:
-    """Return what would be right where the file is no TOML."""
+    """Return what would be right, for a file that is not TOML."""
     text = str(error)
     if re.match(r"Cannot overwrite|Cannot declare .* twice|Duplicate ", text):
         at = _LINE.search(text)
@@ -253,7 +252,7 @@ def _read(path: Path, problems: list[Problem]) -> dict[str, Any] | None:
 
 
 def _speak(table: dict[str, Any]) -> None:
-    """Set the language of a config; one that is wrong leaves it as it is."""
+    """Set the language of a config; a wrong one changes nothing."""
     language = table.get("language", words.SOURCE)
     if language in words.LANGUAGES:
         words.use(language)
@@ -262,7 +261,7 @@ def _speak(table: dict[str, Any]) -> None:
 def _add_found(
     table: dict[str, Any], found: credentials.Found, *, simulate: bool
 ) -> dict[Loc, str]:
-    """Lay what stands beside the config over it; return which settings that concerns."""
+    """Let what was found beside the config override it; return which settings that concerns."""
     sipgate = table.setdefault("sipgate", {})
     origin: dict[Loc, str] = {}
     if isinstance(sipgate, dict):
@@ -282,9 +281,9 @@ def _settings(
     problems: list[Problem],
     wrong: set[Loc],
 ) -> Settings:
-    """Validate; what was wrong has its default in the result, so that the rest can be checked.
+    """Validate; wrong settings have their defaults in the result, so the rest can be checked.
 
-    Adds what was wrong to ``problems``, and where it stands to ``wrong``.
+    Adds each problem to ``problems``, and its place to ``wrong``.
     """
     context = FromFile(folder)
     try:
@@ -304,7 +303,7 @@ def _settings(
 
 
 def _present(table: dict[str, Any], loc: Loc) -> Loc:
-    """Return how far a place lies in the table: of what is missing, the table it is missing in."""
+    """Return the part of a place that exists: for a missing key, the table that lacks it."""
     here: Any = table
     for depth, step in enumerate(loc):
         if not isinstance(here, dict) or step not in here:
@@ -322,7 +321,7 @@ def _without(table: dict[str, Any], wrong: set[Loc], at: Loc = ()) -> dict[str, 
 
 
 def _address_book(settings: Settings, table: dict[str, Any], wrong: set[Loc]) -> Iterator[Problem]:
-    """Check what the address book says: names that can be folders, numbers that can be faxed to."""
+    """Check the address book: names must be valid folder names, numbers valid fax numbers."""
     seen: dict[str, str] = {}
     for name, entry in settings.recipients.items():
         key = dotted(("recipients", name))
@@ -336,7 +335,7 @@ def _address_book(settings: Settings, table: dict[str, Any], wrong: set[Loc]) ->
                 _("a name that differs from {twin}").format(twin=toml(twin)),
             )
         if ("region",) in wrong and not entry.number.startswith("+"):
-            continue  # it cannot be told where that number is at home
+            continue  # to read it takes a valid region
         premium = settings.sending.allow_premium or ("sending", "allow_premium") in wrong
         at = ("recipients", name, "number")
         try:
@@ -360,7 +359,7 @@ def _number_of_name(name: str, region: str) -> str | None:
 
 
 def _no_folder_name(name: str) -> str | None:
-    """Return what a name must be to serve as a folder's; None where it does."""
+    """Return what a name must be to serve as a folder name; None if it does."""
     if not name.strip() or name != name.strip() or not name.isprintable():
         return _("a name without blanks at its ends and without control characters")
     if name.startswith((".", "~$")) or "/" in name:

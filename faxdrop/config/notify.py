@@ -1,4 +1,4 @@
-"""Who is told by notices: their names, and their addresses, which are secrets."""
+"""Who gets notices: their names, and their addresses, which are secrets."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ def find(
     *,
     is_closed: bool,
 ) -> dict[str, str]:
-    """Find the address of each who is to be told, and check that it can be used."""
+    """Find the address of each [notify.NAME], and check that it can be used."""
     dotenv = path.parent / ".env"
     files = notify_files(path, settings.notify)
     found = credentials.find(environ, dotenv, files, tuple(files))
@@ -47,7 +47,7 @@ def find(
 
 
 def _in_the_unit(problem: Problem, file: Path) -> Problem:
-    """Say how systemd hands over a file that is root's alone."""
+    """Add how systemd hands over a file that only root may read."""
     if problem.value != CLOSED:
         return problem
     remedy = _(
@@ -58,7 +58,7 @@ def _in_the_unit(problem: Problem, file: Path) -> Problem:
 
 
 def wrong_names(settings: Settings) -> Iterator[Problem]:
-    """Check the names of those who are told: each is a part of a variable's name."""
+    """Check the names in [notify]: each becomes part of a variable's name."""
     seen: dict[str, str] = {}
     for name in settings.notify:
         twin = seen.setdefault(name.upper(), name)

@@ -1,6 +1,6 @@
 """Where a faxdrop lives on this machine: its config, the files with its token, its systemd unit.
 
-A service goes by its config: ``/etc/faxdrop/config.toml`` is ``faxdrop``'s, and
+The config decides the service: ``/etc/faxdrop/config.toml`` is ``faxdrop``'s, and
 ``/etc/faxdrop/berlin.toml`` that of the instance ``faxdrop@berlin``. A config anywhere else belongs
 to no unit.
 """
@@ -16,8 +16,8 @@ from faxdrop.words import N_
 ETC: Final = Path("/etc/faxdrop")
 DEFAULT_PATH: Final = ETC / "config.toml"
 UNITS: Final = Path("/etc/systemd/system")  # the administrator's
-SERVICE_ROOT: Final = Path("/srv/fax")  # what the unit may write to, where no drop-in says more
-SERVICE_USER: Final = "faxdrop"  # whom the sysusers.d file makes
+SERVICE_ROOT: Final = Path("/srv/fax")  # the unit may write here; a drop-in may add more
+SERVICE_USER: Final = "faxdrop"  # the sysusers.d file creates it
 INSTANCE_REMEDY: Final = N_("letters, digits, - and _, such as berlin")
 
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -38,7 +38,7 @@ def config_of(instance: str) -> Path:
 
 
 def instance_of(config: Path) -> str | None:
-    """Return which instance has a config; None for the plain service's and for any other."""
+    """Return the instance of a config; None for the plain service's and for any other config."""
     known = config.parent == ETC and config.suffix == ".toml" and config != DEFAULT_PATH
     return config.stem if known and _INSTANCE.fullmatch(config.stem) else None
 
@@ -49,7 +49,7 @@ def instances() -> list[str]:
 
 
 def unit_of(config: Path) -> str | None:
-    """Return the unit that a config is meant for, as one types it; None if for none."""
+    """Return the unit of a config, as one types it; None if it has none."""
     if config == DEFAULT_PATH:
         return "faxdrop"
     instance = instance_of(config)
@@ -66,7 +66,7 @@ def installed_unit(config: Path) -> str | None:
 
 
 def root_of(config: Path) -> Path:
-    """Return the folder that the unit of a config may write to by itself."""
+    """Return the folder that the unit of a config may write to without a drop-in."""
     instance = instance_of(config)
     return SERVICE_ROOT if instance is None else SERVICE_ROOT / instance
 
@@ -78,7 +78,7 @@ def secret_files(config: Path) -> dict[str, Path]:
 
 
 def notify_files(config: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Return the files beside a config in which addresses of notices may lie, by their secrets."""
+    """Return the files beside a config that may hold addresses of notices, by secret."""
     prefix = "" if config.stem == DEFAULT_PATH.stem else f"{config.stem}."
     return {
         f"NOTIFY_{name.upper()}": config.parent / f"{prefix}notify_{name.lower()}" for name in names
@@ -86,7 +86,7 @@ def notify_files(config: Path, names: Iterable[str]) -> dict[str, Path]:
 
 
 def command(words: str, config: Path | None) -> str:
-    """Return a command as it is to be typed for a config (DEFAULT_PATH)."""
+    """Return a command as one types it for a config (None: DEFAULT_PATH)."""
     if config in (None, DEFAULT_PATH):
         return f"faxdrop {words}"
     if instance := instance_of(config):
@@ -95,6 +95,6 @@ def command(words: str, config: Path | None) -> str:
 
 
 def starting(config: Path | None) -> str:
-    """Return the command that starts the daemon: the unit's where systemd knows it."""
+    """Return the command that starts the daemon: systemctl's if systemd knows the unit."""
     unit = installed_unit(config or DEFAULT_PATH)
     return command("run", config) if unit is None else f"systemctl start {unit}"

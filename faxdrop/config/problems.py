@@ -1,4 +1,4 @@
-"""What is wrong with the settings, in words: what stands where, and what would be right.
+"""What is wrong with the settings, in words: the place, the value, and what would be right.
 
 Administrators write tokens in wrong places. So nothing here repeats what may be a secret.
 """
@@ -50,7 +50,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "witness": WitnessSettings,
 }
 
-_HARMLESS = 8  # characters: a duration, a word; no token is as short
+_HARMLESS = 8  # characters: a duration, a word; no token is so short
 _SECRET_KEY = re.compile(r"tok|secret|pass|pwd|auth|cred|key|\bpin\b", re.IGNORECASE)
 
 Loc = tuple[int | str, ...]
@@ -61,8 +61,8 @@ class Problem(NamedTuple):
     """One thing that is wrong with what the administrator set."""
 
     key: str  # dotted, as in TOML; the variable's name for a secret
-    value: str  # what stands there, as in TOML; never a secret
-    remedy: str  # what would be right, in the language that was set
+    value: str  # as in TOML; never a secret
+    remedy: str  # what would be right, in the current language
 
     def __str__(self) -> str:
         value = _(self.value) if self.value.startswith("(") else self.value
@@ -81,24 +81,24 @@ class ConfigError(Exception):
 
 
 class NoConfigError(ConfigError):
-    """There is no config, or none for us to read, which is all that there is to say."""
+    """There is no config, or none that we may read. It is then the only problem."""
 
     def __str__(self) -> str:
         return self.problems[0].remedy
 
 
 def of_pydantic(loc: Loc, kind: str, value: Any, origin: Mapping[Loc, str]) -> Problem:
-    """Put one of pydantic's errors in our words: what would be right, not which rule was broken."""
+    """Turn a pydantic error into our words: what would be right, not which rule is broken."""
     key = origin.get(loc) or dotted(loc)
     if kind == "extra_forbidden":
         return _unknown(loc, key, value)
     if loc[0] == "notify" and not _is_plain(value):
-        return Problem(key, NOT_SHOWN, _remedy(loc))  # an address may stand there
+        return Problem(key, NOT_SHOWN, _remedy(loc))  # it may be an address
     return Problem(key, MISSING if kind == "missing" else toml(value), _remedy(loc))
 
 
 def _remedy(loc: Loc) -> str:
-    """Return what would be right at a place, from the description of its setting."""
+    """Return what would be right at a place, from the setting's description."""
     if loc[0] == "recipients" and len(loc) > 1:
         field = (
             AddressEntry.model_fields[str(loc[2])]
@@ -115,7 +115,7 @@ def _remedy(loc: Loc) -> str:
 
 
 def _unknown(loc: Loc, key: str, value: Any) -> Problem:
-    """Say what an unknown key may have been meant to be, and repeat nothing that may be secret."""
+    """Return what an unknown key may mean, without repeating what may be a secret."""
     *way, name = (str(step) for step in loc)
     secret = _SECRET_KEY.search(name)
     table = AddressEntry if way[:1] == ["recipients"] else _TABLES[way[0] if way else ""]
@@ -151,7 +151,7 @@ def _unknown(loc: Loc, key: str, value: Any) -> Problem:
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell whether a value is too short, or of a kind, to be a secret."""
+    """Return whether a value is too short to be a secret, or of a type that no secret has."""
     return isinstance(value, int | float | dict) or (
         isinstance(value, str) and len(value) <= _HARMLESS
     )
@@ -167,7 +167,7 @@ def dotted(loc: Loc) -> str:
 
 
 def toml(value: Any) -> str:
-    """Return a value as it stands in TOML; of tables and nested lists, what they are."""
+    """Return a value as TOML writes it; for tables and nested lists, only what they are."""
     if isinstance(value, dict):
         return N_("(a table)")
     if isinstance(value, list):
@@ -177,11 +177,11 @@ def toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False)
     try:
         return str(value)
-    except ValueError:  # Python writes no number of more than 4300 digits
+    except ValueError:  # Python refuses to write more than 4300 digits
         return N_("(a huge number)")
 
 
 def presentable(problem: Problem, secrets: Collection[str]) -> Problem:
-    """Return a problem without secrets, its value cut to a length that can be read."""
+    """Return a problem without secrets, its value cut to a readable length."""
     key, value, remedy = (redacted(text, spellings(secrets), IN_SETTINGS) for text in problem)
     return Problem(key, value if len(value) <= _SHOWN else f"{value[: _SHOWN - 3]}...", remedy)

@@ -1,8 +1,8 @@
-"""What may be set, in which bounds, and what holds where nothing is set.
+"""What may be set, within which bounds, and the defaults.
 
-Each setting says in its own ``description`` what would be right, so these models are all there is
-to know about what may be written; config.example.toml says the same to people. Reading the file,
-and everything that concerns more than one setting, is the business of ``config``.
+The ``description`` of each setting says what would be right, so these models are the whole truth
+about what may be written; config.example.toml tells people the same. ``load`` reads the file, and
+``consistency`` checks what concerns more than one setting.
 """
 
 import re
@@ -31,7 +31,7 @@ BYTES_LIMIT = BASE64_LIMIT // 4 * 3
 HELP_CENTRE_MEGABYTES, HELP_CENTRE_PAGES = 10, 30  # what sipgate's help centre promises to send
 
 _MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_LONGEST = 366 * 24 * 3600.0  # seconds: what every clock and wait in Python takes
+_LONGEST = 366 * 24 * 3600.0  # seconds: within what every clock and wait in Python accepts
 FOREVER: Literal["forever"] = "forever"
 _DAYS = re.compile(r"([0-9]{1,5})d")
 _MOST_DAYS = 36_525  # a hundred years
@@ -42,7 +42,7 @@ _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 def parse_duration(text: str) -> float:
     """Return the seconds of ``"250ms"``, ``"5s"``, ``"1.5h"``; raise ValueError for other text.
 
-    What is there but too short to be told from nothing is out of range.
+    A duration above zero that rounds to 0 ms is out of range.
     """
     written = _DURATION.fullmatch(text)
     if not written:
@@ -54,7 +54,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as it is written in TOML, to the millisecond, in its largest whole unit."""
+    """Return a duration as TOML writes it, to the millisecond, in its largest whole unit."""
     milliseconds = round(seconds * 1000)
     if not milliseconds:
         return "0s"
@@ -65,8 +65,8 @@ def format_duration(seconds: float) -> str:
 class FromFile(NamedTuple):
     """The validation context of settings that come from a file.
 
-    There, a duration needs its unit, and a folder may be relative to the file. Elsewhere, our own
-    code says seconds and absolute paths.
+    In a file a duration needs its unit, and a folder may be relative to the file. Our own code
+    passes seconds and absolute paths.
     """
 
     folder: Path  # where the file lies, absolute
@@ -89,7 +89,7 @@ def _above_zero(seconds: float) -> float:
 
 
 def _period(value: Any) -> float | str:
-    """Return the seconds of ``"180d"``; ``"forever"`` is what it is."""
+    """Return the seconds of ``"180d"``; ``"forever"`` stays as it is."""
     if value == FOREVER:
         return FOREVER
     written = _DAYS.fullmatch(value) if isinstance(value, str) else None
@@ -114,9 +114,9 @@ def _region(value: str) -> str:
 
 
 def _base_url(value: str) -> str:
-    """Refuse an address over which the token could leak; forgive a slash at its end."""
+    """Refuse an address through which the token could leak; drop a slash at its end."""
     url = urlsplit(value)
-    _ = url.port  # raises ValueError where it is none
+    _ = url.port  # raises ValueError if it is not a port
     if not url.hostname or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("not an address")
     if "@" in url.netloc or "?" in value or "#" in value:
@@ -141,7 +141,7 @@ def _entry(value: Any) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """Take a TOML array where a tuple is wanted."""
+    """Turn a TOML array into a tuple."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -187,7 +187,7 @@ class _Table(BaseModel):
 
 
 class SipgateSettings(_Table):
-    """Where sipgate is, and as whom we fax."""
+    """Where sipgate is, and from which fax line we fax."""
 
     base_url: Annotated[str, AfterValidator(_base_url)] = Field(
         default="https://api.sipgate.com/v2",
@@ -256,7 +256,7 @@ class SendingSettings(_Table):
 
 
 class RetentionSettings(_Table):
-    """For how long what was filed is kept."""
+    """For how long filed documents are kept."""
 
     sent: Period = FOREVER
     failed: Period = FOREVER
@@ -274,7 +274,7 @@ class WitnessSettings(_Table):
 
 
 class ReportSettings(_Table):
-    """Which documents have a transmission report beside them, and what stands in it."""
+    """Which documents get a transmission report, and what it contains."""
 
     pdf: Literal["all", "failed", "none"] = Field(
         default="all", description=N_('"all", "failed" or "none"')
@@ -287,7 +287,7 @@ class ReportSettings(_Table):
 
     @property
     def states(self) -> tuple[State, ...]:
-        """The ends of which there is a report."""
+        """The final states that get a report."""
         every: dict[str, tuple[State, ...]] = {
             "all": (State.SENT, State.FAILED),
             "failed": (State.FAILED,),
@@ -296,7 +296,7 @@ class ReportSettings(_Table):
 
 
 class NotifySettings(_Table):
-    """What one who is told wants to hear of. The address is a secret, NOTIFY_ and the name."""
+    """What one [notify.NAME] wants to hear of. Its address is a secret, NOTIFY_ and the name."""
 
     on: Annotated[
         tuple[Literal["failed", "held", "released", "stuck", "sent"], ...], BeforeValidator(_listed)
@@ -315,7 +315,7 @@ class NotifySettings(_Table):
 
 
 class HookSettings(_Table):
-    """What is run at the end of each document; (): nothing."""
+    """The command to run at the end of each document; (): none."""
 
     command: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_command)] = Field(
         default=(),
@@ -380,7 +380,7 @@ class Settings(_Table):
 
 
 class Secrets(_Table):
-    """A personal access token of sipgate's, and the addresses of those who are told and watch."""
+    """A personal access token of sipgate's, and the addresses for notices and the heartbeat."""
 
     token_id: str = Field(repr=False)
     token: SecretStr
@@ -388,14 +388,14 @@ class Secrets(_Table):
     notify: dict[str, SecretStr] = {}  # by the names in [notify]
 
     def values(self) -> list[str]:
-        """Return all that must never be shown."""
+        """Return every value that must never be shown."""
         known = (self.token, self.heartbeat_url, *self.notify.values())
         return [each.get_secret_value() for each in known if each is not None]
 
 
 class Config(Settings):
-    """Everything faxdrop is told by its administrator; checked, and never changed."""
+    """Everything that the administrator sets; checked, and never changed."""
 
     secrets: Secrets
-    warnings: tuple[str, ...] = ()  # what is allowed and yet unwise, in sentences
-    faults: tuple[str, ...] = ()  # what keeps no fax, and has to be mended all the same
+    warnings: tuple[str, ...] = ()  # what is allowed but unwise, in sentences
+    faults: tuple[str, ...] = ()  # what stops no fax but has to be mended
