@@ -17,7 +17,9 @@ def account(config: Config, sipgate: Sipgate) -> Iterator[Finding]:
     try:
         sipgate.history(faxlines=(), since=datetime.now(UTC), limit=1)
     except Unreachable as error:
-        words = error.answer.words[:1].upper() + error.answer.words[1:]
+        words = error.answer.words
+        if not words.startswith("sipgate"):  # which is never written with a capital
+            words = words[:1].upper() + words[1:]
         advice = error.answer.advice or _("Faxes wait until that is over, and then go out.")
         if error.answer.status is None and not error.answer.advice:
             advice = _("Is the network there? Faxes wait until it is, and then go out.")
