@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Self
 import requests
 
 from faxdrop.config.simulated import SIMULATED
+from tests.kit.reports import is_report
 from tests.kit.waiting import until
 
 PROJECT = Path(__file__).parents[2]
@@ -288,6 +289,8 @@ class Office:
         found = []
         for path in _files(self.root / status):
             if path.suffix == ".json" and path.with_suffix("").exists():
+                continue
+            if is_report(path):
                 continue
             receipt = path.with_name(path.name + ".json")
             found.append(Filed(path, json.loads(receipt.read_bytes())))

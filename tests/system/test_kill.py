@@ -13,10 +13,12 @@ import psutil
 import pytest
 
 from faxdrop.simulator import Simulator
-from tests.kit import letters, promises
+from tests.kit import letters, pdfs, promises
 from tests.kit.kills import INBOX, SENDING, moment, simulator_of
 from tests.kit.processes import Office
 from tests.kit.seeds import random_of, seed_of, tell
+
+NUMBER = "+493023125100"
 
 
 def kill(office: Office, random: Random) -> None:
@@ -70,6 +72,48 @@ def ordeal(
         assert not simulator.leaks
         assert not list((office.root / ".faxdrop" / "corrupt").iterdir())
         return promises.tally(office.root, simulator.taken)
+
+
+@pytest.mark.long
+def test_each_document_has_its_whole_report_after_kills(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Killed while reports are made, it makes each in the end, whole, with the filed receipt."""
+    random = random_of(seed_of(request))
+    with (
+        Simulator(pace=0.0) as simulator,
+        Office(
+            tmp_path,
+            simulator.base_url,
+            inbox_settings=INBOX,
+            sending_settings=SENDING,
+            reports="all",
+        ) as office,
+    ):
+        dropped = []
+        for killed in range(6):
+            office.start()
+            for at in range(4):
+                content = pdfs.good(1 + at) + b"%% %d\n" % killed
+                office.drop(NUMBER, f"{killed}-{at}.pdf", content)
+                dropped.append(promises.sha256(content))
+            simulator.wait(lambda: False, random.uniform(0.3, 1.5))
+            kill(office, random)
+            wrong = promises.violations(office.root, simulator.taken, dropped, ended=False)
+            assert not wrong, (f"after kill {killed + 1}", wrong)
+        office.start()
+        office.await_filed(len(dropped))
+        office.until(
+            lambda: all(
+                one.path.with_name(one.receipt["report"]).is_file()
+                for status in ("sent", "failed")
+                for one in office.filed(status)
+            ),
+            "all reports are made",
+        )
+        assert office.command("verify").returncode == 0
+        assert office.stop() == 0
+        assert not promises.violations(office.root, simulator.taken, dropped)
 
 
 def test_no_fax_is_lost_or_doubled_when_the_daemon_is_killed(
