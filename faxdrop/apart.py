@@ -1,9 +1,8 @@
-"""Asks modules that run in a process of their own: what they load and how long they take is theirs.
+"""Asks modules in a process of their own, which bears what they load and how long they take.
 
-A module that is asked ends its file with ``answer(...)``. Question and answers are JSON, in a file
-in memory and over a pipe: what is secret in them stands in no list of processes and in no
-environment. Each answer
-leaves as soon as it is known, so a time limit loses only what comes behind it.
+A module that is asked ends its file with ``answer(...)``. The question is JSON in a memory file,
+and the answers are JSON over a pipe, so no secret in them appears in a list of processes or in an
+environment. Each answer is sent as soon as it is known, so a time limit loses only the later ones.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""The demo: the real daemon and the simulator, a few documents, and what becomes of them.
+"""The demo: the real daemon faxes a few documents to the simulator, and one sees what happens.
 
-Everything is the real thing but sipgate and the documents, which are made here. The config that is
-written for it goes on working with ``faxdrop run --simulate``.
+Only sipgate and the documents, which are made here, are not real. The config that is written for
+the demo keeps working with ``faxdrop run --simulate``.
 """
 
 import threading
@@ -44,7 +44,7 @@ delays = ["3s"]
 poll_interval = "300ms"
 """
 
-_PACE = 1.8  # seconds that a fax waits at the simulator, and as long for its sending
+_PACE = 1.8  # seconds that a fax waits at the simulator, and that its sending takes
 _STOP_WITHIN = 10.0  # seconds
 
 
@@ -91,7 +91,7 @@ TOLD_IN_FULL: Final = DROPS[2]
 
 @dataclass(frozen=True)
 class DemoRow:
-    """How a document is at one moment."""
+    """The state of a document at one moment."""
 
     drop: Drop
     words: str
@@ -100,7 +100,7 @@ class DemoRow:
 
 
 class Demo:
-    """A demo at work below a folder; see ``running``."""
+    """A running demo below a folder; see ``running``."""
 
     def __init__(self, folder: Path, simulator: Simulator, spool: Spool) -> None:
         self.folder = folder
@@ -115,7 +115,7 @@ class Demo:
             path.write_bytes(one.content)
 
     def rows(self) -> list[DemoRow]:
-        """Look how everything is."""
+        """Return the state of every document now."""
         now = datetime.now(UTC)
         on_their_way = {
             (job.folder, job.name): of_job(job, now, running=True) for job in self.spool.jobs.all()
@@ -128,7 +128,7 @@ class Demo:
         ]
 
     def receipt(self, drop: Drop) -> Path | None:
-        """Return where a document's receipt lies, None if there is none yet."""
+        """Return the path of a document's receipt, None if there is none yet."""
         for top in (self.spool.sent, self.spool.failed):
             path = top / drop.folder / receipt_of(drop.name)
             if path.is_file():
@@ -141,13 +141,13 @@ class Demo:
         return self.spool.root / PAGE
 
     def report(self, drop: Drop) -> Path | None:
-        """Return where a document's report lies, None if there is none."""
+        """Return the path of a document's report, None if there is none."""
         receipt = self.receipt(drop)
         path = receipt.with_name(report_of(drop.name)) if receipt else None
         return path if path is not None and path.is_file() else None
 
     def page_is_current(self) -> bool:
-        """Return whether the status page shows every document that is filed."""
+        """Return whether the status page shows every filed document."""
         try:
             page = self.page.read_text("utf-8")
         except OSError:
@@ -187,7 +187,7 @@ _ORDINALS = {2: N_("second"), 3: N_("third")}
 def running(folder: Path) -> Iterator[Demo]:
     """Run the daemon below an empty folder, against a simulator; it ends with the context.
 
-    To be called in the main thread. Raises SpoolError and OSError.
+    Call it in the main thread. Raises SpoolError and OSError.
     """
     path = folder / "config.toml"
     path.write_text(CONFIG.replace("{language}", language()), "utf-8")

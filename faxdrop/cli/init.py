@@ -24,7 +24,7 @@ from faxdrop.status.overview import last_words
 from faxdrop.words import _
 
 _MARK = 8  # characters of the first column
-# What is no obstacle to a start: the daemon waits for its end, or the start itself mends it.
+# These do not prevent a start: the daemon waits until they end, or the start itself mends them.
 _START_ANYWAY = {"sipgate", "faxline", "balance", "clock", "daemon", check_unit.OUTDATED}
 
 
@@ -123,7 +123,7 @@ def init(  # noqa: PLR0913 - each is an option of its own
 
 
 def _install(config: Path, given: Given, *, dry_run: bool) -> None:
-    """Take all steps, each shown; raise InstallationError with the one that failed."""
+    """Take all steps and show each; raise InstallationError with the one that failed."""
     machine = Machine()
     _may_be_a_service(config, machine, dry_run=dry_run)
     root = _known_root(config, given)
@@ -167,7 +167,7 @@ def _install(config: Path, given: Given, *, dry_run: bool) -> None:
 
 
 def _known_root(config: Path, given: Given) -> Path | None:
-    """Return the root that stands in a config that is there; None without one."""
+    """Return the root from an existing config; None if there is no config."""
     if os.path.lexists(config):
         root = load_what_is_right(config).config.root
         if given.root not in (None, root):
@@ -215,7 +215,7 @@ def _may_be_a_service(config: Path, machine: Machine, *, dry_run: bool) -> None:
 
 
 def _is_older(config: Path, root: Path) -> bool:
-    """Return whether what runs was started before this faxdrop, or its unit, was installed."""
+    """Return whether the running service is older than the installed faxdrop or its unit."""
     unit = units.ask(config)
     spool = Spool(root)
     started = last_words(spool).started_at if spool.is_locked() else None
@@ -225,7 +225,7 @@ def _is_older(config: Path, root: Path) -> bool:
 
 
 def _unit_text(config: Path) -> str:
-    """Return what of the unit is this machine's own, to know later whether that has changed."""
+    """Return what is this machine's own in the unit; comparing it shows later changes."""
     try:
         return units.drop_in_path(config).read_text("utf-8")
     except OSError:
@@ -233,7 +233,7 @@ def _unit_text(config: Path) -> str:
 
 
 def _show(config: Path, steps: list[Step], machine: Machine) -> None:
-    """Say what would be done."""
+    """Show what would be done."""
     for step in steps:
         _tell_step(_("there") if step.is_done() else _("would"), step, in_full=not step.is_done())
     files = [*place.secret_files(config).values(), config]

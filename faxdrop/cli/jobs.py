@@ -36,7 +36,7 @@ from faxdrop.spool.root import Spool
 from faxdrop.status import overview, shared
 from faxdrop.words import _
 
-_CANCEL_WITHIN = 5.0  # seconds that the daemon is given to answer
+_CANCEL_WITHIN = 5.0  # seconds in which the daemon has to answer
 
 
 @takes_place
@@ -75,7 +75,7 @@ def status(config_path: Path, *, everything: bool, as_json: bool, page: bool) ->
 
 
 def _write_page(config: Config, now: datetime) -> None:
-    """Have the status page say what is so, also when no daemon does."""
+    """Bring the status page up to date, even if no daemon runs."""
     with _spool_of(config):
         written = write_now(config.root, now, wanted=config.status_page)
     for path, problem in written.problems.items():
@@ -132,7 +132,7 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
 
 
 def _note(journal: Journal, retried: RetryLine) -> None:
-    """Have the journal told; a person who may not write there is told what follows from that."""
+    """Write to the journal; tell a person who may not what follows from that."""
     try:
         journal.append(retried)
     except OSError as error:
@@ -185,7 +185,7 @@ def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
 
 
 def _cancelled(answered: Answered, config_path: Path) -> str:
-    """Say what a cancellation came to."""
+    """Return the result of a cancellation in words."""
     job = answered.job
     what = shown(job.name)
     if job.folder is not None:
@@ -218,7 +218,7 @@ def _cancelled(answered: Answered, config_path: Path) -> str:
 
 
 def _patience() -> Callable[[], bool]:
-    """Return what pauses a little, and returns False when it has paused long enough."""
+    """Return a function that pauses a little, and returns False once it has paused long enough."""
     left = iter(range(int(_CANCEL_WITHIN / 0.05)))
     never = threading.Event()
 
@@ -232,7 +232,7 @@ def _patience() -> Callable[[], bool]:
 def _without_secrets(config_path: Path) -> Config:
     """Load the config for a command that never talks to sipgate: no token is needed.
 
-    What is wrong in it is said and no obstacle: the daemon may run with what stood there before.
+    Problems in it are printed but no obstacle: the daemon may run with an earlier config.
     """
     config, problems = load_what_is_right(config_path)
     if problems:
@@ -248,7 +248,7 @@ def _without_secrets(config_path: Path) -> Config:
 def _spool_of(config: Config, *, shared: bool = False) -> Iterator[Spool]:
     """Yield the spool of a config, not opened; root acts as its owner.
 
-    ``shared``: for what needs no more than the folders that people share.
+    ``shared``: the shared folders are all that is needed.
     """
     with acting_as_owner(config.root):
         if (why := check_.kept_out(config.root, shared=shared)) is not None:

@@ -1,6 +1,6 @@
-"""The commands. Nothing prints but this room.
+"""The commands. Only this room prints.
 
-A command is loaded when it is given: what a daemon needs is not waited for by who asks a question.
+A command is loaded when it is used, so a quick question does not wait for what the daemon needs.
 """
 
 import os
@@ -15,7 +15,7 @@ from faxdrop.cli import place
 from faxdrop.config.place import DEFAULT_PATH
 from faxdrop.names.printable import shown
 
-# In the order in which one needs them: so the help lists them.
+# In the order in which one needs them, which is also that of the help.
 _ROOMS = {
     "demo": "setup",
     "init": "init",
@@ -54,8 +54,8 @@ class _Commands(click.Group):
         raise click.exceptions.Exit(status)
 
     def make_context(self, *what: Any, **extra: Any) -> click.Context:
-        """Take the command line; an error that quotes it is fit to be printed."""
-        words.use(words.of_environment(os.environ))  # until a config says more
+        """Read the command line; an error that quotes it is made safe to print."""
+        words.use(words.of_environment(os.environ))  # until a config sets another
         try:
             return super().make_context(*what, **extra)
         except click.ClickException as error:
@@ -75,7 +75,7 @@ class _Commands(click.Group):
 
 
 def _shown(error: click.ClickException) -> click.ClickException:
-    """Return an error that quotes what was typed, or a file's name, fit to be printed."""
+    """Return an error that is safe to print, though it quotes what was typed or a file's name."""
     words = error.format_message()
     if (fit := shown(words, lines=True)) == words:
         return error
@@ -110,8 +110,8 @@ def main(ctx: click.Context) -> None:
     number. The daemon (run) faxes them by sipgate, and each ends in sent/ or in failed/, beside a
     receipt that says what happened and what to do now.
     """
-    if "structlog" in sys.modules:  # the command may log, and standard output is for what was asked
-        from faxdrop import logs  # noqa: PLC0415 - loads a lot for those that do not
+    if "structlog" in sys.modules:  # it may log, and standard output is for the answer
+        from faxdrop import logs  # noqa: PLC0415 - loads a lot, and few commands log
 
         logs.configure(sys.stderr)
     ctx.obj = ctx.obj or DEFAULT_PATH

@@ -1,6 +1,6 @@
-"""What a person can order: that a document is faxed again, or that a fax is cancelled.
+"""What a person can order: to fax a document again, or to cancel a fax.
 
-Orders are carried out by the daemon where one is at work, and under its lock where none is.
+A running daemon carries the order out; if none runs, the command does, under the daemon's lock.
 """
 
 import os
@@ -31,21 +31,21 @@ class UnknownJobError(OrderError):
 
 
 class PerhapsSentError(OrderError):
-    """The fax may have arrived already: to fax it again, somebody must want that."""
+    """The fax may have arrived already: a person must confirm to fax it again."""
 
 
 class Cancellation(Enum):
-    """What became of the wish to cancel a fax."""
+    """The result of an order to cancel a fax."""
 
     CANCELLED = auto()  # it is not faxed (again)
     REST = auto()  # it is with sipgate; no further attempt is made
-    ASKED = auto()  # the daemon has it in hand, and will do it then
-    TOO_LATE = auto()  # it had come to its end
+    ASKED = auto()  # the daemon is busy with it, and cancels it afterwards
+    TOO_LATE = auto()  # it had already ended
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What became of a cancellation, and of which job."""
+    """The result of a cancellation, and its job."""
 
     what: Cancellation
     job: Job
@@ -62,9 +62,9 @@ def retry(
 ) -> Path:
     """Put a document from failed/ back into its inbox, and return its path there.
 
-    ``file`` may also be its receipt. ``note`` is told when it is back, and which ``user`` wanted
-    that. Raises OrderError, and PerhapsSentError unless
-    ``even_if_sent`` where no receipt rules out that the fax arrived.
+    ``file`` may also be its receipt. ``note`` is called once it is back, and hears which ``user``
+    ordered that. Raises OrderError. Raises PerhapsSentError if no receipt rules out that the fax
+    arrived, unless ``even_if_sent``.
     """
     document = document_of(file)
     try:
@@ -99,7 +99,7 @@ def _retried(spool: Spool, document: Path, receipt: dict[str, Any], user: str) -
 
 
 def document_of(file: Path) -> Path:
-    """Return the document that a file is, or is the receipt or the report of."""
+    """Return the document of a file: itself, or the one whose receipt or report it is."""
     reported = document_reported(file)
     if reported is not None:
         return reported
@@ -116,7 +116,7 @@ def _reason(receipt: dict[str, Any]) -> str | None:
 
 
 def _perhaps_sent(receipt: dict[str, Any]) -> str:
-    """Return why a document may have been sent, "" where its receipt rules that out."""
+    """Return why a document may have been sent, "" if its receipt rules that out."""
     code = _reason(receipt)
     if code is None:
         return _("no receipt says what became of it")
@@ -132,10 +132,10 @@ def _perhaps_sent(receipt: dict[str, Any]) -> str:
 def cancel(
     spool: Spool, job_id: str, policy: Policy, *, now: datetime, pause: Callable[[], bool]
 ) -> Answered:
-    """Cancel a fax, as far as that can be done.
+    """Cancel a fax, as far as that is possible.
 
-    Where a daemon is at work it is asked, and ``pause`` called until it has answered, or returns
-    False because that takes too long. Raises UnknownJobError if there is no such job, and OSError.
+    Asks a running daemon, and calls ``pause`` until the daemon has answered or ``pause`` returns
+    False: it took too long. Raises UnknownJobError if there is no such job, and OSError.
     """
     if not spool.is_locked():
         try:
@@ -166,7 +166,7 @@ def _cancelled_here(spool: Spool, job: Job, policy: Policy, now: datetime) -> An
 
 
 def _known(spool: Spool, before: Job) -> Answered | None:
-    """Return what the daemon made of the wish, None while it has not said."""
+    """Return the daemon's answer, None as long as there is none."""
     after = next((job for job in spool.jobs.all() if job.job_id == before.job_id), None)
     if after is None:
         filed = spool.filing.find_filed(before)

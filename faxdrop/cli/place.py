@@ -1,4 +1,4 @@
-"""Which faxdrop a command is for: ``--config`` and ``--instance``, before it or behind it."""
+"""Which faxdrop a command is for: ``--config`` and ``--instance``, before or after it."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import click
 from faxdrop.config import place
 from faxdrop.words import _
 
-_NAMED = "faxdrop.config"  # where a context keeps what was named on the command line
+_NAMED = "faxdrop.config"  # a context's key for what the command line named
 
 
 class _Instance(click.ParamType[Path]):
@@ -40,12 +40,12 @@ def _choose(ctx: click.Context, param: click.Parameter, config: Path | None) -> 
                 _("Two configs are named: give --config or --instance, and once.")
             )
     elif _NAMED in ctx.meta:
-        return  # the environment gives way
+        return  # the command line goes before the environment
     ctx.obj = config
 
 
 def options(*, first: bool = False) -> list[click.Option]:
-    """Return the options; ``first``: those before the command, for which a variable may stand."""
+    """Return the options; ``first``: those before the command, which variables may replace."""
     return [
         click.Option(
             ["--config"],
@@ -67,6 +67,6 @@ def options(*, first: bool = False) -> list[click.Option]:
 
 
 def takes_place(command: click.Command) -> click.Command:
-    """Give a command the options, too."""
+    """Give a command these options."""
     command.params += options()
     return command

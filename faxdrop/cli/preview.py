@@ -75,7 +75,7 @@ def preview(config_path: Path, *, file: Path, out: Path | None) -> None:
 
 
 def _limits(config_path: Path) -> Limits:
-    """Return the limits of the config, or those of no config."""
+    """Return the limits of the config, or the defaults without one."""
     try:
         config, _ = load_what_is_right(config_path)
     except (NoConfigError, ConfigError, OSError):
@@ -85,7 +85,7 @@ def _limits(config_path: Path) -> Limits:
 
 
 def _empty(folder: Path) -> Path:
-    """Make a folder that was named; one that is there must be empty."""
+    """Make a folder that was named; an existing one must be empty."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise click.UsageError(_("{folder} is not empty.").format(folder=name_of_file(folder)))
@@ -93,7 +93,7 @@ def _empty(folder: Path) -> Path:
 
 
 def _new(wanted: Path) -> Path:
-    """Make a folder; if its name is taken, with a number behind it."""
+    """Make a folder; if the name is taken, add a number to it."""
     for number in itertools.count(1):
         folder = wanted if number == 1 else wanted.with_name(f"{wanted.name} ({number})")
         with contextlib.suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""The dialogue of ``faxdrop init``: what no option says is asked for, and checked at once."""
+"""The dialogue of ``faxdrop init``: it asks for what no option gave, and checks each answer."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -21,13 +21,13 @@ from faxdrop.setup import init as init_
 from faxdrop.sipgate import AccountFaxline, Sipgate, Unreachable
 from faxdrop.words import _, listed
 
-_REFUSED = {401, 403}  # answers that another token may mend
+_REFUSED = {401, 403}  # answers that another token may change
 _ASK_WITHIN = 30.0  # seconds for sipgate to answer
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the options said; "" and None: nothing."""
+    """What the options gave; "" and None: nothing."""
 
     root: Path | None
     recipient: str | None
@@ -40,7 +40,7 @@ class Given:
 
 
 class Questions:
-    """Asks for what was not given; an answer that is wrong is asked for again at once."""
+    """Asks for what was not given; a wrong answer is asked for again at once."""
 
     def __init__(self, config: Path, given: Given, *, service: bool) -> None:
         self._config = config
@@ -49,7 +49,7 @@ class Questions:
         self._lines: tuple[AccountFaxline, ...] | None = None  # None: sipgate did not show them
 
     def answers(self, found: Mapping[str, str]) -> init_.Answers:
-        """Return all that a config and its secrets need; ``found`` are secrets that are stored."""
+        """Return all that a config and its secrets need; ``found`` are secrets already stored."""
         given = self._given
         self._foreword(found)
         secrets = self.token(found)
@@ -96,7 +96,7 @@ class Questions:
             )
 
     def token(self, found: Mapping[str, str]) -> dict[str, str]:
-        """Return both halves of the token; sipgate is asked whether it takes what was typed."""
+        """Return both halves of the token; sipgate is asked whether it accepts a typed one."""
         given = {"TOKEN_ID": self._given.token_id, "TOKEN": self._given.token, **found}
         while True:
             secrets = {
@@ -113,7 +113,7 @@ class Questions:
             given = {"TOKEN_ID": found.get("TOKEN_ID", ""), "TOKEN": found.get("TOKEN", "")}
 
     def _refused(self, secrets: Mapping[str, str]) -> str | None:
-        """Ask sipgate for the fax lines; return why it does not take the token, if it does not."""
+        """Ask sipgate for the fax lines; return why it refuses the token, if it does."""
         url = self._given.base_url or SipgateSettings(faxline="f0").base_url
         try:
             with Sipgate(
@@ -178,7 +178,7 @@ def _ask(
 
 
 def _right(what: str, text: str) -> str:
-    """Take an answer that makes a right config; click asks again for any other."""
+    """Accept an answer that makes a valid config; click asks again for any other."""
     if remedy := init_.fault(**{what: text.strip()}):
         raise click.UsageError(_("It must be {remedy}.").format(remedy=remedy))
     return text.strip()

@@ -27,7 +27,7 @@ JOURNAL = ".faxdrop/journal"  # in a root
 _T = TypeVar("_T")
 _HEADINGS = (N_("Finished"), N_("Result"), N_("Document"), N_("Recipient"), N_("Pages"))
 _TOTALS = {"month": N_("Month"), "recipient": N_("Recipient"), "outcome": N_("Outcome")}
-_FOLDED = 500  # documents: a list of so many is made to fit the terminal
+_FOLDED = 500  # documents: a longer list is not fitted to the terminal
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 ROOT = click.option(
@@ -106,13 +106,13 @@ def _day(at: datetime | None) -> date | None:
 
 
 def _ends(root: Path, wanted: Filter, take: Callable[[Iterable[dict[str, Any]]], _T]) -> _T:
-    """Return what is made of the ends that are wanted, of the oldest first."""
+    """Return what ``take`` makes of the wanted ends, the oldest first."""
     journal = root / JOURNAL
     try:
         if months_of(journal):
             return take(history.ends(journal, wanted))
     except PermissionError:
-        pass  # a member of the group: the receipts are there to be read
+        pass  # a member of the group may read the receipts instead
     found = history.ends_of_receipts((root / "sent", root / "failed"), wanted)
     return take(sorted(found, key=lambda content: str(content.get("finished_at"))))
 
@@ -145,7 +145,7 @@ def _listed(rows: list[tuple[str, ...]]) -> RenderableType:
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> str:
-    """Return the same without colours and folds, which would take longer than to read it all."""
+    """Return the rows without colours and folding, which would take longer than reading all."""
     lines = [tuple(map(_, _HEADINGS)), *rows]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     padded = (

@@ -1,4 +1,4 @@
-"""The command that makes a transmission report again, or for faxes from before: report."""
+"""The command that makes a transmission report, again or for an old fax: report."""
 
 import contextlib
 import hashlib
@@ -58,7 +58,7 @@ def report(config_path: Path, *, file: Path, out: Path | None) -> None:
 
 def _made(config_path: Path, document: Path) -> bytes:
     """Return the report as a PDF. Raises OrderError, and OSError."""
-    config = _config(config_path)  # first of all: it sets the language
+    config = _config(config_path)  # first, because it sets the language
     with opened_folder(document.parent.resolve()) as folder:
         content = read_file(folder, receipt_of(document.name), LONGEST_RECEIPT)
         receipt = _receipt_in(content or b"")
@@ -116,7 +116,7 @@ def _config(path: Path) -> Config | None:
 
 @contextlib.contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that was not there before; it is gone again where it cannot be written."""
+    """Yield a new file; it is removed if it cannot be written."""
     try:
         file = path.open("xb")
     except FileExistsError:

@@ -38,7 +38,7 @@ def run(config_path: Path, *, simulate: bool) -> None:
     and the log says where the simulator can be asked what it took.
     """
     config = load(config_path, os.environ, simulate=simulate)
-    # Receipts, page and tables are for the group, as inbox/, sent/ and failed/ are.
+    # Receipts, page and tables are for the group, like inbox/, sent/ and failed/.
     os.umask(os.umask(0o077) & 0o007)
     if (owner := refuses_root(config.root)) is not None:
         raise SpoolError(
@@ -59,8 +59,8 @@ def run(config_path: Path, *, simulate: bool) -> None:
         ended = service.run(take(), take, watch, simulated=simulate)
     status = EX_TEMPFAIL if ended.restart else 0
     if not ended.clean:
-        # A submission under way would keep its thread, and so us. On disk it is still "queued"; or
-        # "submitting" where only its answer is missing, and then the next start looks it up.
+        # The thread of a submission under way would keep us here. On disk its job is "queued", or
+        # "submitting" if only the answer is missing, and then the next start looks it up.
         sys.stderr.flush()
         os._exit(status)
     if status:

@@ -1,7 +1,7 @@
-"""How reports look on a terminal: tables for rich, made of data alone. Nothing is printed here.
+"""How answers look on a terminal: tables for rich, made from data alone. Nothing is printed here.
 
-Names come from whoever dropped a file, so they are shown and never obeyed: no markup of rich's and
-no control character of theirs takes effect.
+Names come from whoever dropped a file, so they are shown and never obeyed: no rich markup and no
+control character in them takes effect.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ from faxdrop.status.overview import INBOX, Document, Overview
 from faxdrop.status.shared import Shared
 from faxdrop.words import N_, _, ngettext, number, short_moment
 
-FIRST = 20  # documents that are listed unless all are wanted
+FIRST = 20  # documents listed unless all are wanted
 _STATE_WORDS = {
     INBOX: N_("in the inbox"),
     "queued": N_("waiting"),
@@ -261,7 +261,7 @@ def _document(one: Document, now: datetime) -> Iterable[RenderableType]:
 
 
 def clock(at: datetime, now: datetime) -> str:
-    """Return an instant as people here write it: the time, and the day if it is not today."""
+    """Return an instant as people write it: the time, and the day if it is not today."""
     local, today = _local(at), _local(now).date()
     return f"{local:%H:%M:%S}" if local.date() == today else short_moment(local)
 
@@ -269,7 +269,7 @@ def clock(at: datetime, now: datetime) -> str:
 def _local(at: datetime) -> datetime:
     try:
         return at.astimezone()
-    except (OSError, OverflowError, ValueError):  # beyond what the C library knows
+    except (OSError, OverflowError, ValueError):  # beyond what the C library supports
         return at.astimezone(UTC)
 
 
@@ -293,7 +293,7 @@ _FILED_STYLES = {None: "", "sent": "green", "failed": "red"}
 
 
 def demo(rows: Iterable[DemoRow], elapsed: float) -> RenderableType:
-    """Return the demo at one moment, ``elapsed`` seconds after its beginning."""
+    """Return the screen of the demo, ``elapsed`` seconds after its beginning."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(_("Recipient"), overflow="fold")
     table.add_column(_("Document"), overflow="fold")
@@ -305,7 +305,7 @@ def demo(rows: Iterable[DemoRow], elapsed: float) -> RenderableType:
 
 
 def demo_change(row: DemoRow, elapsed: float) -> Text:
-    """Return a line that says what has changed, for where there is no terminal."""
+    """Return a line that says what has changed, for output that is no terminal."""
     return Text(f"{elapsed:4.1f} s  {shown(f'{row.drop.folder}/{row.drop.name}: {row.words}')}")
 
 

@@ -40,7 +40,7 @@ from faxdrop.words import number as number_
 
 _DEMO_WITHIN = 60.0  # seconds; it takes a quarter of that
 _REPORTS_WITHIN = 10.0  # seconds; each takes a tenth of one
-_PAGE_WITHIN = 10.0  # seconds; it is written two after the last fax
+_PAGE_WITHIN = 10.0  # seconds; the page follows the last fax by two
 
 
 @click.command(short_help="See it work: no account, no config, no network.")
@@ -109,7 +109,7 @@ def demo(keep: Path | None, *, opens: bool) -> None:
 
 
 def _tell_pages(shows: Demo, console: Console) -> None:
-    """Name what is made for people to look at."""
+    """Print where the pages for people are."""
     console.print("\n" + _("For people, to open and to print:"), soft_wrap=True)
     for path in (shows.report(demo_.TOLD_IN_FULL), shows.page):
         if path is not None:
@@ -117,7 +117,7 @@ def _tell_pages(shows: Demo, console: Console) -> None:
 
 
 def _until(holds: Callable[[], bool], seconds: float) -> None:
-    """Wait until something holds, but no longer than that."""
+    """Wait until ``holds`` returns true, but no longer than so many seconds."""
     never = threading.Event()
     end = time.monotonic() + seconds
     while not holds() and time.monotonic() < end:
@@ -125,7 +125,7 @@ def _until(holds: Callable[[], bool], seconds: float) -> None:
 
 
 def _open(shows: Demo) -> None:
-    """Show the status page in the browser; the daemon runs as long as a person at it wants."""
+    """Show the status page in the browser; the daemon runs until the person ends it."""
     _until(shows.page_is_current, _PAGE_WITHIN)
     if not webbrowser.open(shows.page.as_uri()):
         click.echo(_("No browser could be opened: open the page yourself."), err=True)
@@ -133,7 +133,7 @@ def _open(shows: Demo) -> None:
 
 
 def _live(shows: Demo, console: Console) -> bool:
-    """Show a demo until everything is filed; return whether that came to be in time."""
+    """Show a demo until everything is filed; return whether it was in time."""
     begun = time.monotonic()
     never = threading.Event()
     before: list[DemoRow] = []
@@ -274,7 +274,7 @@ def simulate(
 
 
 def _where(simulator: Simulator, *, as_json: bool) -> str:
-    """Say where a simulator is: for a .env, or as JSON."""
+    """Return where a simulator is: for a .env, or as JSON."""
     where = {
         "base_url": simulator.base_url,
         "control_url": simulator.control_url,

@@ -19,9 +19,9 @@ _NARROWEST = 20  # characters a line, however narrow a terminal says it is
 
 
 class Hanging:
-    """A text behind a label, its further lines below its first; broken between words only.
+    """A text after a label, with its further lines below the first; broken between words only.
 
-    An address is a word: it goes beyond the edge rather than being cut, and can be copied whole.
+    An address is one word: it runs over the edge rather than being cut, so it can be copied whole.
     """
 
     def __init__(self, text: Text | str, label: Text | str = "") -> None:
@@ -42,7 +42,7 @@ class Hanging:
 
 
 def _breaks(line: str, room: int) -> Iterable[int]:
-    """Yield where a line has to be broken: before words, and never within one."""
+    """Yield where to break a line: before words, never within one."""
     used = 0
     for word in re.finditer(r"\s*\S+\s*", line):
         if used and used + cell_len(word[0].rstrip()) > room:
@@ -52,7 +52,7 @@ def _breaks(line: str, room: int) -> Iterable[int]:
 
 
 def make_console() -> Console:
-    """Return what prints with colours on a terminal, and plain text elsewhere."""
+    """Return a console that prints with colours on a terminal, and plain text elsewhere."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _WIDE
@@ -76,11 +76,11 @@ def say(text: str) -> None:
 
 
 def name_of_file(path: Path) -> str:
-    """Return a path so that it can be printed, whatever it is."""
+    """Return a path that is safe to print, whatever is in it."""
     return shown(str(path))
 
 
 def of_the_system(error: OSError) -> str:
-    """Return what the system says of a file."""
+    """Return the system's message about a file."""
     about = f"{name_of_file(Path(os.fsdecode(error.filename)))}: " if error.filename else ""
     return f"{about}{of_system(error)}"

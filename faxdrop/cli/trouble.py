@@ -1,4 +1,4 @@
-"""What the commands say when something is in their way. Loaded only then: it knows all rooms."""
+"""What the commands say when they fail. Loaded only then, since it imports from all rooms."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ _NOT_THE_UNITS = N_(
 
 
 def tell(error: Exception) -> int | None:
-    """Say what is wrong; return the exit status, or None where the error is a bug of ours."""
+    """Print what is wrong; return the exit status, or None if the error is a bug of ours."""
     match error:
         case NoConfigError():
             click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
@@ -37,7 +37,7 @@ def tell(error: Exception) -> int | None:
             return EX_CONFIG
         case SpoolError() | OrderError() | InitError() | InstallationError() | JournalError():
             click.echo(shown(f"faxdrop: {error}", lines=True), err=True)
-        case BrokenPipeError():  # whoever read along (head, less) has seen enough
+        case BrokenPipeError():  # the reader (head, less) has seen enough
             _say_no_more()
         case OSError():
             click.echo(f"faxdrop: {of_the_system(error)}", err=True)
@@ -49,5 +49,5 @@ def tell(error: Exception) -> int | None:
 
 
 def _say_no_more() -> None:
-    """Have nothing complain at the end that what is still to be written goes nowhere."""
+    """Keep Python from complaining at exit that the rest of the output cannot be written."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
