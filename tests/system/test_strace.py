@@ -17,7 +17,7 @@ from tests.kit.processes import Office
 from tests.kit.seeds import random_of, seed_of, tell
 
 CALLS = {"rename": "?rename,?renameat,?renameat2", "fsync": "fsync", "write": "write"}
-MOST = {"rename": 8, "fsync": 14, "write": 25}  # calls that one thread makes in a short life
+MOST = {"rename": 4, "fsync": 7, "write": 12}  # calls that one thread makes in a short life
 KILLS = 45
 ERRORS = ("ENOSPC", "EIO", "EROFS")
 
