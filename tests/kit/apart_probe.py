@@ -1,4 +1,4 @@
-"""Asked in a process of its own, it tells how that is, and is as loud and broken as it is told."""
+"""A module for `faxdrop.apart`: reports on its process, and is as loud or broken as it is asked."""
 
 import ctypes
 import resource
@@ -13,7 +13,7 @@ _PR_GET_DUMPABLE = 3  # prctl(2)
 
 
 def told(question: Any) -> Iterator[Any]:
-    """Yield what this process is, then do what the question says."""
+    """Yield the facts of this process, then do what the question says."""
     print("noise on standard output")  # noqa: T201 - the point
     print("noise on standard error", file=sys.stderr)  # noqa: T201 - the point
     yield {

@@ -22,7 +22,7 @@ FAXES = 8
 
 
 class Archive:
-    """A root with documents that were filed, their receipts and their journal."""
+    """A root with filed documents, their receipts and their journal."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -35,7 +35,7 @@ class Archive:
             self.file(f"letter {number}.pdf")
 
     def file(self, name: str, folder_name: str = "+492111234567") -> Path:
-        """File a document nine hours later; every third has failed."""
+        """File a document, nine hours after the one before; every third has failed."""
         number = len(self.documents)
         content = f"%PDF {number}".encode()
         done = (failed if number % 3 == 0 else sent)(job(name, folder_name))
@@ -68,7 +68,7 @@ class Archive:
         path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
 
     def verify(self, *archives: Path, head: str | None = None) -> Verification:
-        """Verify it all."""
+        """Verify everything."""
         return verify(self.root, self.journal, archives, head=head)
 
     def kinds(self, *archives: Path, head: str | None = None) -> list[str]:
@@ -80,7 +80,7 @@ class _Authority(http.server.BaseHTTPRequestHandler):
     folder: Path
 
     def do_POST(self) -> None:
-        """Sign what is asked, by openssl-ts(1)."""
+        """Answer a time stamp request, by openssl-ts(1)."""
         (self.folder / "query.tsq").write_bytes(
             self.rfile.read(int(self.headers["Content-Length"]))
         )

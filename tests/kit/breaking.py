@@ -1,7 +1,7 @@
 """Ways to break a World at any step of its disk or of its network, and the promises that hold.
 
-The document check runs in the test's own process here and remembers its verdicts: what is broken
-is everything around it, thousands of times.
+Here the document check runs in the test's own process and remembers its verdicts, because
+everything around it is broken thousands of times.
 """
 
 import errno
@@ -87,11 +87,11 @@ class CrashingDisk(Disk):
         super().write(fd, data)
 
     def sync(self, fd: int) -> None:  # noqa: ARG002 - as in the class above
-        """Do as if by fsync(2), or crash: what was written outlives this crash anyway."""
+        """Skip the fsync(2), or crash: what was written survives this kind of crash anyway."""
         self._steps.step("fsync")
 
     def sync_folder(self, path: Path, **_within: int | None) -> None:
-        """Do as if by fsync(2) of a folder, or crash."""
+        """Skip the fsync(2) of a folder, or crash."""
         self._steps.step(f"fsync of {path.name}")
 
     def replace(self, source: Path, target: Path) -> None:
@@ -116,7 +116,7 @@ class CrashingDisk(Disk):
 
 
 class CrashingSipgate(Sipgate):
-    """Crashes before a request leaves, or when its answer has arrived and nobody has seen it."""
+    """Crashes before a request is sent, or after its answer arrived and before anybody sees it."""
 
     steps: Steps
 
@@ -149,7 +149,7 @@ class CrashingSipgate(Sipgate):
 
 
 class FaultyDisk(Disk):
-    """Refuses one step, or all from one on, with an error that the kernel may give."""
+    """Fails one step, or all from one on, with an error that the kernel may return."""
 
     def __init__(self, refuse_at: int = 0, code: int = errno.ENOSPC, *, once: bool = True) -> None:
         self.refuse_at = refuse_at
@@ -157,7 +157,7 @@ class FaultyDisk(Disk):
         self.once = once
         self.count = 0
         self.is_well = False  # True: the trouble is over
-        self.done_all_the_same = False  # the error comes although the step was carried out
+        self.done_all_the_same = False  # the step is carried out, and fails nevertheless
         self.refused: list[str] = []
 
     def _refuses(self, name: str) -> bool:
@@ -184,7 +184,7 @@ class FaultyDisk(Disk):
                 super().make_folder(path, mode, **within)
 
     def open_new(self, path: Path, mode: int = 0o666) -> int:
-        """open(2), or an error; what it made then stays."""
+        """open(2), or an error; the file it made then stays."""
         fd = -1
         try:
             with self._step("open", path) as done:
@@ -214,12 +214,12 @@ class FaultyDisk(Disk):
             super().write(fd, data if done else data[: len(data) // 2])
 
     def sync(self, fd: int) -> None:  # noqa: ARG002 - as in the class above
-        """Do as if by fsync(2), or an error."""
+        """Skip the fsync(2), or an error."""
         with self._step("fsync"):
             pass
 
     def sync_folder(self, path: Path, **_within: int | None) -> None:
-        """Do as if by fsync(2) of a folder, or an error."""
+        """Skip the fsync(2) of a folder, or an error."""
         with self._step("fsync of a folder", path):
             pass
 
@@ -281,7 +281,7 @@ def _content(fd: int) -> bytes:
 
 
 def turns_of(world: World, seconds: float) -> int:
-    """Let the daemon live for so long; return how often its loop turned."""
+    """Let the daemon live for so many seconds; return how often its loop turned."""
     turns = 0
     end = world.time.mono + seconds
     while (left := end - world.time.mono) > 0:
@@ -292,14 +292,14 @@ def turns_of(world: World, seconds: float) -> int:
 
 @dataclass
 class Drift:
-    """By how many seconds sipgate's clock is ahead of ours."""
+    """How many seconds sipgate's clock is ahead of ours."""
 
     seconds: float = 0.0
 
 
 @dataclass
 class Stage:
-    """One simulator with a world over it, and what was dropped."""
+    """One simulator, a world on it, and what was dropped."""
 
     world: World
     simulator: Simulator
@@ -309,7 +309,7 @@ class Stage:
     dropped: list[str] = field(default_factory=list)  # SHA-256 of each document
 
     def drop(self, folder: str, name: str, content: bytes) -> Path:
-        """Put a document into the inbox, and remember it."""
+        """Put a document into the inbox, and note its SHA-256."""
         self.dropped.append(sha256(content))
         return self.world.drop(folder, name, content)
 
@@ -324,7 +324,7 @@ def stage(
     reports: Wanted = "none",
     **sending: Any,
 ) -> Iterator[Stage]:
-    """Yield a world in which time is turned by hand, on a simulator that follows its clock."""
+    """Yield a world whose clock is turned by hand, on a simulator that follows that clock."""
     time = Time()
     drift = Drift()
     with (
@@ -353,13 +353,13 @@ def seconds_of(time: Time) -> Callable[[], float]:
 
 @contextmanager
 def quiet() -> Iterator[list[Any]]:
-    """Keep what the daemon logs, rather than print it."""
+    """Collect what the daemon logs instead of printing it."""
     with structlog.testing.capture_logs() as events:
         yield events
 
 
 def sipgate_that_crashes(world: World, steps: Steps) -> Callable[[Config], Sipgate]:
-    """Return what makes a client that crashes at one of the steps."""
+    """Return a factory of clients that crash at one of the steps."""
 
     def make(config: Config) -> Sipgate:
         sipgate = world.client(CrashingSipgate, config)
@@ -373,17 +373,17 @@ def sipgate_that_crashes(world: World, steps: Steps) -> Callable[[Config], Sipga
 
 
 def assert_kept(staged: Stage) -> None:
-    """Assert that so far nothing was lost, sent twice or told untruly."""
+    """Assert that nothing was lost, sent twice or reported wrongly so far."""
     _judge(staged, ended=False)
 
 
 def assert_ended(staged: Stage) -> None:
-    """Assert that every document has its end and a true receipt."""
+    """Assert that every document has ended with a true receipt."""
     _judge(staged, ended=True)
 
 
 def assert_all_answered(staged: Stage) -> None:
-    """Assert that every document has its end and a true receipt, and that nothing else is left."""
+    """Assert that every document has ended with a true receipt, and that nothing is left over."""
     _judge(staged, ended=True)
     world = staged.world
     spool = world.root / ".faxdrop"

@@ -1,6 +1,6 @@
-"""A real browser, Debian's Chromium without a window, told by its DevTools protocol over pipes.
+"""A real browser: Debian's headless Chromium, driven by its DevTools protocol over pipes.
 
-What is asked of it is what the protocol says (https://chromedevtools.github.io/devtools-protocol):
+Methods are the protocol's own (https://chromedevtools.github.io/devtools-protocol):
 ``ask("Page.navigate", url=...)``. It loads nothing from any network.
 """
 
@@ -71,7 +71,7 @@ class Browser:
         return answer["result"]
 
     def await_event(self, method: str) -> dict[str, Any]:
-        """Return the next event of a kind that was not heard yet."""
+        """Return the next new event of a kind."""
         while not any(one.get("method") == method for one in self.heard):
             self.heard.append(self._next())
         at = next(at for at, one in enumerate(self.heard) if one.get("method") == method)
@@ -79,7 +79,7 @@ class Browser:
         return parameters
 
     def open(self, path: Path, screen: dict[str, Any] | None = None, scheme: str = "light") -> None:
-        """Show a file on a screen, in the colours that its user likes."""
+        """Show a file on a screen, in the colour scheme that its user prefers."""
         self.ask("Emulation.setDeviceMetricsOverride", **(screen or DESK))
         likes = [{"name": "prefers-color-scheme", "value": scheme}]
         self.ask("Emulation.setEmulatedMedia", features=likes)
@@ -88,7 +88,7 @@ class Browser:
         self.await_event("Page.loadEventFired")
 
     def tell(self, expression: str) -> Any:
-        """Return the value of an expression of JavaScript's."""
+        """Return the value of a JavaScript expression."""
         answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -105,7 +105,7 @@ class Browser:
 
     @property
     def complaints(self) -> list[str]:
-        """What the browser says against the page: what its policy forbids, and errors."""
+        """The browser's complaints about the page: what its policy forbids, and errors."""
         said = [one for one in self.heard if one.get("method") == "Log.entryAdded"]
         return [one["params"]["entry"]["text"] for one in said]
 
@@ -146,7 +146,7 @@ class Browser:
 
 
 def is_here() -> bool:
-    """Tell whether there is a browser; where CI runs there has to be."""
+    """Return whether there is a browser; on CI there has to be."""
     if PROGRAM is None and os.environ.get("CI"):
         pytest.fail("Chromium is not installed: apt-get install chromium")
     return PROGRAM is not None

@@ -1,6 +1,6 @@
-"""What a document would try that has taken over the process that reads it.
+"""What a document would try once it has taken over the process that reads it.
 
-Each is tried for real; what came of it is "done", or the name of the error.
+Each escape is tried for real; its result is "done", or the name of the error.
 """
 
 import ctypes
@@ -87,7 +87,7 @@ def tried(
 ) -> dict[str, str]:
     """Try all ways: against a process, a file, a folder, a TCP and UDP port, a UNIX socket.
 
-    ``only``: try no more than these, where nothing holds one back.
+    ``only``: try just these, where nothing confines the process.
     """
     inside = Path(folder)
     parent = os.getppid()

@@ -14,7 +14,7 @@ from tests.kit.breaking import Steps
 
 
 class Memory(LineFollower):
-    """Notes each end that it is given, in a list that outlives it, before or after it fails."""
+    """Notes each end in a list that outlives it, before or after it fails."""
 
     name = "memory"
 
@@ -46,7 +46,7 @@ class Endless(Follower):
         self._over.wait()
 
     def stop(self) -> None:
-        """Come back."""
+        """Let the turn return."""
         self._over.set()
 
 
@@ -71,12 +71,12 @@ class Looker(Follower):
 
 
 def only(*followers: Follower) -> Callable[[Config], Iterable[Follower]]:
-    """Return what has these and no others follow, whatever the config says."""
+    """Return a function that lets only these follow, whatever the config says."""
     return lambda _config: followers
 
 
 class Letterbox(Post):
-    """Takes every notice in this process; what it has lies in ``mails``: subject, text."""
+    """Takes every notice in this process and keeps it in ``mails``: subject, text."""
 
     def __init__(self, steps: Steps | None = None) -> None:
         super().__init__()
@@ -100,5 +100,5 @@ class Letterbox(Post):
 
     @property
     def subjects(self) -> list[str]:
-        """What was told, in order."""
+        """The subjects of all notices, in order."""
         return [subject for subject, _ in self.mails]

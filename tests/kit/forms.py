@@ -66,7 +66,7 @@ class Sheet:
         return self.pdf.make_indirect(font)
 
     def look(self, content: bytes, rect: Rect = PLACE, **entries: Any) -> Stream:
-        """Return a look as large as a rectangle."""
+        """Return an appearance as large as a rectangle."""
         look = Stream(self.pdf, content)
         look.Type, look.Subtype = Name.XObject, Name.Form
         look.BBox = Array([0, 0, rect[2] - rect[0], rect[3] - rect[1]])

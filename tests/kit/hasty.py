@@ -1,7 +1,7 @@
-"""The faxdrop that is named behind it, in a hurry: what people wait for in minutes takes a second.
+"""Runs faxdrop in a hurry: pauses of minutes take a second, so that a test need not wait.
 
-``python -m tests.kit.hasty python -m faxdrop ...`` is ``python -m faxdrop ...``; it only gathers,
-pauses and tries again sooner, so that a test need not wait.
+``python -m tests.kit.hasty python -m faxdrop ...`` is ``python -m faxdrop ...``, except that it
+gathers news, pauses and retries with shorter times.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""A reader of PDFs that goes wrong in the way that each document names.
+"""A reader of PDFs that misbehaves in the way that each document names.
 
-``python -m tests.kit.hostile_reader`` takes the place of the reader in tests. A document's first
-line says what is to be done; where the document can be written to, each look at it leaves another
-line, with the process id of who looked: nothing else can be written from in here.
+``python -m tests.kit.hostile_reader`` replaces the reader in tests. A document's first line says
+what to do. If the document is writable, each reading appends a line with the reader's process id:
+the document is all that can be written from in here.
 """
 
 import errno
@@ -49,7 +49,7 @@ def _fail() -> NoReturn:
 
 
 def _hoard(way: str, limits: Limits) -> int:
-    if way == "feast":  # no more than is allowed, but all of it used
+    if way == "feast":  # uses all that is allowed, and no more
         return len(b"x" * (160 << 20))
     try:
         return len(bytearray(limits.memory + (64 << 20)))
@@ -57,11 +57,11 @@ def _hoard(way: str, limits: Limits) -> int:
         return 1
 
 
-_taken_over = ""  # by a document that said nothing of it
+_taken_over = ""  # by an earlier document
 
 
 def _lie(way: str, output: BinaryIO | None) -> Verdict:
-    """Say of somebody else's document whatever does harm, and write its copy."""
+    """Return a harmful verdict on somebody else's document, and write a harmful copy."""
     if output is not None:
         output.write(b"a forged copy")
         output.flush()
@@ -82,7 +82,7 @@ def _sockets() -> list[int]:
 
 
 def _overheard(document: int) -> int:
-    """Try to take requests that are not ours until told to go on; return how many came."""
+    """Try to receive others' requests until told to go on; return how many came."""
     kind = (socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)  # to ask for it is not allowed
     sockets = [socket.socket(*kind, fileno=fd) for fd in _sockets()]
     requests = 0
@@ -113,7 +113,7 @@ _LATER: dict[str, Callable[[], NoReturn]] = {
 
 
 def _note(file: BinaryIO) -> bool:
-    """Note in the document that it was looked at; tell whether that can be done."""
+    """Note the reading in the document; return whether that was possible."""
     try:
         os.pwrite(file.fileno(), b"\n%d" % os.getpid(), os.fstat(file.fileno()).st_size)
     except OSError:
@@ -136,7 +136,7 @@ def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Anno
         _AT_ONCE[way]()
     sha256 = hashlib.sha256(order).hexdigest()
     announce(crashed(sha256, len(order)))
-    # Behind that, so that who waits for this look knows what has been said.
+    # After that, so that a test that waits for this line knows what was said.
     if not _note(file):
         looks = [b"it is not to be written to"]
     if output is not None:

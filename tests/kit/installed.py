@@ -1,7 +1,7 @@
-"""faxdrop as the README has it installed, on a Debian machine of a test's own (`tests.kit.nspawn`).
+"""faxdrop, installed as in the README, on a Debian machine of a test's own (`tests.kit.nspawn`).
 
-The machine has no network: pip takes what it needs from folders with wheels, and sipgate's part is
-played by ``faxdrop simulate``, another service on its loopback.
+The machine has no network: pip installs from folders with wheels, and ``faxdrop simulate``, another
+service on its loopback, plays sipgate.
 """
 
 import hashlib
@@ -84,13 +84,13 @@ ANSWERS = (  # the usual ones, with the simulator's token
 
 
 def shown(suite: str) -> dict[str, Path]:
-    """Return the folders of this machine that the other one has to see."""
+    """Return the folders of this machine that the test's machine has to see."""
     return {"/wheels": download(PYTHONS[suite])}
 
 
 def prepare(machine: Machine) -> None:
-    """Have a booted machine as an administrator finds it: the source, sudo, and people."""
-    # Who is root needs no sudo; and this machine has no network to install from.
+    """Make a booted machine what an administrator finds: with the source, sudo and people."""
+    # A stand-in: root needs no sudo, and this machine has no network to install it from.
     sudo = '#!/bin/sh\\nexec env "$@"\\n'
     machine.run(f"printf '{sudo}' > /usr/bin/sudo; chmod +x /usr/bin/sudo")
     machine.run("useradd --create-home anna; useradd --create-home otto")
@@ -117,7 +117,7 @@ def type_in(
     *,
     umask: int = 0o022,
 ) -> str:
-    """Run commands of the README in its folder, as root at a terminal; return what is shown."""
+    """Run the README's commands in its folder, as root at a terminal; return the output."""
     lines = [f"umask {umask:03o}", f"cd {SOURCE}", *commands]
     environment = {
         "PIP_NO_INDEX": "1",
@@ -140,7 +140,7 @@ def install(machine: Machine, *, umask: int = 0o022) -> str:
 
 @dataclass
 class Service:
-    """The service on its machine, and what was dropped so far."""
+    """The service on its machine, and the documents dropped so far."""
 
     machine: Machine
     unit: str = UNIT
@@ -165,7 +165,7 @@ class Service:
         return self.machine.run(ask, name, self.unit).stdout.strip()
 
     def configure(self, more: str = "", template: str = CONFIG) -> None:
-        """Write the config and the token, as a person does in an editor."""
+        """Write the config and the token, as a person would in an editor."""
         text = template.format(root=self.share, port=PORT, first=FIRST, more=more)
         base = self.config.removesuffix("config.toml").replace(".toml", ".")
         self.machine.path(self.config).write_text(text)
@@ -235,7 +235,7 @@ class Service:
         return self.machine.run(ask, self.unit, *arguments).stdout
 
     def simulator(self, path: str, send: object = None) -> Any:
-        """Ask the simulator, or tell it something."""
+        """GET from the simulator, or POST ``send`` to it."""
         ask = (
             "import sys, urllib.request as request\n"
             "send = sys.argv[2].encode() if len(sys.argv) > 2 else None\n"

@@ -22,7 +22,7 @@ FEW_FACTS = Facts(sha256="0" * 64, bytes=1000, pages=1)
 def job(
     name: str = "letter.pdf", folder: str | None = "Labor", number: int = 1, **more: object
 ) -> Job:
-    """Return a job that was just claimed, unless ``more`` says something else of it."""
+    """Return a job that was just claimed; ``more`` overrides its fields."""
     fields: dict[str, object] = {
         "job_id": f"20260302-080000-{number:08x}",
         "state": State.QUEUED,
@@ -34,14 +34,14 @@ def job(
 
 
 def failed(one: Job) -> Job:
-    """Return a job at its end."""
+    """Return the job, failed."""
     return one.model_copy(
         update={"state": State.FAILED, "reason": REASON, "finished_at": NOW, "document": FACTS}
     )
 
 
 def sent(one: Job) -> Job:
-    """Return a job at its other end, after two attempts."""
+    """Return the job, sent after two attempts."""
     began = {1: NOW + timedelta(minutes=1), 2: NOW + timedelta(minutes=3)}
     attempts = tuple(
         Attempt(
@@ -76,7 +76,7 @@ def sent(one: Job) -> Job:
 
 
 def golden_jobs() -> dict[str, Job]:
-    """Return the jobs whose records and receipts are kept as they were once written."""
+    """Return the jobs of the golden files: records and receipts as they were once written."""
     return {
         "claimed": job(os.fsdecode(b"B\xfcrgeramt.pdf"), None),
         "sent": sent(job("Größe.pdf", "Dr. Müller")),
@@ -99,7 +99,7 @@ def job_in(state: State, **more: object) -> Job:
 
 
 def attempt(*statuses: str, **more: object) -> Attempt:
-    """Return an attempt that sipgate took, with the statuses that it went through."""
+    """Return an attempt that sipgate accepted, with its statuses in order."""
     seen = tuple(StatusSeen(status=status, at=NOON - timedelta(minutes=1)) for status in statuses)
     fields: dict[str, object] = {
         "number": 1,

@@ -21,7 +21,7 @@ def cache() -> Path:
 def kept(name: str, fill: Callable[[Path], None]) -> Path:
     """Return a folder of the cache; if it is not there, ``fill`` is given an empty one to fill.
 
-    It gets its name when it is filled: a build that failed half-way is never used. Of two who come
+    It gets its name once it is filled, so a half-made build is never used. Of two callers
     at once, one waits for the other.
     """
     folder = cache() / name

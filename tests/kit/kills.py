@@ -1,4 +1,4 @@
-"""When to kill a daemon whose sipgate misbehaves, and what makes its life short enough for that."""
+"""When to kill a daemon whose sipgate misbehaves, and a simulator quick enough for that."""
 
 from random import Random
 
@@ -10,7 +10,7 @@ INBOX = {"settle": "200ms", "patience": "2s"}
 
 
 def simulator_of(hostile: int | None) -> Simulator:
-    """Return a simulator whose misbehaviour takes no longer than tests have time."""
+    """Return a simulator whose misbehaviour is short enough for tests."""
     return Simulator(hostile=hostile, pace=0.2, slow=0.3, late=1.0, retry_after=1.0)
 
 
@@ -24,5 +24,5 @@ def moment(random: Random, simulator: Simulator) -> None:
 
 
 def _never() -> bool:
-    """Hold never: a wait that only time ends."""
+    """Return False: a wait that only its time limit ends."""
     return False

@@ -1,4 +1,4 @@
-"""What an office drops: letters made from a seed, to numbers at which everything happens."""
+"""What an office drops: letters from a seed, to numbers of every kind."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from faxdrop.simulator import MAGIC
 from tests.kit import pdfs
 from tests.kit.promises import sha256
 
-# What is "stuck" there is so for ever: a test that waits for the end of all cannot fax to it.
+# A fax to "stuck" never ends, so a test that waits until all have ended cannot use that number.
 ODD_NUMBERS = tuple(one.number for one in MAGIC if one.name not in {"delivered", "stuck"})
 
 
@@ -25,7 +25,7 @@ class Letter:
 
     @property
     def sha256(self) -> str:
-        """What it is known by."""
+        """The hash by which tests know it."""
         return sha256(self.content)
 
 
@@ -41,7 +41,7 @@ def plain_numbers(count: int) -> list[str]:
 
 
 def letter(text: str, pages: int = 1) -> bytes:
-    """Return a flawless PDF that differs from all others with another text; cheaper than pdfs'."""
+    """Return a flawless PDF that is unique to its text; cheaper than those of ``pdfs``."""
     kids = " ".join(f"{number + 4} 0 R" for number in range(pages))
     content = f"BT /F1 12 Tf 72 760 Td ({text}) Tj ET".encode()
     page = (
@@ -72,12 +72,12 @@ def letters(random: Random, count: int, numbers: int, odd: float = 0.08) -> Iter
             content = pdfs.form((pdfs.Field("Name", "text", (100, 700, 300, 720), text),))
         else:
             content = letter(text, random.choice((1, 1, 1, 2, 5)))
-        # Few names, so that they are often taken already.
+        # Few names, so that a name is often taken already.
         yield Letter(number, f"letter {random.randrange(5)}.pdf", content)
 
 
 def drop(inbox: Path, one: Letter, *, durable: bool = False) -> Path:
-    """Put a letter into an inbox as ``cp`` does, and return where; it never overwrites another.
+    """Put a letter into an inbox as ``cp`` does, and return its path; never overwrite another.
 
     ``durable``: it survives a power cut from here on.
     """

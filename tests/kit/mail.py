@@ -1,4 +1,4 @@
-"""A real SMTP server, with its whims: what notices have to live with."""
+"""A real SMTP server with the behaviour that notices have to cope with."""
 
 import ssl
 from collections import Counter
@@ -16,9 +16,9 @@ USER, PASSWORD = "office", "pa55word-of-the-office"  # nobody's
 
 
 class MailServer:
-    """Takes mail over TLS with a password; what it took lies in ``mails``: recipient, text.
+    """Takes mail over TLS with a password, and keeps it in ``mails``: recipient, text.
 
-    ``refused`` are recipients it never takes, ``later`` those it puts off once (greylisting).
+    It always refuses the recipients in ``refused``, and once those in ``later`` (greylisting).
     """
 
     def __init__(self, folder: Path, *, starttls: bool = False) -> None:
@@ -43,7 +43,7 @@ class MailServer:
         return SecretStr(f"mailtos://{USER}:{PASSWORD}@localhost:{self.port}?{pairs}")
 
     def start(self) -> None:
-        """Begin, or come back after an outage."""
+        """Start, or come back after an outage."""
         tls: dict[str, Any] = (
             {"tls_context": self._context, "require_starttls": True} if self._starttls else {}
         )
@@ -60,7 +60,7 @@ class MailServer:
         self._controller.start()
 
     def stop(self) -> None:
-        """Go away."""
+        """Stop, as in an outage."""
         if self._controller is not None:
             self._controller.stop()
             self._controller = None
