@@ -1,4 +1,4 @@
-"""A Debian machine of a test's own, in which systemd is the first process.
+"""A Debian machine of a test's own, with systemd as its first process.
 
 The systems are built once from Debian's packages with debootstrap, through the mirror that this
 machine's apt is set up with; they are kept (see `tests.kit.kept`) and never written to again. A
@@ -28,7 +28,7 @@ from tests.kit.kept import kept
 from tests.kit.waiting import until
 
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}  # each Debian's own
-PACKAGES = ("systemd-sysv", "dbus", "python3-venv")  # what a server has, as far as faxdrop uses it
+PACKAGES = ("systemd-sysv", "dbus", "python3-venv")  # what faxdrop uses of a usual server
 TOOLS = ("apt-get", "debootstrap", "nsenter", "setpriv", "systemd-nspawn", "unshare")
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8"}
@@ -50,7 +50,7 @@ find "/sys/fs/cgroup/$3" -depth -type d -exec rmdir {} +
 
 
 def missing_tools() -> list[str]:
-    """Return which of the programs needed are not installed."""
+    """Return which of the required programs are missing."""
     return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
@@ -102,7 +102,7 @@ def debian(suite: str) -> Path:
 
 
 class Machine:
-    """Owns the disk, the mounts and the running system; a context manager that leaves nothing.
+    """Owns the disk, the mounts and the running system; a context manager that leaves no trace.
 
     ``folder`` is an empty folder for the mount point and the console log; ``shown`` are folders of
     this machine that the other one sees, read-only, by their names there.
@@ -141,7 +141,7 @@ class Machine:
         command += [f"--bind-ro={outside}:{inside}" for inside, outside in self._shown.items()]
         # No network but loopback, no ties to a systemd outside (there may be none).
         command += ["--private-network", "--register=no", "--keep-unit", f"--machine={self._name}"]
-        # What a newer nspawn allows by itself.
+        # A newer nspawn allows this by default.
         landlock = "landlock_create_ruleset landlock_add_rule landlock_restrict_self"
         command += [f"--system-call-filter={landlock}"]
         command += ["--resolv-conf=off", "--timezone=off", "--link-journal=no"]
@@ -266,7 +266,7 @@ class Machine:
                     continue
                 try:
                     text = os.read(master, 65536).decode("utf-8", "replace")
-                except OSError:  # EIO: nobody is at the other end any more
+                except OSError:  # EIO: the other end is closed
                     break
                 said, shown = said + text, shown + text
                 if left and left[0][0] in shown:

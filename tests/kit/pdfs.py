@@ -211,12 +211,12 @@ def _give_looks(
 
 
 def hybrid_xfa() -> bytes:
-    """Return a form that Adobe's programs show as XFA and all others as what it is."""
+    """Return a form that Adobe's programs show as XFA, and all others as an ordinary form."""
     return form(appearances=True, XFA=Array([String("template"), String("<template/>")]))
 
 
 def dynamic_xfa() -> bytes:
-    """Return a form whose only page asks to wait, or to use another viewer."""
+    """Return a form whose only page asks the reader to wait or to use another viewer."""
 
     def change(pdf: Pdf) -> None:
         pdf.Root.NeedsRendering = True
@@ -291,7 +291,7 @@ def with_holes(data: bytes | None = None, at: float = 0.5, length: int = 4096) -
 
 
 def preallocated(part: float = 0.5) -> bytes:
-    """Return a PDF whose file has its full size already, and NULs where the rest is to come."""
+    """Return a PDF whose file already has its full size, with NULs for what is still to come."""
     data = scan()
     start = int(len(data) * part)
     return data[:start] + b"\0" * (len(data) - start)
@@ -366,7 +366,7 @@ def _zeros(gigabytes: int) -> bytes:
     packer = zlib.compressobj(9)
     block = b" " * (64 << 20)
     head = packer.compress(b" ") + packer.flush(zlib.Z_FULL_FLUSH)
-    # What follows a full flush refers to nothing before it, so it can be had any number of times.
+    # Data after a full flush refers to nothing before it, so it can be repeated at will.
     one = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
     return head + one * (gigabytes << 4) + b"\3\0\0\0\0\0"
 
@@ -416,7 +416,7 @@ def raw_pdf(*objects: str | bytes) -> bytes:
 
 @functools.cache
 def scan(pages: int = 2, kilobytes: int = 60) -> bytes:
-    """Return a PDF as scanners make them: pages that are one picture each, of noise here."""
+    """Return a PDF as scanners make it: each page is one picture, here of noise."""
     noise = random.Random(7)  # noqa: S311 - no secret
 
     def change(pdf: Pdf) -> None:
@@ -438,7 +438,7 @@ def scan(pages: int = 2, kilobytes: int = 60) -> bytes:
 
 
 def of_size(size: int) -> bytes:
-    """Return a good PDF of at least that many bytes, of which nothing can be compressed."""
+    """Return a good PDF of at least that many bytes, which do not compress."""
 
     def change(pdf: Pdf) -> None:
         noise = random.Random(size).randbytes(size)  # noqa: S311 - no secret

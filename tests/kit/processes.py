@@ -1,8 +1,8 @@
 """faxdrop and its simulator as real processes, to be watched from outside, stopped and killed.
 
-`Simulated` is ``faxdrop simulate``; `Office` is a root, its config, and ``faxdrop run`` at work on
-it. Whether they are ready, they say themselves: the one in a line of JSON, the other to systemd's
-socket, which is the office's. Nothing here waits for time to pass.
+`Simulated` is ``faxdrop simulate``; `Office` is a root, its config, and a ``faxdrop run`` for it.
+Both report when they are ready: the simulator in a line of JSON, the daemon on systemd's socket,
+which the office owns. Nothing here waits for time to pass.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ from tests.kit.waiting import until
 
 PROJECT = Path(__file__).parents[2]
 FAXDROP = (sys.executable, "-m", "faxdrop")
-PATIENCE = 60.0  # seconds for what takes one on a machine that has nothing else to do
+PATIENCE = 60.0  # seconds for what takes one second on an idle machine
 
 RECIPIENTS = {"Amt": "+493023125030", "Dr. Müller": "+493023125031"}
 
 
 class User(NamedTuple):
-    """Whose rights a program has."""
+    """The user and group whose rights a program has."""
 
     uid: int
     gid: int
@@ -45,7 +45,7 @@ NOBODY = User(65534, 65534)  # Debian's nobody and nogroup
 
 
 class Simulated:
-    """``faxdrop simulate``, and what it took. A context manager."""
+    """``faxdrop simulate``, and the faxes it took. A context manager."""
 
     def __init__(self, *arguments: str) -> None:
         self.program = subprocess.Popen(
@@ -107,10 +107,10 @@ class Filed:
 
 @dataclass
 class Office:
-    """A root, its config, and the daemon at work on it. A context manager: it ends killed.
+    """A root, its config, and its daemon. A context manager, which kills the daemon at its end.
 
-    ``folder`` holds everything, ``base_url`` is where sipgate is. Settings that are not given are
-    short, so that tests are. ``user`` is whose rights the daemon has, if not the test's.
+    ``folder`` holds everything, ``base_url`` is sipgate's. Default settings are short times, so
+    that tests are quick. The daemon has the rights of ``user``, or of the test without one.
     """
 
     folder: Path
@@ -179,9 +179,9 @@ class Office:
             self.await_ready()
 
     def reload(self) -> None:
-        """Have the config read again, and wait until that is done."""
+        """Have the daemon reload its config, and wait until it has."""
         assert self.program is not None
-        while select.select([self._systemd], [], [], 0)[0]:  # what it said before
+        while select.select([self._systemd], [], [], 0)[0]:  # earlier messages
             self._systemd.recv(65536)
         self.program.send_signal(signal.SIGHUP)
         self.await_ready()
@@ -219,11 +219,11 @@ class Office:
     def _ended(self) -> None:
         self.program = None
         with contextlib.suppress(BlockingIOError):
-            while True:  # what it said to systemd is not what the next one says
+            while True:  # its messages must not pass for those of the next daemon
                 self._systemd.recv(65536, socket.MSG_DONTWAIT)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run another of faxdrop's commands with the same config."""
+        """Run another faxdrop command with the same config."""
         return subprocess.run(
             [*FAXDROP, "--config", str(self.config), *arguments],
             cwd=PROJECT,
@@ -237,7 +237,7 @@ class Office:
     # -- what it says -----------------------------------------------------------------------
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the events of that name in the daemon's log, of all its lives."""
+        """Return the events of that name from the logs of all the office's daemons."""
         found = []
         for line in self.log.read_bytes().split(b"\n"):
             with contextlib.suppress(ValueError):
@@ -251,7 +251,7 @@ class Office:
         self.until(lambda: len(self.events(name)) >= count, f"{count} {name}", seconds)
 
     def status(self) -> dict[str, Any]:
-        """Return what the daemon said last of how things stand; {} if nothing."""
+        """Return the daemon's last status; {} if there is none."""
         try:
             status = json.loads((self.root / ".faxdrop" / "status.json").read_bytes())
         except OSError:
@@ -297,7 +297,7 @@ class Office:
         return found
 
     def await_filed(self, count: int, seconds: float = PATIENCE) -> None:
-        """Wait until so many documents are in sent/ and failed/, and nothing waits any more."""
+        """Wait until ``count`` documents are in sent/ and failed/, and none is waiting."""
 
         def all_filed() -> bool:
             receipts = (_receipts(self.root / status) for status in ("sent", "failed"))
@@ -313,7 +313,7 @@ class Office:
         self._systemd.close()
 
 
-# A mount namespace in which what only root may enter is open for this program and its kind: Python
+# A mount namespace that opens folders only root may enter to this program and its children: Python
 # may well be installed below /root.
 _AS_OTHER = """
 mkdir -p "$1"
@@ -351,12 +351,12 @@ def _environment() -> dict[str, str]:
 
 
 def _toml(value: Any) -> str:
-    """Return a string, a number, a truth or a list of them as TOML: as in JSON."""
+    """Return a string, a number, a truth value or a list of them as TOML; JSON is the same."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder, also while it changes."""
+    """Yield all files below a folder, even while it changes."""
     for path, folders, names in os.walk(folder):
         folders.sort()
         yield from (Path(path, name) for name in sorted(names))

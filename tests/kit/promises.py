@@ -1,8 +1,8 @@
-"""The promises, held against what is on disk and what sipgate's stand-in really took.
+"""The promises, compared with what is on disk and what the simulator really took.
 
-``violations`` is the judge of all tests that break things: it says in sentences what was lost, sent
-twice, or told untruly; an empty list means that every promise was kept. It may be asked whenever no
-daemon is at work on the root: after a crash as well as at the end.
+``violations`` is the judge of all tests that break things. It says in sentences what was lost, sent
+twice, or reported wrongly; an empty list means that every promise was kept. Call it whenever no
+daemon runs on the root: after a crash as well as at the end.
 
 The judge knows more than the daemon: each submission carries the job's id as its file name, which
 sipgate's history never shows.
@@ -25,7 +25,7 @@ from faxdrop.names.passed_over import is_passed_over
 from faxdrop.simulator import TakenFax
 from tests.kit.reports import is_report, pages_and_receipt
 
-_TAKEN_ONCE = {"SENT", "FAILED", "no_final_status"}  # outcomes of attempts that sipgate took
+_TAKEN_ONCE = {"SENT", "FAILED", "no_final_status"}  # outcomes of attempts that sipgate accepted
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ def violations(
     ended: bool = True,
     resends: bool = False,
 ) -> list[str]:
-    """Return what is not as promised.
+    """Return every broken promise.
 
-    ``dropped`` are the SHA-256 of all documents that were ever dropped, as often as they were.
-    ``ended``: everything has had its time, so nothing may be on its way any more. ``resends``: the
-    config says ``resend_if_absent``.
+    ``dropped`` are the SHA-256 of all documents that were ever dropped, once for each drop.
+    ``ended``: there was time enough, so nothing may still be on its way. ``resends``: the config
+    has ``resend_if_absent``.
     """
     by_api = [fax for fax in taken if not fax.by_hand]
     wrong: list[str] = []
@@ -81,9 +81,9 @@ def violations(
 def _unproved(
     root: Path, filed: Sequence[Filed], in_hand: Collection[str], *, ended: bool
 ) -> Iterator[str]:
-    """Yield what the journal does not prove: one line for each document that has left the spool."""
+    """Yield where the journal lacks its one line for a document that has left the spool."""
     journal = root / ".faxdrop" / "journal"
-    for found in verify(root, journal).findings if ended else ():  # a crash may tear a line
+    for found in verify(root, journal).findings if ended else ():  # a crash may leave half a line
         if found.kind.startswith(("line", "receipt_altered", "document_altered")):
             yield f"the journal: {found}"
     ends = Counter(content["job_id"] for content in history.ends(journal, Filter()))
@@ -109,7 +109,7 @@ def tally(root: Path, taken: Iterable[TakenFax]) -> dict[str, int]:
 
 
 def sha256(content: bytes) -> str:
-    """Return what a document is known by."""
+    """Return the hash by which tests know a document."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -149,7 +149,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _is_receipt(path: Path) -> bool:
-    """Tell a receipt, also one whose document has not come yet, from a document."""
+    """Return whether a file is a receipt, even one whose document has not come yet."""
     if path.suffix != ".json":
         return False
     try:
@@ -183,7 +183,7 @@ def _filed(root: Path, wrong: list[str]) -> Iterator[Filed]:
 
 
 def _spooled(root: Path, wrong: list[str]) -> Iterator[Job]:
-    """Yield the jobs of the spool; one that never got its document, or has filed it, is none."""
+    """Yield the jobs of the spool that have a document: it is claimed, and not filed yet."""
     for folder in sorted((root / ".faxdrop" / "jobs").glob("*")):
         try:
             job = Job.model_validate_json((folder / "job.json").read_bytes())
@@ -212,7 +212,7 @@ def _ids(filed: Sequence[Filed], spooled: Sequence[Job]) -> Iterator[str]:
 
 
 def _untrue(one: Filed, faxes: Sequence[TakenFax], *, resends: bool) -> Iterator[str]:
-    """Hold a receipt against what was taken."""
+    """Compare a receipt with the faxes that were taken."""
     receipt, name = one.receipt, f"{one.path.name} ({one.receipt.job_id})"
     if receipt.document.sha256 not in (one.sha256, None):
         yield f"{name}: the receipt is another document's"
@@ -240,7 +240,7 @@ def _untrue(one: Filed, faxes: Sequence[TakenFax], *, resends: bool) -> Iterator
 
 
 def _untrue_of_attempts(receipt: Receipt, faxes: Sequence[TakenFax]) -> Iterator[str]:
-    """Hold the numbers, lines, contents and times of attempts against what was taken."""
+    """Compare numbers, fax lines, contents and times of attempts with what was taken."""
     attempts = {attempt.session_id: attempt for attempt in receipt.attempts}
     for fax in faxes:
         mine = attempts.get(fax.session_id)

@@ -35,7 +35,7 @@ class Call:
         self.body = b""
 
     def read_head(self) -> bytes:
-        """Read up to the empty line; what came of the body behind it counts as read."""
+        """Read up to the empty line; what has come of the body counts as read."""
         data = b""
         while b"\r\n\r\n" not in data:
             more = self.sock.recv(65536)
@@ -52,7 +52,7 @@ class Call:
         return int(found[1]) if found else 0
 
     def read_body(self, leave: int = 0) -> bytes:
-        """Read the rest of the body but for the last ``leave`` bytes."""
+        """Read the rest of the body except its last ``leave`` bytes."""
         while len(self.body) < self.length - leave:
             more = self.sock.recv(min(65536, self.length - leave - len(self.body)))
             if not more:
@@ -70,12 +70,12 @@ class Call:
         self.sock.sendall(data)
 
     def answer(self, status: str, body: bytes = b"", *headers: str) -> None:
-        """Send a whole answer, with the connection to be closed behind it."""
+        """Send a whole answer, after which the connection closes."""
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close"]
         self.send("\r\n".join([*lines, *headers, "", ""]).encode() + body)
 
     def drip(self, data: bytes) -> None:
-        """Send bytes one by one, for as long as anybody listens."""
+        """Send bytes one by one, as long as the client listens."""
         for byte in data:
             self.send(bytes([byte]))
             if self.stop.wait(0.02):
@@ -96,7 +96,7 @@ class Call:
 
 
 class RawServer:
-    """Lets each connection be treated by a behaviour; the last one serves all that follow."""
+    """Gives each connection the next behaviour; the last one serves all that follow."""
 
     def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[Call] = []
@@ -190,13 +190,13 @@ def submit(
 
 
 def outcome_of(*behaviours: Behaviour, data: bytes = SMALL, timeout: float = 5.0) -> Outcome:
-    """Return what becomes of a submission to a server that behaves so."""
+    """Return the outcome of a submission to a server with these behaviours."""
     with RawServer(*behaviours) as server:
         return submit(server.url, data, timeout=timeout).outcome
 
 
 def answering(status: str, body: bytes = b"", *headers: str) -> Behaviour:
-    """Return the behaviour of reading the request and answering it."""
+    """Return a behaviour that reads the request and answers it."""
 
     def behave(call: Call) -> None:
         call.read()
@@ -209,7 +209,7 @@ taking = answering("200 OK", b'{"sessionId": "4711"}')
 
 
 class Elapsed:
-    """Measures that something is over in time."""
+    """Asserts that something ends in time."""
 
     def __init__(self, most: float) -> None:
         self._most = most

@@ -1,4 +1,4 @@
-"""Readers of PDFs that tests set to work, hostile ones too."""
+"""Has PDFs checked by readers, hostile ones too."""
 
 import os
 import tempfile
@@ -14,7 +14,7 @@ HOSTILE = "tests.kit.hostile_reader"
 
 
 def opened(data: bytes, how: int = os.O_RDONLY) -> int:
-    """Return a file with this content, open for reading, its position somewhere in it."""
+    """Return an open file with this content, positioned somewhere inside it."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
@@ -33,10 +33,10 @@ def check(checker: Checker, data: bytes) -> Verdict:
 
 
 def are_waiting(server: int | None) -> bool:
-    """Tell whether a server has spare children, and all its children wait for documents."""
+    """Return whether a server has spare children and all its children wait for documents."""
     try:
         children = psutil.Process(server).children()
         waiting = [child.status() == psutil.STATUS_SLEEPING for child in children]
-    except psutil.NoSuchProcess:  # one ended while it was looked at
+    except psutil.NoSuchProcess:  # one ended meanwhile
         return False
     return len(waiting) >= SPARES and all(waiting)

@@ -1,6 +1,6 @@
 """Drawing PDFs with independent renderers, and comparing the ink of what they draw.
 
-pdfium, poppler and MuPDF agree on little but the standard: what all of them show is there.
+pdfium, poppler and MuPDF share nothing but the standard, so what all of them show is really there.
 """
 
 import functools
@@ -28,14 +28,14 @@ def pdfium(data: bytes, page: int = 0, dpi: int = 72) -> Image.Image:
 
 
 def poppler(data: bytes, page: int = 0, dpi: int = 72, *, mode: str = "") -> Image.Image:
-    """Draw a page with poppler, in colour first, or in the ``mode`` -gray or -mono."""
+    """Draw a page with poppler, in colour or in the ``mode`` -gray or -mono."""
     select = ("-f", str(page + 1), "-l", str(page + 1), "-cropbox")
     modes = (mode,) if mode else ()
     return _drawn(data, ("pdftoppm", "-q", "-r", str(dpi), *select, *modes))
 
 
 def poppler_grey(data: bytes, page: int = 0, dpi: int = 72) -> Image.Image:
-    """Draw a page with poppler in grey, which blends in another way than in colour."""
+    """Draw a page with poppler in grey, which blends differently from colour."""
     return poppler(data, page, dpi, mode="-gray")
 
 
@@ -55,7 +55,7 @@ TWO: Sequence[Renderer] = (pdfium, poppler)
 
 
 def needs(command: str) -> None:
-    """Skip the test on a machine without a command; where CI runs, it must be there."""
+    """Skip the test on a machine without a command; on CI the command must be there."""
     if shutil.which(command) is None:
         assert "CI" not in os.environ, f"{command} is not installed"
         pytest.skip(f"needs {command}")
@@ -85,7 +85,7 @@ def ink(picture: Image.Image, dark: int = DARK) -> int:
 def lost(before: Image.Image, after: Image.Image, reach: int = 2, dark: int = DARK) -> int:
     """Return how many pixels of ink have none within ``reach`` pixels in the other picture.
 
-    There it may be a little paler: edges are smoothed in other ways where colours are mixed.
+    In the other picture ink may be a little paler: renderers smooth mixed colours differently.
     """
     assert before.size == after.size
     near = inked(after, dark + 50).filter(ImageFilter.MaxFilter(2 * reach + 1))

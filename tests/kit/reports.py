@@ -1,4 +1,4 @@
-"""Reports in tests: what makes them without a process of its own, and what they hold."""
+"""Transmission reports in tests: a maker without a process of its own, and their content."""
 
 import io
 import os
@@ -19,7 +19,7 @@ class Maker(Checker):
         super().__init__(order.limits())
 
     def prepare(self, fd: int, output_fd: int) -> Verdict:
-        """Make the report that is ordered."""
+        """Make the report of an order."""
         source = io.BytesIO(os.pread(fd, os.fstat(fd).st_size, 0))
         target = io.BytesIO()
         verdict = maker.read(source, target, self.limits, lambda _: None)
@@ -28,7 +28,7 @@ class Maker(Checker):
 
 
 def is_report(path: Path) -> bool:
-    """Tell whether a file is the report that a receipt beside it names."""
+    """Return whether a file is the report that a receipt beside it names."""
     return document_reported(path) is not None
 
 

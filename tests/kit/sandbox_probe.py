@@ -1,7 +1,7 @@
 """Tries, from inside the service's sandbox, what the service must and must not be able to do.
 
 `tests.system.test_service` runs it in the unit in place of faxdrop, with the share as its argument;
-it writes what it found as one JSON object. It must run with Python's own library alone.
+it prints what it found as one JSON object. It may import only Python's own library.
 """
 
 import ctypes
@@ -43,7 +43,7 @@ def call(name: str, *arguments: object) -> None:
 
 
 def writable() -> list[str]:
-    """Return every folder and file (devices are none) on the machine that can be written."""
+    """Return every folder and file on the machine, except devices, that is writable."""
     found = []
     for folder, folders, files in os.walk("/"):
         folders[:] = [name for name in folders if Path(folder, name) != Path("/proc")]
@@ -62,7 +62,7 @@ def others() -> list[str]:
     """Return the processes of other users that can be seen."""
     found = []
     for path in Path("/proc").iterdir():
-        with suppress(FileNotFoundError):  # it has ended meanwhile
+        with suppress(FileNotFoundError):  # it ended meanwhile
             if path.name.isdecimal() and path.stat().st_uid != os.getuid():
                 found.append(path.name)
     return found

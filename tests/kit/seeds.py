@@ -1,4 +1,4 @@
-"""Seeds of random runs: each is told, and FAXDROP_SEED repeats one."""
+"""Seeds of random runs: each is printed, and FAXDROP_SEED repeats one."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ import pytest
 
 
 def seed_of(request: pytest.FixtureRequest, default: int | None = None) -> int:
-    """Return the seed for a test: FAXDROP_SEED, the default, or a new one; and tell it."""
+    """Return and print the seed for a test: FAXDROP_SEED, the default, or a new one."""
     told = os.environ.get("FAXDROP_SEED")
     if told is not None:
         seed = int(told)
@@ -19,7 +19,7 @@ def seed_of(request: pytest.FixtureRequest, default: int | None = None) -> int:
 
 
 def tell(request: pytest.FixtureRequest, line: str) -> None:
-    """Say a figure where the person who runs the tests sees it, whatever pytest captures."""
+    """Print a line where whoever runs the tests sees it, whatever pytest captures."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
     reporter = request.config.pluginmanager.getplugin("terminalreporter")
     if capture is not None and reporter is not None:
@@ -28,5 +28,5 @@ def tell(request: pytest.FixtureRequest, line: str) -> None:
 
 
 def random_of(seed: int) -> Random:
-    """Return what draws a run."""
+    """Return the random source of a run."""
     return Random(seed)  # noqa: S311 - no secret

@@ -1,9 +1,9 @@
-"""A machine's look for servers under test: an /etc of their own, with users of their own.
+"""Gives servers under test an /etc of their own, with users of their own.
 
 What an administrator does as root on a server (add users, write configs, start Samba) happens here
-in a mount namespace: /etc is laid over, the servers' state is in memory, and the test's root is
-mounted at /srv/fax, where the configs of tests/data expect it. Nothing of it is seen outside, but
-for the ports on loopback and the files in the root. Needs root.
+in a mount namespace: /etc is an overlay, the servers' state is in memory, and the test's root is
+mounted at /srv/fax, where the configs of tests/data expect it. Only the ports on loopback and the
+files in the root are visible outside. Needs root.
 """
 
 import shutil
@@ -35,10 +35,10 @@ exec cat
 
 
 class Site:
-    """The machine as its servers see it. A context manager; what was started ends with it.
+    """The machine as its servers see it. A context manager, which ends all it has started.
 
-    ``root`` has the modes that faxdrop's tmpfiles snippet gives it, and is /srv/fax for them.
-    ``faxdrop`` is the daemon's user, ``scanner`` one who may fax and has a password.
+    ``root`` has the modes of faxdrop's tmpfiles snippet, and is /srv/fax for the servers.
+    ``faxdrop`` is the daemon's user, ``scanner`` a user who may fax and has a password.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Site:
             path.chmod(mode)
 
     def run(self, *command: str, text: str = "") -> str:
-        """Run a command of the administrator's; return what it printed."""
+        """Run a command as the administrator; return its output."""
         done = subprocess.run(
             [*self._inside, *command], input=text, capture_output=True, text=True, check=False
         )
@@ -84,7 +84,7 @@ class Site:
         self.run("sh", "-euc", 'mkdir -p "${1%/*}"; cat > "$1"', "sh", path, text=content)
 
     def add_user(self, name: str, *groups: str) -> User:
-        """Add a user that nobody logs in as, and a group of the same name."""
+        """Add a user without a login, and a group of the same name."""
         more = ["--groups", ",".join(groups)] if groups else []
         command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir=/"]
         self.run(*command, "--shell", "/usr/sbin/nologin", *more, name)
@@ -110,7 +110,7 @@ class Site:
         until(answers, PATIENCE, f"{command[0]} at port {port}")
 
     def close(self) -> None:
-        """End all servers, and forget everything."""
+        """End all servers, and drop all changes."""
         for program in (*reversed(self._started), self._holder):
             kill(program)
             for stream in (program.stdin, program.stdout):
@@ -126,12 +126,12 @@ class Site:
 
 
 def missing(*tools: str) -> list[str]:
-    """Return which of the programs needed are not installed."""
+    """Return which of the required programs are missing."""
     return [tool for tool in ("nsenter", "unshare", *tools) if shutil.which(tool) is None]
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens at."""
+    """Return a loopback port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What draws the pages of a preview, with a pdfium that crashes over every document."""
+"""Draws the pages of a preview with a pdfium that crashes on every document."""
 
 from faxdrop.documents.pdf import facsimile
 from faxdrop.documents.reader import run

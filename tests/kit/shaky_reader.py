@@ -1,4 +1,4 @@
-"""The real reader of PDFs, with a part that breaks down in the way that each document names."""
+"""The real reader of PDFs, with a part that fails in the way that each document names."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ CRASH, HANG, LOSE = b"%pdfium crashes", b"%pdfium hangs", b"%flattening loses al
 
 
 def crash(*_: object) -> NoReturn:
-    """Die as of a fault in native code."""
+    """Die as from a fault in native code."""
     os.kill(os.getpid(), signal.SIGSEGV)
     os._exit(1)
 
@@ -26,7 +26,7 @@ def _hang() -> NoReturn:
 
 
 def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Announce) -> Verdict:
-    """Do what the true reader does, up to where pdfium opens something."""
+    """Do what the real reader does, until pdfium opens something."""
 
     def opened(data: bytes) -> NoReturn:
         if HANG in data:

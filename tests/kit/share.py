@@ -1,4 +1,4 @@
-"""A share whose status page is looked at, filled as a daemon and people fill it."""
+"""A share with a status page, filled as a daemon and people fill it."""
 
 import json
 import os
@@ -45,7 +45,7 @@ class Share:
 
     @property
     def path(self) -> Path:
-        """Where the page lies."""
+        """The path of the page."""
         return self.root / "STATUS.html"
 
     @property
@@ -54,7 +54,7 @@ class Share:
         return self.path.read_text("utf-8")
 
     def hold(self, what: str, words: str) -> None:
-        """Have something hold."""
+        """Add a hold."""
         since = f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
         hold = {"what": what, "words": words, "advice": "Top it up.", "since": since}
         self.standing["holds"].append(hold)
@@ -86,7 +86,7 @@ class Share:
         return self._file("failed", name, folder, {"message": message, "advice": "Again.", **more})
 
     def send(self, name: str, folder: str = "Amt") -> Path:
-        """File a document in sent/, and tell the journal."""
+        """File a document in sent/, with its line in the journal."""
         path = self._file("sent", name, folder, None)
         self.journal.append(
             EndLine(

@@ -1,6 +1,6 @@
-"""Slips of the programs that write PDFs, which every viewer puts right without loss.
+"""Slips of programs that write PDFs, which every viewer repairs without loss.
 
-Each takes a healthy PDF and returns it with the slip; None where it has no place for one.
+Each takes a healthy PDF and returns it with the slip, or None if the PDF has no place for it.
 """
 
 import functools
@@ -28,7 +28,7 @@ LETTER = (
 
 
 class Coding(NamedTuple):
-    """A way in which a picture is packed."""
+    """A way to pack a picture."""
 
     filter: str
     data: bytes
@@ -117,7 +117,7 @@ def healthy(kind: str = "flate", pages: int = 2) -> bytes:
 
 
 def plainly(pdf: Pdf) -> bytes:
-    """Return a PDF whose objects all lie open, so that slips find their places."""
+    """Return a PDF without packed objects, so that slips find their places."""
     return pdfs.saved(
         pdf,
         object_stream_mode=pikepdf.ObjectStreamMode.disable,
@@ -137,7 +137,7 @@ def packed(data: bytes) -> bytes:
 
 
 def linearized(data: bytes) -> bytes:
-    """Return a PDF as web servers like it."""
+    """Return a PDF that is linearized for the web."""
     return pdfs.changed(data, lambda _: None, linearize=True)
 
 
@@ -145,7 +145,7 @@ def linearized(data: bytes) -> bytes:
 
 
 def _replaced(old: bytes, new: bytes, count: int = 0) -> Slip:
-    """Return a slip that writes something else, and leaves all that follows where it is not."""
+    """Return a slip that replaces bytes, so that the offsets of all that follows are wrong."""
 
     def slip(data: bytes) -> bytes | None:
         changed, found = re.subn(old, new, data, count=count)
@@ -155,7 +155,7 @@ def _replaced(old: bytes, new: bytes, count: int = 0) -> Slip:
 
 
 def _in_place(old: bytes, new: bytes) -> Slip:
-    """Return a slip that writes something else and has the offsets of all that follows right."""
+    """Return a slip that replaces bytes and keeps the offsets of all that follows right."""
 
     def slip(data: bytes) -> bytes | None:
         changed, found = re.subn(old, new, data)
@@ -184,7 +184,7 @@ def _is_plain(data: bytes) -> bool:
 
 
 def tabled(data: bytes, more: bytes = b"") -> bytes:
-    """Return a PDF with its cross-reference table made anew."""
+    """Return a PDF with a new cross-reference table."""
     start = data.rindex(b"\nxref\n") + 1
     found = re.search(rb"trailer\s*<<(.*?)>>\s*startxref", data[start:], re.DOTALL)
     if found is None:
@@ -204,7 +204,7 @@ def tabled(data: bytes, more: bytes = b"") -> bytes:
 
 
 def _with_object(body: bytes, reference: bytes = b"", into: bytes = b"/Type /Catalog") -> Slip:
-    """Return a slip that adds an object, and refers to it behind an entry."""
+    """Return a slip that adds an object, and a reference to it after an entry."""
 
     def slip(data: bytes) -> bytes | None:
         if not _is_plain(data) or into not in data:
@@ -408,7 +408,7 @@ def _every_packed(change: Callable[[bytes], bytes]) -> Slip:
 
 
 def flushed(packed_data: bytes) -> bytes:
-    """Return Flate data as a writer leaves them that never closes its packer."""
+    """Return Flate data of a writer that never closes its compressor."""
     packer = zlib.compressobj()
     return packer.compress(zlib.decompress(packed_data)) + packer.flush(zlib.Z_SYNC_FLUSH)
 
@@ -593,12 +593,12 @@ def kinds() -> dict[str, bytes]:
 
 
 def slipped(data: bytes, *names: str) -> bytes | None:
-    """Return a PDF with slips, one after the other; None where one has no place."""
+    """Return a PDF with slips, one after the other; None if one has no place."""
     for name in names:
         try:
             found = SLIPS[name](data)
         except (pikepdf.PdfError, AttributeError, IndexError, ValueError):
-            # The slip before is beyond what makes this one.
+            # After the slip before, this one can no longer be made.
             found = None
         if found is None:
             return None

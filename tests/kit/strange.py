@@ -1,4 +1,4 @@
-"""What people can put where a file is expected: each a way to make it at a path."""
+"""Ways to make, at a path, what people can put where a file is expected."""
 
 import gc
 import os
@@ -67,5 +67,5 @@ STRANGE_FILES: dict[str, Callable[[Path], object]] = {
 
 def descriptors() -> int:
     """Return how many files this process has open."""
-    gc.collect()  # what other tests left
+    gc.collect()  # closes what other tests left open
     return len(list(Path("/proc/self/fd").iterdir()))

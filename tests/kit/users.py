@@ -1,12 +1,12 @@
-"""What another user of the machine can come to."""
+"""Opens folders to other users of the machine."""
 
 from pathlib import Path
 
 
 def let_in(path: Path) -> None:
-    """Let everybody come as far as a folder: it and those above may be passed and listed.
+    """Let everybody enter and list a folder and all folders above it.
 
-    A folder that everybody can pass already, as the machine's own, stays as it is.
+    A folder that everybody can enter already, such as the machine's own, stays as it is.
     """
     for folder in (path, *path.parents):
         mode = folder.stat().st_mode & 0o7777

@@ -1,4 +1,4 @@
-"""Waiting for what others do: as short as it takes, and never for ever."""
+"""Waits for other programs: only as long as needed, and never for ever."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from collections.abc import Callable
 def until(
     condition: Callable[[], object], seconds: float = 20.0, what: str = "what another does"
 ) -> None:
-    """Wait for something that other programs do; fail with what it was."""
+    """Wait for something that other programs do; fail with ``what``."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

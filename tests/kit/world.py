@@ -1,7 +1,7 @@
 """A whole faxdrop in one thread, on a clock that tests turn: hours pass in milliseconds.
 
-Real parts all the same: the simulator over HTTP, real folders, the real document check. Only the
-clock, the thread pools (steps run where they are started) and inotify are replaced.
+The parts are real: the simulator over HTTP, real folders, the real document check. Only the clock,
+the thread pools (steps run where they are started) and inotify are replaced.
 """
 
 import hashlib
@@ -46,12 +46,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Client = TypeVar("Client", bound=Sipgate)
 
-TOKEN_ID, TOKEN = SIMULATED["TOKEN_ID"], SIMULATED["TOKEN"]  # what the simulator takes
+TOKEN_ID, TOKEN = SIMULATED["TOKEN_ID"], SIMULATED["TOKEN"]  # what the simulator accepts
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
 class Time:
-    """A clock that stands still until it is turned; wall and monotonic time can be torn apart."""
+    """A clock that stands still until it is turned; the wall time can jump by itself."""
 
     def __init__(self) -> None:
         self.wall = START
@@ -68,7 +68,7 @@ class Time:
 
     @property
     def clock(self) -> Clock:
-        """What the daemon is given."""
+        """The clock for the daemon."""
         return Clock(now=lambda: self.wall, monotonic=lambda: self.mono)
 
 
@@ -94,7 +94,7 @@ class Later(Executor):
         return Future()
 
     def go(self) -> bool:
-        """Run what waits; False, so that it can stand before what is waited for."""
+        """Run what waits; return False, so that a condition can begin with ``go() or``."""
         waiting, self.waiting = self.waiting, []
         for each in waiting:
             each()
@@ -102,13 +102,13 @@ class Later(Executor):
 
 
 class Deaf(Watcher):
-    """Hears nothing: the scan alone finds what is there."""
+    """Hears nothing, so only the scan finds files."""
 
     def start(self) -> None:
         """Hear nothing."""
 
     def is_watching(self) -> bool:
-        """Tell that it does not."""
+        """Return that it does not."""
         return False
 
 
@@ -158,7 +158,7 @@ class World:
         self.make_followers: Callable[[Config], Iterable[Follower]] = self._followers
         self.daemon: Daemon | None = None
         self.spool: Spool | None = None
-        self._sipgates: list[Sipgate] = []  # those of the daemon at work
+        self._sipgates: list[Sipgate] = []  # those of the running daemon
         self.inbox = root / "inbox"
         root.mkdir(exist_ok=True)
 
@@ -181,14 +181,14 @@ class World:
             yield self.make_reports(config) if isinstance(one, Reports) else one
 
     def make_reports(self, config: Config) -> Reports:
-        """Return what makes reports, in this process."""
+        """Return the follower that makes reports, here in this process."""
         return Reports(config, self._connect(config), Maker(), self.disk)
 
     def _seconds(self) -> float:
         return self.time.wall.timestamp()
 
     def start(self, disk: Disk | None = None) -> Daemon:
-        """Start a daemon on what is on disk."""
+        """Start a daemon on the present folders."""
         self.disk = disk
         self.journal = Journal(self.root / ".faxdrop" / "journal", self.time.clock.now, disk)
         self.spool = Spool(self.root, disk, self.journal.note)
@@ -217,7 +217,7 @@ class World:
         return self._sipgates[-1]
 
     def crash(self) -> None:
-        """End the daemon without a word: what is not on disk is gone."""
+        """End the daemon without a shutdown: what is not on disk is lost."""
         if self.spool is not None:
             self.spool.close()  # as the kernel closes a dead process's files
         while self._sipgates:
@@ -237,7 +237,7 @@ class World:
         return self.daemon.turn()
 
     def live(self, seconds: float) -> None:
-        """Let the daemon live for so long."""
+        """Let the daemon live for so many seconds."""
         end = self.time.mono + seconds
         while self.time.mono < end:
             pause = self.turn()
@@ -310,7 +310,7 @@ class World:
         return [json.loads(path.read_bytes()) for path in sorted(jobs)]
 
     def tree(self) -> str:
-        """Return all that is there, for the message of a test that failed."""
+        """Return the tree of all files, for the message of a failed test."""
         return "\n".join(str(path.relative_to(self.root)) for path in sorted(self.root.rglob("*")))
 
 
