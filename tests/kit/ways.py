@@ -1,11 +1,10 @@
-"""The ways in which documents come to an inbox, whatever carries them there.
+"""The ways in which documents reach an inbox, whatever carries them there.
 
 A `Client` is anything that writes files: smbclient, an FTP client, a program on this machine. Each
-of `WAYS` writes documents through it as some scanner or person does, and declares what each of
-them is: one that was written whole and must be faxed once, or one that was overwritten, deleted or
-never finished. `Delivery` runs them all at once against one daemon, and judges from outside what
-became of each: at the simulator, in sent/ and failed/, and in the daemon's log. `Carried` is what
-must hold for every carrier.
+of `WAYS` writes documents through it as some scanner or person does, and declares the fate of each:
+written whole, so it must be faxed once, or overwritten, deleted or never finished. `deliver` runs
+all ways at once against one daemon. It judges each document from outside: at the simulator, in
+sent/ and failed/, and in the daemon's log. `Carried` is what must hold for every carrier.
 """
 
 import hashlib
@@ -34,10 +33,10 @@ from tests.kit.processes import Office, Simulated
 from tests.kit.servers import Site
 
 SETTLE, PATIENCE = 1.0, 8.0  # seconds, of the daemon under test
-LONG_PAUSE = 1.8 * SETTLE  # of a scanner: more than it takes a file to settle
-CHUNK = 65536  # bytes: the least that smbclient writes at once
-LATE = SETTLE + 1.0  # seconds after its last change at which a document ought to be claimed
-ROUNDS = 3  # how often each way is gone
+LONG_PAUSE = 1.8 * SETTLE  # of a scanner: longer than a file takes to settle
+CHUNK = 65536  # bytes: smbclient writes no less at once
+LATE = SETTLE + 1.0  # seconds from a document's last change to its claim, at most
+ROUNDS = 3  # how often each way is taken
 
 
 class Client(Protocol):
@@ -47,7 +46,7 @@ class Client(Protocol):
         """Open a file, write piece by piece, close it."""
 
     def resume(self, name: str, content: bytes) -> None:
-        """Open an older file and write what of the content is not there yet."""
+        """Open an existing file and append the part of the content that it lacks."""
 
     def cut(self, name: str, pieces: Iterable[bytes]) -> None:
         """Do the same, but the connection breaks where the file should be closed."""
@@ -79,7 +78,7 @@ class LocalClient:
             file.write(content[file.tell() :])
 
     def cut(self, name: str, pieces: Iterable[bytes]) -> None:
-        """See `Client`: a program that is killed has its files closed, too."""
+        """See `Client`: the kernel closes the files of a killed program, too."""
         self.put(name, pieces)
 
     def rename(self, name: str, new: str) -> bool:
@@ -107,7 +106,7 @@ def _found(change: Callable[[], object]) -> bool:
 
 
 class Fate(Enum):
-    """What may become of a document."""
+    """What may happen to a document."""
 
     FAXED = auto()  # written whole: faxed once
     REPLACED = auto()  # written whole, but somebody overwrote or deleted it: faxed at most once
@@ -116,7 +115,7 @@ class Fate(Enum):
 
 @dataclass
 class Document:
-    """One that was, or was not, written whole."""
+    """A document that a way has written, whole or not."""
 
     way: str
     sha256: str
@@ -125,7 +124,7 @@ class Document:
 
 
 class Desk:
-    """Where a way gets its documents from, and says what it did with them."""
+    """Gives a way its documents, and records what the way did with them."""
 
     def __init__(self, way: str, client: Client, folder: str, seed: int) -> None:
         self.client = client
@@ -136,25 +135,25 @@ class Desk:
         self._count = itertools.count(1)
 
     def name(self, suffix: str = "pdf") -> str:
-        """Return a file name that was not there before."""
+        """Return a file name that is new."""
         return f"{self._folder}/scan {next(self._count)}.{suffix}"
 
     def new(self, chunks: int = 0) -> bytes:
-        """Return a PDF like no other, of at least so many chunks."""
+        """Return a unique PDF of at least so many chunks."""
         text = f"{self._way} {self.random.getrandbits(64):x}"
         return pdfs.good(1, text) if not chunks else scanned(text, chunks)
 
     def was(self, content: bytes, fate: Fate) -> None:
-        """Say what a document is, as soon as that is so."""
+        """Record the fate of a document; call it as soon as it is settled."""
         digest = hashlib.sha256(content).hexdigest()
         self.documents.append(Document(self._way, digest, fate, time.time()))
 
 
-_GREYS = bytes(range(0, 256, 32)) * 32  # what a scanner sees of 256: compression finds something
+_GREYS = bytes(range(0, 256, 32)) * 32  # few greys, so that compression finds something
 
 
 def scanned(text: str, chunks: int) -> bytes:
-    """Return a scan: a page that is an image. Its compression shows when a part is another's."""
+    """Return a scan: a page that is an image. Its compression breaks if a part is another's."""
     noise = random.Random(text).randbytes(3 * chunks * CHUNK)  # noqa: S311 - no secret
     noise = noise.translate(_GREYS)
     with pikepdf.new() as pdf:
@@ -209,7 +208,7 @@ def slow(desk: Desk) -> None:
 
 
 def slower_than_settle(desk: Desk) -> None:
-    """In pieces, with pauses in which it looks as if it were done."""
+    """In pieces, with pauses so long that it looks done."""
     content = desk.new(chunks=3)
     desk.client.put(desk.name(), pieces(content, 3, LONG_PAUSE))
     desk.was(content, Fate.FAXED)
@@ -260,7 +259,7 @@ def broken_and_repeated(desk: Desk) -> None:
 
 
 def broken_and_resumed(desk: Desk) -> None:
-    """Broken off half-way, and gone on with where it broke."""
+    """Broken off half-way, and resumed where it broke."""
     content = desk.new(chunks=4)
     name = desk.name()
     desk.client.cut(name, [content[: 2 * CHUNK]])
@@ -321,7 +320,7 @@ def renamed_by_people(desk: Desk) -> None:
 
 
 def deleted_by_people(desk: Desk) -> None:
-    """In one go; then somebody deletes it: it is gone, or on its way already."""
+    """In one go; then somebody deletes it, unless it is already on its way."""
     for pause in (0.0, 0.02, SETTLE / 2):
         content = desk.new()
         name = desk.name()
@@ -361,7 +360,7 @@ WAYS: tuple[Callable[[Desk], None], ...] = (
 
 
 class Row(NamedTuple):
-    """What became of the documents of one way."""
+    """The results of one way."""
 
     way: str
     documents: int
@@ -376,7 +375,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Delivery:
-    """All ways at once through one carrier, and what became of each document."""
+    """The results of all ways through one carrier."""
 
     carrier: str
     tells_of_writers: bool  # a lease on a file is granted to the daemon, or refused
@@ -407,7 +406,7 @@ SETTINGS = {"settle": f"{SETTLE:g}s", "patience": f"{PATIENCE:g}s", "rescan": "6
 
 @contextmanager
 def served() -> Iterator[tuple[Site, Office, Simulated]]:
-    """Start a daemon on a machine whose servers are yet to be started."""
+    """Start a daemon on a machine whose servers do not run yet."""
     with (
         Site() as site,
         Simulated("--pace", "0") as simulated,
@@ -433,7 +432,7 @@ def deliver(
     seed: int,
     tells_of_writers: bool,
 ) -> Delivery:
-    """Go all ways at once, let the daemon finish, and judge."""
+    """Take all ways at once, let the daemon finish, and judge."""
     desks = [Desk(way.__name__, connect(), way.__name__, seed + at) for at, way in enumerate(WAYS)]
     all_there = threading.Barrier(len(WAYS))
 
@@ -453,7 +452,7 @@ def deliver(
 
 
 def judge(delivery: Delivery, desks: Sequence[Desk], office: Office, simulated: Simulated) -> None:
-    """Say what became of the documents; nothing may wait any more."""
+    """Record what happened to the documents; none may be waiting any more."""
     taken = Counter(fax["sha256"] for fax in simulated.taken)
     claimed_at = {
         claimed["job"]: datetime.fromisoformat(claimed["timestamp"]).astimezone(UTC).timestamp()
