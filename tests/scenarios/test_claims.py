@@ -172,7 +172,7 @@ def test_without_a_thread_nothing_is_in_hands_and_nothing_is_done_twice() -> Non
 def test_what_was_reported_as_not_done_is_not_done_later() -> None:
     """A pool that keeps what it refused, and does it after all, finds nothing to do."""
     pool, done = Shut(), list[str]()
-    with pytest.raises(NoThreadError, match="can't start new thread"):
+    with pytest.raises(NoThreadError, match="no thread can be started"):
         submit(pool, lambda: done.append("refused"))
     pool.is_shut = False
     submit(pool, lambda: done.append("done"))

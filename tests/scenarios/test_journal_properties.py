@@ -224,7 +224,7 @@ def test_what_is_invisible_is_on_the_list(archive: Archive, what: str) -> None:
 def test_the_list_is_the_readmes() -> None:
     """The README lists what cannot be seen, and nothing else."""
     text = (PROJECT / "README.md").read_text()
-    part = text.partition("What cannot be seen from the files alone")[2].partition("### By hand")[0]
+    part = text.partition("What the files alone cannot show")[2].partition("### By hand")[0]
     listed = re.findall(r"^\| (.*?) \| (yes|no)\b", part, re.MULTILINE)
     assert dict(listed) == {
         what: "yes" if is_found else "no" for what, (_, is_found) in INVISIBLE.items()

@@ -177,7 +177,7 @@ def told(
 
 def test_it_is_told_receipt_and_paths_and_no_secret(tmp_path: Path) -> None:
     """The receipt byte for byte; of the daemon's environment only what can be no secret."""
-    line, receipt = filed(tmp_path, report="letter.report.pdf")
+    line, receipt = filed(tmp_path, report="letter\n$(reboot).report.pdf")
     content, environ = told(tmp_path, line, {**SECRETS, "LANG": "de_DE.UTF-8", "LC_TIME": "C"})
     folder = tmp_path / "sent" / "Dr. Müller"
     assert content == receipt
@@ -185,7 +185,7 @@ def test_it_is_told_receipt_and_paths_and_no_secret(tmp_path: Path) -> None:
         "FAXDROP_STATUS": "sent",
         "FAXDROP_DOCUMENT": str(folder / "letter\n$(reboot).pdf"),
         "FAXDROP_RECEIPT": str(folder / "letter\n$(reboot).pdf.json"),
-        "FAXDROP_REPORT": str(folder / "letter.report.pdf"),
+        "FAXDROP_REPORT": str(folder / "letter\n$(reboot).report.pdf"),
         "LANG": "de_DE.UTF-8",
         "LC_TIME": "C",
     }
