@@ -195,7 +195,9 @@ class Crashes:
         [filed] = [*world.sent, *world.failed]
         assert filed.receipt.report is not None
         assert filed.path.with_name(filed.receipt.report).is_file()  # the judge has looked into it
-        assert verify(world.root, world.root / ".faxdrop" / "journal").findings == []
+        found = verify(world.root, world.root / ".faxdrop" / "journal").findings
+        # What took the name beforehand is somebody else's, and verify says so.
+        assert [one for one in found if not Path(one.where).is_symlink()] == []
 
 
 def _seconds(whole: int) -> Iterator[int]:
