@@ -262,7 +262,7 @@ def test_a_second_crash_during_the_recovery_changes_nothing(
 def test_a_second_crash_at_any_step(
     life: Life, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """A crash at each step, and after the next start another at every fifteenth, each time others."""
+    """A crash at each step, and after the next start at every fifteenth, each time others."""
     crashes = Crashes(life, tmp_path)
     crashes.run()
     for at in range(1, crashes.steps + 1):
