@@ -446,8 +446,9 @@ def test_a_hook_and_figures_with_the_drop_ins_of_the_readme(service: Service) ->
     names = service.drop(FIRST, 2)
     service.expect_sent(names)
     copied = machine.path("/srv/dms/fax")
-    wanted = {*names, *(f"{name}.json" for name in names)}
-    until(lambda: {path.name for path in copied.glob("*/*")} == wanted, 20, "the copies")
+    reports = (f"{name.removesuffix('.pdf')}.report.pdf" for name in names)
+    wanted = {*names, *(f"{name}.json" for name in names), *reports}
+    until(lambda: {path.name for path in copied.glob("*/*")} == wanted, 30, "the copies")
     figures = machine.path(f"{collector}/faxdrop.prom")
     until(figures.exists, 20, "figures")
     assert 'faxdrop_up{root="/srv/fax"} 1' in figures.read_text()
