@@ -126,14 +126,15 @@ def test_the_dry_run_said_what_was_done(fresh: Fresh) -> None:
 def test_nothing_is_for_everybody(fresh: Fresh) -> None:
     """Config, token and folders have the modes that they should, whatever root's umask is."""
     fresh.fax_one()
-    tables = "test -d /srv/fax/journal"  # made for the first fax, shortly after it
-    until(lambda: not fresh.machine.run(tables, check=False).returncode, 60, "the month's table")
+    made = "test -d /srv/fax/journal && test -f /srv/fax/STATUS.html"  # shortly after the first fax
+    until(lambda: not fresh.machine.run(made, check=False).returncode, 60, "what people look at")
     ask = "stat --format '%a %U %G %n' /etc/faxdrop /etc/faxdrop/* /srv/fax /srv/fax/* /srv/fax/.f*"
     assert set(fresh.machine.run(ask).stdout.splitlines()) == {
         "2750 root faxdrop /etc/faxdrop",
         "640 root faxdrop /etc/faxdrop/config.toml",
         "600 root faxdrop /etc/faxdrop/token",
         "600 root faxdrop /etc/faxdrop/token_id",
+        "640 faxdrop faxdrop /srv/fax/STATUS.html",
         "2750 faxdrop faxdrop /srv/fax",
         "700 faxdrop faxdrop /srv/fax/.faxdrop",
         "2770 faxdrop faxdrop /srv/fax/failed",
