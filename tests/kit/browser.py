@@ -20,6 +20,7 @@ import pytest
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 60.0  # seconds
+PRINTS = 5  # tries
 PHONE = {"width": 360, "height": 780, "deviceScaleFactor": 2, "mobile": True}
 DESK = {"width": 1100, "height": 800, "deviceScaleFactor": 1, "mobile": False}
 
@@ -100,7 +101,14 @@ class Browser:
 
     def print(self) -> bytes:
         """Return the page as it is printed on A4, a PDF."""
-        answer = self.ask("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)
+        # A printer that is busy for a moment is a fault of Chromium's, and none of the page's.
+        for left in reversed(range(PRINTS)):
+            try:
+                answer = self.ask("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)
+                break
+            except AssertionError as error:
+                if not left or "Printing failed" not in str(error):
+                    raise
         return base64.b64decode(answer["data"])
 
     @property

@@ -119,13 +119,11 @@ def test_it_reads_itself_again(chromium: Browser, share: Share) -> None:
     assert planned["url"] == share.path.as_uri()
 
 
-def test_it_is_printed_in_black_on_white(chromium: Browser, share: Share, tmp_path: Path) -> None:
+def test_it_is_printed_in_black_on_white(chromium: Browser, share: Share) -> None:
     """On paper it has its text and no dark ground, also for those who like it dark."""
     chromium.open(share.path, scheme="dark")
     with pikepdf.open(io.BytesIO(chromium.print())) as pdf:
         assert 1 <= len(pdf.pages) <= 4
-    path = tmp_path / "page.pdf"
-    path.write_bytes(chromium.print())
     chromium.ask("Emulation.setEmulatedMedia", media="print")
     behind = chromium.tell("getComputedStyle(document.body).backgroundColor")
     assert behind == "rgb(255, 255, 255)"
