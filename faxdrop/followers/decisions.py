@@ -256,7 +256,7 @@ def _wanted(line: LineData, wishes: Wishes, events: Iterable[str] | None = None)
     wished = wishes.on if events is None else events
     if event not in ENDS or event not in wished or line.get("taken_in"):
         return False
-    return _is_for(wording.part(line, "recipient", "folder"), wishes)
+    return _is_for(wording.fact(line, "recipient", "folder"), wishes)
 
 
 def _is_for(folder: str | None, wishes: Wishes) -> bool:

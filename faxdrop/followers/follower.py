@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from faxdrop.followers.cursor import Cursor, Line
-from faxdrop.journal.history import ENDS
+from faxdrop.journal.history import ENDS, part
 from faxdrop.journal.lines import Head, LineContent
 
 
@@ -110,6 +110,5 @@ class LineFollower(Follower):
 
 def words_of(line: Line) -> str:
     """Return what a line is about: its number, and the document's name if there is one."""
-    document = line.content.get("document")
-    name = document.get("name") if isinstance(document, dict) else None
+    name = part(line.content, "document").get("name")
     return f"{line.head.seq} ({name})" if name else str(line.head.seq)

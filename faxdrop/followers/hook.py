@@ -26,9 +26,9 @@ from pydantic_core import from_json
 from faxdrop.followers.cursor import Line
 from faxdrop.followers.follower import FollowerError, LineFollower
 from faxdrop.followers.program import Program, StoppedError
-from faxdrop.journal.files import read_file
-from faxdrop.journal.lines import hash_of, path_text
-from faxdrop.spool.places import LONGEST_RECEIPT, receipt_of, report_in
+from faxdrop.journal.history import receipt_as_filed
+from faxdrop.journal.lines import path_text
+from faxdrop.spool.places import receipt_of, report_in
 from faxdrop.words import _, of_system
 
 log = structlog.stdlib.get_logger(__name__)
@@ -96,8 +96,8 @@ class Hook(LineFollower):
         if path is not None:
             document = str(self._root / path_text(path))
             receipt = receipt_of(document)
-            filed = read_file(Path(receipt), LONGEST_RECEIPT)
-            if filed is not None and hash_of(filed) == content.get("receipt_sha256"):
+            filed = receipt_as_filed(Path(document), content)
+            if filed is not None:
                 told = filed
                 name = report_in(from_json(filed), Path(document).name)
                 report = str(Path(document).with_name(name)) if name else ""

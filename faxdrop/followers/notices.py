@@ -31,11 +31,10 @@ from faxdrop.followers.decisions import (
 )
 from faxdrop.followers.follower import Follower, FollowerError, Turn
 from faxdrop.followers.post import NoticePosting, Post
-from faxdrop.followers.wording import LineData, Open, part
-from faxdrop.journal.files import read_file
-from faxdrop.journal.lines import hash_of, path_text
+from faxdrop.followers.wording import LineData, Open, fact
+from faxdrop.journal.history import receipt_as_filed
+from faxdrop.journal.lines import path_text
 from faxdrop.names.printable import shown
-from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
 from faxdrop.words import _
 
 log = structlog.stdlib.get_logger(__name__)
@@ -159,11 +158,11 @@ class Notices(Follower):
         path = line.get("path")
         if path is None:
             return None
-        data = read_file(self._root / f"{path_text(path)}{RECEIPT_SUFFIX}", LONGEST_RECEIPT)
-        if data is None or hash_of(data) != line.get("receipt_sha256"):
+        filed = receipt_as_filed(self._root / path_text(path), line)
+        if filed is None:
             return None
-        receipt = from_json(data)
-        message, advice = part(receipt, "reason", "message"), part(receipt, "reason", "advice")
+        receipt = from_json(filed)
+        message, advice = fact(receipt, "reason", "message"), fact(receipt, "reason", "advice")
         return None if message is None else (message, advice or "")
 
     def _pause(self, now: Turn, facts: Now, instant: datetime | None) -> float | None:

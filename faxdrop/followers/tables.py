@@ -21,7 +21,7 @@ from faxdrop.followers.follower import Follower, Turn
 from faxdrop.journal import history
 from faxdrop.journal.chain import months_of
 from faxdrop.journal.files import read_file
-from faxdrop.journal.history import ENDS
+from faxdrop.journal.history import ENDS, part
 from faxdrop.journal.lines import path_text
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
@@ -72,8 +72,8 @@ def table(found: Iterable[dict[str, Any]], separator: str) -> bytes:
 
 
 def _row(content: dict[str, Any]) -> Iterator[Any]:
-    document = _part(content, "document")
-    recipient = _part(content, "recipient")
+    document = part(content, "document")
+    recipient = part(content, "recipient")
     listed = content.get("attempts")
     attempts = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     yield _local(content.get("finished_at"))
@@ -95,11 +95,6 @@ def _row(content: dict[str, Any]) -> Iterator[Any]:
 def _result(content: dict[str, Any]) -> str:
     found = str(content.get("status", content.get("event")))
     return {"sent": _("sent"), "failed": _("failed")}.get(found, found)
-
-
-def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
-    part = content.get(key)
-    return part if isinstance(part, dict) else {}
 
 
 def _cell(value: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
+from faxdrop.journal.history import part
 from faxdrop.journal.lines import Head
 from faxdrop.names.printable import shown
 from faxdrop.words import _, ngettext, short_moment
@@ -45,8 +46,8 @@ def end(line: LineData, why: Why) -> Told:
     if line.get("simulated"):
         what = _("{what} (simulated)").format(what=what)
     return Told(
-        shown(part(line, "document", "name") or _("a document without a name")),
-        shown(part(line, "recipient", "folder") or part(line, "recipient", "number") or ""),
+        shown(fact(line, "document", "name") or _("a document without a name")),
+        shown(fact(line, "recipient", "folder") or fact(line, "recipient", "number") or ""),
         what,
         tuple(shown(each, lines=True) for each in words),
     )
@@ -131,10 +132,9 @@ def digest(
     return subject, "\n\n".join(parts) + "\n"
 
 
-def part(line: LineData, table: str, key: str) -> str | None:
-    """Return a value from a table of a line, if it is there."""
-    facts = line.get(table)
-    value = facts.get(key) if isinstance(facts, dict) else None
+def fact(content: LineData, table: str, key: str) -> str | None:
+    """Return a value in a table of a line or a receipt, if it is there."""
+    value = part(content, table).get(key)
     return None if value is None else str(value)
 
 

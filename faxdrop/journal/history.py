@@ -6,7 +6,7 @@ passed on as such.
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -18,10 +18,10 @@ from pydantic import ValidationError
 from faxdrop.fax.receipt import Receipt
 from faxdrop.journal.chain import content_of, months_of
 from faxdrop.journal.files import read_file, walk
-from faxdrop.journal.lines import LONGEST_LINE
+from faxdrop.journal.lines import LONGEST_LINE, hash_of, path_text
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import open_ordinary
-from faxdrop.spool.places import RECEIPT_SUFFIX
+from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX, receipt_path
 
 ENDS = ("sent", "failed")
 """The events that are the end of a document."""
@@ -238,3 +238,26 @@ def _day_of(hour: str, quarter: int) -> date:
 
 def _month_before(day: date) -> str:
     return f"{day.year - (day.month == 1)}-{(day.month - 2) % 12 + 1:02}"
+
+
+def part(content: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an object in a line or a receipt, {} if there is none."""
+    found = content.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def place_of(root: Path, content: Mapping[str, Any]) -> Path | None:
+    """Return where the document of an end was filed, None if the line names no such place."""
+    path = content.get("path")
+    if path is None:
+        return None
+    within = Path(path_text(path))
+    is_ours = within.parts[:1] in (("sent",), ("failed",)) and ".." not in within.parts
+    return root / within if is_ours else None
+
+
+def receipt_as_filed(document: Path, content: Mapping[str, Any]) -> bytes | None:
+    """Return the receipt beside a document if it still is the one of its line, else None."""
+    receipt = read_file(receipt_path(document), LONGEST_RECEIPT)
+    is_it = receipt is not None and hash_of(receipt) == content.get("receipt_sha256")
+    return receipt if is_it else None

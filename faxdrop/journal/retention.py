@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from faxdrop.fax.reasons import PERHAPS_SENT
 from faxdrop.journal import history
 from faxdrop.journal.chain import Journal
-from faxdrop.journal.files import read_file, sha256_of
-from faxdrop.journal.history import ENDS
-from faxdrop.journal.lines import RemovalLine, hash_of, path_text
+from faxdrop.journal.files import sha256_of
+from faxdrop.journal.history import ENDS, part, place_of, receipt_as_filed
+from faxdrop.journal.lines import RemovalLine
 from faxdrop.spool.disk import Disk
-from faxdrop.spool.places import LONGEST_RECEIPT, receipt_path, report_of
+from faxdrop.spool.places import receipt_path, report_of
 
 
 class Periods(NamedTuple):
@@ -101,19 +101,13 @@ def _as_left(
 
     ``report`` is the SHA-256 of its report, None if there is none.
     """
-    path, document = content.get("path"), content.get("document")
-    sha256 = document.get("sha256") if isinstance(document, dict) else None
+    place, sha256 = place_of(root, content), part(content, "document").get("sha256")
     wanted = content.get("receipt_sha256")
-    if path is None or not isinstance(sha256, str) or not isinstance(wanted, str):
+    if place is None or not isinstance(sha256, str) or not isinstance(wanted, str):
         return None
-    within = Path(path_text(path))
-    if within.parts[:1] not in (("sent",), ("failed",)) or ".." in within.parts:
+    if receipt_as_filed(place, content) is None:
         return None
-    place = root / within
-    receipt = read_file(receipt_path(place), LONGEST_RECEIPT)
-    is_gone = is_noted and receipt is not None and sha256_of(place) is None
-    if receipt is None or hash_of(receipt) != wanted:
-        return None
+    is_gone = is_noted and sha256_of(place) is None
     if not is_gone and sha256_of(place) != sha256:
         return None
     beside = place.with_name(report_of(place.name))

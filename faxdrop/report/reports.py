@@ -26,8 +26,8 @@ from faxdrop.documents.checker import Checker
 from faxdrop.fax.receipt import Receipt
 from faxdrop.followers.cursor import Line
 from faxdrop.followers.follower import Follower, FollowerError, Turn, words_of
-from faxdrop.journal.history import ENDS
-from faxdrop.journal.lines import ReportLine, hash_of, path_text
+from faxdrop.journal.history import ENDS, part, place_of
+from faxdrop.journal.lines import ReportLine, hash_of
 from faxdrop.names.printable import shown
 from faxdrop.report import order
 from faxdrop.report.content import compose
@@ -153,18 +153,13 @@ class Reports(Follower):
 
     def _place(self, content: dict[str, Any]) -> Path | None:
         """Return where the document of an end was filed, None if it was taken away before that."""
-        if content.get("event") not in ENDS or content.get("path") is None:
-            return None
-        within = Path(path_text(content["path"]))
-        is_ours = within.parts[:1] in (("sent",), ("failed",)) and ".." not in within.parts
-        return self._config.root / within if is_ours else None
+        return place_of(self._config.root, content) if content.get("event") in ENDS else None
 
     def _made(self, wanted: "_Wanted", content: dict[str, Any]) -> bytes | None:
         """Return the report, None if it cannot be made or its document is gone."""
         receipt, folder = wanted.receipt, wanted.folder
         read = Receipt.model_validate_json(receipt)
-        about = content.get("document")
-        sha256 = about.get("sha256") if isinstance(about, dict) else None
+        sha256 = part(content, "document").get("sha256")
         drawn = read_file(folder, wanted.document, _MOST_BYTES)
         if drawn is None and folder.kind(wanted.document) is None:
             return None

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from faxdrop.fax.job import Instant, Record
-from faxdrop.journal.history import latest
+from faxdrop.journal.history import latest, part
 from faxdrop.journal.lines import path_text
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Folder, opened_folder
@@ -135,7 +135,7 @@ def _filed(top: Folder, one: _Lying) -> Filed:
         with suppress(OSError):
             place = stack.enter_context(_within(top, one.folder))
             receipt = read_receipt(place, one.name)
-        reason, recipient = _part(receipt, "reason"), _part(receipt, "recipient")
+        reason, recipient = part(receipt, "reason"), part(receipt, "recipient")
         at = _instant(receipt.get("finished_at"))
         if at is None:
             with suppress(OverflowError, OSError, ValueError):
@@ -155,7 +155,7 @@ def _filed(top: Folder, one: _Lying) -> Filed:
 
 def _of_line(top: Folder | None, content: dict[str, Any]) -> Filed:
     """Return the sent document of a journal line."""
-    recipient, document = _part(content, "recipient"), _part(content, "document")
+    recipient, document = part(content, "recipient"), part(content, "document")
     place, folder, name, receipt = None, None, None, dict[str, Any]()
     path = content.get("path")
     parts = PurePosixPath(path_text(path)).parts if path is not None else ()
@@ -204,11 +204,6 @@ def _address(place: Folder | None, top: str, folder: str | None, name: str | Non
             parts = [top, name] if folder is None else [top, folder, name]
             return "/".join(quote(os.fsencode(part), safe="") for part in parts)
     return None
-
-
-def _part(content: dict[str, Any], key: str) -> dict[str, Any]:
-    part = content.get(key)
-    return part if isinstance(part, dict) else {}
 
 
 def _text(value: Any) -> str:
