@@ -16,6 +16,7 @@ from faxdrop.cli.place import takes_place
 from faxdrop.cli.terminal import show
 from faxdrop.config.load import load_what_is_right
 from faxdrop.fax import receipt as receipt_
+from faxdrop.fax.sentences import in_short
 from faxdrop.followers import tables
 from faxdrop.journal import history
 from faxdrop.journal.chain import months_of
@@ -28,7 +29,7 @@ _T = TypeVar("_T")
 _HEADINGS = (N_("Finished"), N_("Result"), N_("Document"), N_("Recipient"), N_("Pages"))
 _TOTALS = {"month": N_("Month"), "recipient": N_("Recipient"), "outcome": N_("Outcome")}
 _FOLDED = 500  # documents: a longer list is not fitted to the terminal
-_DAY = click.DateTime(["%Y-%m-%d"])
+_DAY = click.DateTime(["%Y-%m-%d", "%d.%m.%Y"])
 
 ROOT = click.option(
     "--root",
@@ -44,7 +45,9 @@ def root_of(config_path: Path, root: Path | None) -> Path:
 
 @takes_place
 @click.command(short_help="What was faxed, to whom, when, how did it end?")
-@click.option("--since", type=_DAY, metavar="DAY", help="From that day on (2026-11-01).")
+@click.option(
+    "--since", type=_DAY, metavar="DAY", help="From that day on: 2026-11-01 or 01.11.2026."
+)
 @click.option("--until", type=_DAY, metavar="DAY", help="Up to that day, itself included.")
 @click.option("--to", default="", metavar="TEXT", help="Recipients whose name or number has it.")
 @click.option("--status", type=click.Choice(["sent", "failed"]), help="Only those.")
@@ -83,7 +86,7 @@ def receipts(  # noqa: PLR0913 - one for each option
             show(_totals(totals))
         return
     if as_csv:
-        click.echo(_ends(root, wanted, lambda found: tables.table(found, ",")), nl=False)
+        click.echo(_ends(root, wanted, tables.for_reading), nl=False)
     elif as_json:
         for content in _ends(root, wanted, list):
             click.echo(json.dumps(content, ensure_ascii=True))
@@ -125,7 +128,7 @@ def _row(content: dict[str, Any]) -> tuple[str, ...]:
     result = (
         _("sent")
         if status == "sent"
-        else _("failed: {reason}").format(reason=history.reason_of(content))
+        else _("failed: {reason}").format(reason=in_short(history.reason_of(content)))
     )
     at = content.get("finished_at")
     when = short_moment(datetime.fromisoformat(at)) if at else ""
@@ -170,7 +173,12 @@ def _totals(found: dict[str, dict[str, dict[str, int]]]) -> RenderableType:
             table.add_column(heading, justify="right")
         for row, counts in sorted(rows.items()):
             table.add_row(
-                shown(row), str(counts["sent"]), str(counts["failed"]), str(counts["pages"])
+                shown(_outcome(row) if name == "outcome" else row),
+                *(str(counts[of]) for of in ("sent", "failed", "pages")),
             )
         parts += [table, ""]
     return Group(*parts[:-1])
+
+
+def _outcome(found: str) -> str:
+    return _("sent") if found == "sent" else in_short(found)

@@ -167,6 +167,11 @@ def duplicate(first: str, job_id: str, standing: str, window: float) -> Reason:
     )
 
 
+def in_short(code: object) -> str:
+    """Return a reason in a few words, for a table; of a code that is not ours, the code itself."""
+    return _(_IN_SHORT.get(str(code), "")) or str(code)
+
+
 def after_a_lost_answer(reason: Reason) -> Reason:
     """Return a reason with the warning that an earlier attempt may have reached the recipient."""
     more = _("An earlier attempt, whose answer was lost, may have been sent all the same.")
@@ -174,6 +179,24 @@ def after_a_lost_answer(reason: Reason) -> Reason:
     return Reason.said(reason.code, f"{reason.message} {more}", ask.format(advice=reason.advice))
 
 
+_IN_SHORT = {  # by the reason's code
+    "not_a_pdf": N_("it is no PDF"),
+    "damaged_pdf": N_("the PDF is damaged"),
+    "encrypted_pdf": N_("the PDF needs a password"),
+    "unsafe_file": N_("it is no ordinary file"),
+    "too_large": N_("the file is too large"),
+    "too_many_pages": N_("it has too many pages"),
+    "recipient_unknown": N_("the folder names no recipient"),
+    "number_invalid": N_("the fax number does not exist"),
+    "number_blocked": N_("the fax number is blocked"),
+    "rejected": N_("sipgate refused the document"),
+    "number_rejected": N_("sipgate refused the number"),
+    "transmission_failed": N_("the recipient could not be reached"),
+    "outcome_unknown": N_("it may have been sent"),
+    "no_final_status": N_("sipgate did not say how it ended"),
+    "cancelled": N_("it was cancelled"),
+    "duplicate": N_("it was put in twice"),
+}
 _ENDED = {
     "sent": N_("it was sent"),
     "outcome_unknown": N_("it may have been sent"),

@@ -25,7 +25,7 @@ from faxdrop.journal.history import ENDS, part
 from faxdrop.journal.lines import path_text
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
-from faxdrop.words import N_, _, of_system
+from faxdrop.words import N_, _, number, of_system
 
 HEADINGS = (
     N_("Finished"),
@@ -59,6 +59,11 @@ _DECIMAL_POINT = frozenset(
 def separator_of(region: str) -> str:
     """Return the separator of cells in a region."""
     return "," if region in _DECIMAL_POINT else ";"
+
+
+def for_reading(found: Iterable[dict[str, Any]]) -> bytes:
+    """Return ends as a CSV file for a spreadsheet in the language that is set."""
+    return table(found, ";" if "," in number(0.5) else ",")
 
 
 def table(found: Iterable[dict[str, Any]], separator: str) -> bytes:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
 
-from faxdrop.journal.history import part
+from faxdrop.fax.sentences import in_short
+from faxdrop.journal.history import part, reason_of
 from faxdrop.journal.lines import Head
 from faxdrop.names.printable import shown
 from faxdrop.words import _, ngettext, short_moment
@@ -41,7 +42,7 @@ def end(line: LineData, why: Why) -> Told:
     words: tuple[str, ...] = ()
     if not is_sent:
         unknown = _("Its receipt is not where it was filed; `faxdrop receipts` tells more.")
-        words = why(line) or (str(line.get("reason")), unknown)
+        words = why(line) or (_sentence(in_short(reason_of(line))), unknown)
     what = _("sent") if is_sent else _("not sent")
     if line.get("simulated"):
         what = _("{what} (simulated)").format(what=what)
@@ -143,6 +144,10 @@ def _text(told: Iterable[Told]) -> str:
         "\n".join((_joined(each.name, each.folder, each.what), *filter(None, each.text)))
         for each in told
     )
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def _joined(*parts: str) -> str:

@@ -169,7 +169,7 @@ def _receipt_in(data: bytes) -> dict[str, Any] | None:
         return None
 
 
-def reason_of(content: dict[str, Any]) -> str | None:
+def reason_of(content: Mapping[str, Any]) -> str | None:
     """Return the reason code of a line, or of a receipt."""
     reason = content.get("reason")
     return reason.get("code") if isinstance(reason, dict) else reason

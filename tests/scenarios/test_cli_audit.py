@@ -110,6 +110,8 @@ def open_to_all(root: Path) -> None:
         (["--to", "+492111"], range(FAXES)),
         (["--to", "0211 9"], []),
         (["--since", "2026-03-02"], range(FAXES)),
+        (["--since", "02.03.2026", "--until", "02.03.2026"], range(FAXES)),
+        (["--until", "01.03.2026"], []),
         (["--since", "2026-03-03"], []),
         (["--until", "2026-03-01"], []),
         (["--since", "2026-03-01", "--until", "2026-03-02", "--status", "failed"], [0, 3, 6]),
@@ -133,8 +135,9 @@ def test_receipts_as_totals(archive: Archive) -> None:
     rows = [" ".join(line.split()) for line in text.splitlines()]
     assert f"2026-03 {SENT} {FAXES - SENT} {SENT * 2}" in rows
     assert f"{NUMBER} {SENT} {FAXES - SENT} {SENT * 2}" in rows
-    assert f"not_a_pdf 0 {FAXES - SENT} 0" in rows
+    assert f"it is no PDF 0 {FAXES - SENT} 0" in rows
     totals = json.loads(faxdrop(archive.root, "receipts", "--summary", "--json").output)
+    assert totals["outcome"].keys() == {"sent", "not_a_pdf"}
     assert totals["outcome"]["sent"] == {"sent": SENT, "failed": 0, "pages": SENT * 2}
 
 
@@ -149,6 +152,25 @@ def test_receipts_as_a_table(archive: Archive) -> None:
     assert found[-1]["Document"] == r"evil\x1b[31m\u202efdp\xff.pdf"
     result = faxdrop(archive.root, "receipts", "--csv", "--json", code=2)
     assert "--csv goes with neither" in result.stderr
+
+
+def test_a_table_in_german_is_one_that_a_german_spreadsheet_opens(archive: Archive) -> None:
+    """Its decimal sign is the comma, so semicolons stand between the cells; the codes stay."""
+    (archive.root.parent / "c.toml").write_text(
+        f'root = "{archive.root}"\nlanguage = "de"\n[sipgate]\nfaxline = "f0"\n'
+    )
+    given = ["--config", str(archive.root.parent / "c.toml"), "receipts"]
+    made = CliRunner().invoke(main, [*given, "--csv"]).stdout_bytes.decode("utf-8-sig")
+    found = list(csv.DictReader(io.StringIO(made, newline=""), delimiter=";"))
+    assert {row["Grund"] for row in found} == {"not_a_pdf", ""}
+    assert "fehlgeschlagen: kein PDF" in CliRunner().invoke(main, given).output
+
+
+def test_receipts_say_in_words_why_a_document_was_not_sent(archive: Archive) -> None:
+    """A person reads a sentence, a program the code."""
+    assert "failed: it is no PDF" in faxdrop(archive.root, "receipts").output
+    assert "not_a_pdf" not in faxdrop(archive.root, "receipts").output
+    assert '"not_a_pdf"' in faxdrop(archive.root, "receipts", "--json").output
 
 
 @pytest.mark.parametrize("option", [[], ["--json"], ["--csv"], ["--summary"]])

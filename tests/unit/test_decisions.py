@@ -99,11 +99,11 @@ def test_a_failed_fax_is_told_by_name_recipient_and_end() -> None:
 
 
 def test_a_document_whose_receipt_is_gone_is_told_all_the_same() -> None:
-    """The reason's code stands in the journal, and where to read on is said."""
+    """The journal knows why, and where to read on is said."""
     office = Office()
     office.end(name="gone.pdf")
     office.look(30)
-    assert "transmission_failed" in office.mails[0][1]
+    assert "The recipient could not be reached." in office.mails[0][1]
     assert "faxdrop receipts" in office.mails[0][1]
 
 

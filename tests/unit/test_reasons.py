@@ -7,6 +7,7 @@ import pytest
 
 from faxdrop.fax.events import AnswerLost, NotTaken, Refused, Taken
 from faxdrop.fax.reasons import PERMANENT, TEMPORARY, WAYS, ReasonCode, Stage
+from faxdrop.fax.sentences import in_short
 from faxdrop.queue.meaning import MEANINGS, Effect
 from faxdrop.sipgate import Answer, Outcome
 from faxdrop.sipgate.outcome import PostResult, decide
@@ -39,6 +40,14 @@ def test_every_way_to_fail_is_on_the_page() -> None:
     assert set(WAYS) == set(ReasonCode)
     assert not PERMANENT.keys() & TEMPORARY.keys()
     assert written("documents/**/*.py", "fax/recipient.py", "fax/sentences.py") == set(ReasonCode)
+
+
+def test_every_reason_has_a_few_words_for_tables() -> None:
+    """No person has to read a code; what is no code of ours is shown as it is."""
+    short = {in_short(code) for code in ReasonCode}
+    assert len(short) == len(ReasonCode)
+    assert not short & set(ReasonCode)
+    assert in_short("of_tomorrow") == "of_tomorrow"
 
 
 def test_a_reason_is_found_where_the_page_says() -> None:
