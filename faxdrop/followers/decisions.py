@@ -127,7 +127,7 @@ def decide(
         for line in _behind(after.digest_seq, lines)
         if line.get("event") == "retried" or _wanted(line, wishes, ENDS)
     )
-    words = [hold.words for hold in after.holds.values()]
+    words = list(dict.fromkeys(hold.words for hold in after.holds.values()))
     subject, body = wording.digest(new, words, now.open, now.head, slot, why, MOST)
     update = {"digest_seq": now.head.seq, "digest_day": slot}
     return after.model_copy(update={**update, "notice": Notice(subject=subject, body=body)})
@@ -180,6 +180,7 @@ def _gathered(
     new = list(islice(_behind(standing.seq, lines), _AT_ONCE))
     holds, seq = dict(standing.holds), standing.seq
     told: list[Told] = []
+    over: dict[str, datetime] = {}
     for line in new if _is_ready(standing, wishes, new, now.at) else ():
         if len(told) >= MOST:
             break
@@ -188,14 +189,16 @@ def _gathered(
         if event == "held" and what not in holds:  # a daemon repeats it when it starts
             holds[what] = OpenHold(words=str(line.get("words")), since=_at(line), told=False)
         elif event == "released" and what in holds:
-            told += _released(holds.pop(what), wishes)
+            _release(what, holds, over)
         elif _wanted(line, wishes):
             told.append(wording.end(line, why))
     told_at = now.at if any(each.name for each in told) else standing.told_at
     if now.holding is not None and seq >= now.head.seq:
         # A daemon that was killed never wrote that the hold was released.
         for what in sorted(holds.keys() - now.holding):
-            told += _released(holds.pop(what), wishes)
+            _release(what, holds, over)
+    if over and "released" in wishes.on:
+        told.insert(0, wording.released(over))
     told += _holding(holds, wishes, now.at)
     keys = standing.stuck
     if now.stuck is not None:
@@ -236,18 +239,35 @@ def _is_within(span: timedelta, at: datetime, now: datetime) -> bool:
 
 
 def _holding(holds: dict[str, OpenHold], wishes: Wishes, now: datetime) -> Iterator[Told]:
-    """Yield the holds that are old enough to report, and mark them as reported."""
+    """Yield the holds that are old enough to report, as one, and mark them as reported.
+
+    Submitting and following stop for one cause, often some seconds apart. Holds in the same words
+    are taken for one, which is told once.
+    """
+    if "held" not in wishes.on:
+        return
+    known = {hold.words for hold in holds.values() if hold.told}
+    new: dict[str, datetime] = {}
     for what, hold in list(holds.items()):
-        if "held" in wishes.on and not hold.told and not _is_within(HELD_FOR, hold.since, now):
+        if not hold.told and not _is_within(HELD_FOR, hold.since, now):
             holds[what] = hold.model_copy(update={"told": True})
-            yield wording.held(hold.words, hold.since)
+            if hold.words not in known:
+                new[hold.words] = min(new.get(hold.words, hold.since), hold.since)
+    if new:
+        yield wording.held(new)
 
 
-def _released(hold: OpenHold, wishes: Wishes) -> list[Told]:
-    """Return that a hold was released, if it was ever reported."""
-    if not hold.told or "released" not in wishes.on:
-        return []
-    return [wording.released(hold.words, hold.since)]
+def _release(what: str, holds: dict[str, OpenHold], over: dict[str, datetime]) -> None:
+    """Take out a hold; add it to ``over`` if it was told and nothing holds in the same words."""
+    hold = holds.pop(what)
+    if not hold.told:
+        return
+    rest = {key: each for key, each in holds.items() if each.words == hold.words}
+    for key, each in rest.items():
+        since = min(each.since, hold.since)
+        holds[key] = each.model_copy(update={"told": True, "since": since})
+    if not rest:
+        over[hold.words] = min(over.get(hold.words, hold.since), hold.since)
 
 
 def _wanted(line: LineData, wishes: Wishes, events: Iterable[str] | None = None) -> bool:

@@ -54,19 +54,25 @@ def end(line: LineData, why: Why) -> Told:
     )
 
 
-def held(words: str, since: datetime) -> Told:
-    """Return the entry of a new hold."""
-    text = _("Since {when}: {words}.").format(when=short_moment(since), words=_part_of(words))
+def held(causes: Mapping[str, datetime]) -> Told:
+    """Return the entry of new holds: in which words, and since when."""
+    text = [
+        _("Since {when}: {words}.").format(when=short_moment(since), words=_part_of(words))
+        for words, since in causes.items()
+    ]
     advice = _("Nothing is lost. `faxdrop status` says what to do; then it goes on by itself.")
-    return Told("", "", _("Faxes are held"), (text, advice))
+    return Told("", "", _("Faxes are held"), (*text, advice))
 
 
-def released(words: str, since: datetime) -> Told:
-    """Return the entry of a hold that was released."""
-    text = _("What held since {when} is over: {words}.").format(
-        when=short_moment(since), words=_part_of(words)
+def released(causes: Mapping[str, datetime]) -> Told:
+    """Return the entry of holds that were released: their words, and since when they held."""
+    text = (
+        _("What held since {when} is over: {words}.").format(
+            when=short_moment(since), words=_part_of(words)
+        )
+        for words, since in causes.items()
     )
-    return Told("", "", _("Faxes go out again"), (text,))
+    return Told("", "", _("Faxes go out again"), tuple(text))
 
 
 def stuck(name: str, folder: str | None, since: datetime, words: str) -> Told:

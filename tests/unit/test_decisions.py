@@ -170,6 +170,47 @@ def test_a_hold_that_a_killed_daemon_left() -> None:
     assert office.look(1) == ["Faxes go out again"]
 
 
+def test_one_outage_is_one_entry_though_it_holds_twice() -> None:
+    """Submitting and following stop seconds apart and start again apart: one mail each way."""
+    office = Office()
+    office.write("held", what="following", words="no answer")
+    office.at += timedelta(seconds=20)
+    office.write("held", what="submitting", words="no answer")
+    assert office.look(41) == ["Faxes are held"]
+    assert office.mails[0][1].count("no answer") == 1
+    assert office.look(60) == []
+    office.write("released", what="following", words="no answer")
+    assert office.look(60) == []
+    office.write("released", what="submitting", words="no answer")
+    assert office.look() == ["Faxes go out again"]
+    assert "What held since 2026-03-02 12:00 is over: no answer." in office.mails[1][1]
+
+
+def test_an_outage_that_holds_again_before_all_of_it_is_over_is_not_told_anew() -> None:
+    """What was told of one hold counts for the other, also if the first one ends before."""
+    office = Office()
+    office.write("held", what="following", words="no answer")
+    assert office.look(61) == ["Faxes are held"]
+    office.write("held", what="submitting", words="no answer")
+    office.write("released", what="following", words="no answer")
+    assert office.look(3600) == []
+    office.write("released", what="submitting", words="no answer")
+    assert office.look() == ["Faxes go out again"]
+
+
+def test_two_causes_are_one_entry_with_both() -> None:
+    """Whoever reads it learns everything that holds, under one subject."""
+    office = Office()
+    office.write("held", what="submitting", words="no money")
+    office.write("held", what="disk", words="no room")
+    assert office.look(61) == ["Faxes are held"]
+    assert "no money" in office.mails[0][1]
+    assert "no room" in office.mails[0][1]
+    office.write("released", what="submitting", words="no money")
+    assert office.look() == ["Faxes go out again"]
+    assert "no room" not in office.mails[1][1]
+
+
 def test_what_is_stuck_is_told_once() -> None:
     """And once more if it comes to be stuck again."""
     office = Office()
