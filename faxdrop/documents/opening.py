@@ -26,8 +26,8 @@ _HEAD = _TAIL = 1024  # bytes in which readers look for a PDF's header and its e
 
 _UNREADABLE = {
     errno.ELOOP: N_("This is a link to a file elsewhere, not a file."),
-    errno.ENXIO: N_("This is no ordinary file, but a socket or a device."),
-    errno.ENODEV: N_("This is no ordinary file, but a device."),
+    errno.ENXIO: N_("This is not an ordinary file but a socket or a device."),
+    errno.ENODEV: N_("This is not an ordinary file but a device."),
 }
 
 
@@ -50,7 +50,7 @@ class UnsafeError(Exception):
     def __init__(self, message: str, refusal: Refusal | None = None) -> None:
         super().__init__(message)
         self.refusal = refusal  # where it may only not be read
-        advice = _("Put the PDF itself, an ordinary file that faxdrop may read, into the inbox.")
+        advice = _("Put the PDF itself into the inbox, as an ordinary file that faxdrop may read.")
         if refusal is not None:
             advice = _(
                 "Let faxdrop's group read the file (chmod g+r), then put it into the inbox again."
@@ -112,7 +112,7 @@ def opened(path: Path, folder: int) -> Iterator[int]:
     with closed_at_last(_open(path, folder)) as fd:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise UnsafeError(_("This is no ordinary file, but a pipe, a device or a folder."))
+            raise UnsafeError(_("This is not an ordinary file but a pipe, a device or a folder."))
         if status.st_nlink != 1:
             raise UnsafeError(_("The file has a second name elsewhere (a hard link)."))
         yield fd

@@ -74,7 +74,7 @@ Announce = Callable[[Verdict], None]
 
 def crashed(sha256: str, size: int) -> Verdict:
     """Return the verdict on a document that makes the reader itself break down."""
-    return _unreadable(sha256, size, _("The PDF made the reader crash."))
+    return _unreadable(sha256, size, _("The PDF crashed the program that reads it."))
 
 
 def too_slow(sha256: str, size: int, seconds: float) -> Verdict:
@@ -91,12 +91,12 @@ def killed(sha256: str, size: int, times: int) -> Verdict:
     reason = Reason.said(
         ReasonCode.TOO_LARGE,
         _(
-            "The PDF could not be read: its reader was killed from outside {times} times, as "
-            "happens on a machine that runs out of memory."
+            "The PDF could not be read: the program that reads it was killed {times} times, as "
+            "happens when a machine runs out of memory."
         ).format(times=times),
         _(
-            "Nothing is known to be wrong with it. Give the machine more memory (its log names "
-            "what was killed), or print the document to a smaller PDF; then try once more."
+            "The PDF itself may be fine. Give the machine more memory (its log names what was "
+            "killed), or print the document to a smaller PDF; then try again."
         ),
     )
     return Verdict(sha256=sha256, bytes=size, reason=reason, killed=True)

@@ -48,7 +48,7 @@ _SHOWN = 120  # characters of a name that a message repeats
 
 _ADVICE = N_(
     "Name the folder after an address book entry or a fax number, for instance +49 211 1234567, "
-    "then put the document there again."
+    "then put the document into it again."
 )
 
 
@@ -109,8 +109,8 @@ class AddressBook:
             raise RecipientError(
                 ReasonCode.RECIPIENT_UNKNOWN,
                 _(
-                    "The folder {quoted} names no recipient: it is not in the address book, is no "
-                    "fax number, and does not end in an international number."
+                    "The folder {quoted} names no recipient: it is not in the address book, is "
+                    "not a fax number, and does not end in an international number."
                 ).format(quoted=_quoted(folder))
                 + self._meant(folder),
             )
@@ -152,7 +152,7 @@ def number_in(folder: str) -> str | None:
     if named is None or not _WRITTEN.fullmatch(named[2]):
         return None
     if _ANOTHER.search(named[1]):
-        raise _invalid(folder, _("holds more than one number"))
+        raise _invalid(folder, _("contains more than one number"))
     return named[2]
 
 
@@ -169,31 +169,34 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
     """
     plain = _plain(written)
     if not _WRITTEN.fullmatch(plain):
-        raise _invalid(written, _("is no fax number"))
+        raise _invalid(written, _("is not a fax number"))
     try:
         parsed = phonenumbers.parse(plain, region, keep_raw_input=True)
     except phonenumbers.NumberParseException:
-        raise _invalid(written, _("is no fax number")) from None
+        raise _invalid(written, _("is not a fax number")) from None
     _refuse_emergency(written, plain, parsed, region)
     if _COPY.search(plain):
         # Comes before the check of validity: with its last digit the number may be somebody's.
         raise _invalid(
             written,
             _("looks like the copy of a folder, so its last digits may not belong to the number"),
-            _("If they do belong to it, write the number without blanks and brackets before them."),
+            _(
+                "If they do belong to it, write the number without blanks and brackets before "
+                "these digits."
+            ),
         )
     if phonenumbers.is_valid_short_number(parsed):
-        raise _blocked(written, _("is a short number of a service, and never a fax machine"))
+        raise _blocked(written, _("is a short service number, never a fax machine"))
     if not phonenumbers.is_valid_number(parsed):
-        raise _invalid(written, _("is no number that exists"))
+        raise _invalid(written, _("is not a number that exists"))
     _refuse_ambiguous(written, plain, parsed)
     if not allow_premium and _is_premium(parsed):
         raise _blocked(
             written,
             _("is a premium-rate or satellite number"),
             _(
-                "Faxes there are expensive, and not allowed here (setting sending.allow_premium). "
-                "Ask the administrator."
+                "Faxes there are expensive and not allowed here (setting sending.allow_premium). "
+                "Ask your administrator."
             ),
         )
     return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
@@ -222,7 +225,7 @@ def _refuse_emergency(written: str, plain: str, parsed: PhoneNumber, region: str
         or emergency.is_emergency(dialled, region)
         or emergency.is_emergency(dialled.lstrip("0"), region)
     ):
-        raise _blocked(written, _("is an emergency number, and those are never faxed to"))
+        raise _blocked(written, _("is an emergency number; faxdrop never faxes to one"))
 
 
 def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
@@ -244,9 +247,9 @@ def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
     raise _invalid(
         written,
         _("could mean more than one number"),
-        _("If you mean {e164}, write it like that, then put the document there again.").format(
-            e164=e164
-        ),
+        _(
+            "If you mean {e164}, write it like that, then put the document into the folder again."
+        ).format(e164=e164),
     )
 
 

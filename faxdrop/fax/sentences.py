@@ -8,7 +8,7 @@ from faxdrop.fax.reasons import ReasonCode
 from faxdrop.words import N_, _, ngettext, number
 
 SHARED_ADVICE = N_(
-    "Give each root a fax line of its own: then a fax whose answer was lost can be found."
+    "Give each root its own fax line: then a fax can be found again if its answer was lost."
 )
 
 _CHANGES = (  # of the copy that is faxed (``Change``), as commands say them
@@ -24,7 +24,7 @@ def cancelled() -> Reason:
     return Reason.said(
         ReasonCode.CANCELLED,
         _("The fax was cancelled before it was sent."),
-        _("Nothing to do. To fax it after all, put the PDF into the inbox again."),
+        _("There is nothing to do. To fax it after all, put the PDF into the inbox again."),
     )
 
 
@@ -32,9 +32,9 @@ def outcome_unknown() -> Reason:
     """Return the reason if the answer was lost and the history does not show the fax."""
     return _unknown(
         _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer, and "
-            "sipgate's history does not show the fax. Whether it was sent is not known; it was "
-            "not sent again."
+            "The fax was handed over, but sipgate's answer was lost or unclear, and sipgate's "
+            "history does not show the fax. Whether it was sent is not known; it was not sent "
+            "again."
         )
     )
 
@@ -43,9 +43,9 @@ def outcome_ambiguous() -> Reason:
     """Return the reason if the answer was lost and entries could be this fax or another."""
     return _unknown(
         _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer, and what "
-            "sipgate's history shows of that time could be this fax or another. Which one is this "
-            "document is not known; it was not sent again."
+            "The fax was handed over, but sipgate's answer was lost or unclear. What sipgate's "
+            "history shows for that time could be this fax or another, so whether this one was "
+            "sent is not known; it was not sent again."
         )
     )
 
@@ -54,9 +54,10 @@ def outcome_failed() -> Reason:
     """Return the reason if the answer was lost and the only entry that could be it failed."""
     return _unknown(
         _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
-            "history shows one fax to this number at that time, and that it failed. It is probably "
-            "this one, but may be another, such as one sent by hand; so it was not sent again."
+            "The fax was handed over, but sipgate's answer was lost or unclear. sipgate's "
+            "history shows one fax to this number at that time, which failed. It is probably "
+            "this one, but could be another, such as one sent by hand; so this one was not sent "
+            "again."
         )
     )
 
@@ -65,9 +66,9 @@ def outcome_open() -> Reason:
     """Return the reason if the answer was lost and the only entry that could be it never ended."""
     return _unknown(
         _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
-            "history shows one fax to this number at that time, which is probably this one, and "
-            "did not say in all the time since whether it was delivered."
+            "The fax was handed over, but sipgate's answer was lost or unclear. sipgate's "
+            "history shows one fax to this number at that time, probably this one, but has not "
+            "said since whether it was delivered."
         )
     )
 
@@ -76,9 +77,10 @@ def outcome_shared() -> Reason:
     """Return the reason if the answer was lost and the entry may be another root's fax."""
     return _unknown(
         _(
-            "The fax was handed over, but sipgate's answer was lost or was no answer. sipgate's "
-            "history shows a fax to this number at that time, but another faxdrop on this machine "
-            "uses the same fax line, so it may be the other's; it was not sent again."
+            "The fax was handed over, but sipgate's answer was lost or unclear. sipgate's "
+            "history shows a fax to this number at that time, but another faxdrop on this "
+            "machine uses the same fax line, so it may be the other one's. This fax was not sent "
+            "again."
         ),
         more=" " + _(SHARED_ADVICE),
     )
@@ -86,8 +88,8 @@ def outcome_shared() -> Reason:
 
 def _unknown(message: str, more: str = "") -> Reason:
     advice = _(
-        "Look into the sipgate account or ask the recipient. If the fax did not arrive, put the "
-        "PDF into the inbox again."
+        "Check the sipgate account or ask the recipient. If the fax did not arrive, put the PDF "
+        "into the inbox again."
     )
     return Reason.said(ReasonCode.OUTCOME_UNKNOWN, message, advice + more)
 
@@ -97,7 +99,7 @@ def rejected(words: str) -> Reason:
     return Reason.said(
         ReasonCode.REJECTED,
         f"{words}.",
-        _("Save the document as a new PDF (print it to PDF), and try once more."),
+        _("Print the document to a new PDF, then put that into the inbox."),
     )
 
 
@@ -106,7 +108,7 @@ def number_rejected(words: str) -> Reason:
     return Reason.said(
         ReasonCode.NUMBER_REJECTED,
         f"{words}.",
-        _("Correct the number (the recipient folder's name, or the address book)."),
+        _("Correct the number, in the recipient folder's name or in the address book."),
     )
 
 
@@ -115,8 +117,8 @@ def transmission_failed(tried: int) -> Reason:
     return Reason.said(
         ReasonCode.TRANSMISSION_FAILED,
         _(
-            "sipgate could not deliver the fax: the recipient's line was busy, did not answer, or "
-            "is no fax machine. Attempts made: {tried}."
+            "sipgate could not deliver the fax: the recipient's line was busy, did not answer, "
+            "or is not a fax machine. Attempts made: {tried}."
         ).format(tried=tried),
         _("Check the fax number, then put the PDF into the inbox again."),
     )
@@ -127,12 +129,12 @@ def no_final_status(seconds: float) -> Reason:
     return Reason.said(
         ReasonCode.NO_FINAL_STATUS,
         _(
-            "sipgate took the fax but did not say within {time} whether it was delivered. It may "
-            "still be."
+            "sipgate accepted the fax but did not say within {time} whether it was delivered. It "
+            "may still arrive."
         ).format(time=_in_words(seconds)),
         _(
-            "Look into the sipgate account before anything else. Put the PDF into the inbox again "
-            "only if sipgate shows that it was not sent."
+            "Check the sipgate account first. Put the PDF into the inbox again only if sipgate "
+            "shows that it was not sent."
         ),
     )
 
@@ -145,19 +147,20 @@ def duplicate(first: str, job_id: str, standing: str, window: float) -> Reason:
     """
     if standing in _ENDED:
         advice = _(
-            "Nothing to do, if once is enough. To fax it all the same, put it into the inbox again "
-            "in {time}, or run `faxdrop retry --even-if-sent` with its path."
+            "If once is enough, there is nothing to do. To fax it all the same, put it into the "
+            "inbox again in {time}, or run `faxdrop retry --even-if-sent` with its path."
         ).format(time=_in_words(window))
     else:
         advice = _(
-            "Nothing to do, if once is enough. To fax it all the same, put it into the inbox again "
-            "once that one is done, or run `faxdrop retry --even-if-sent` with its path."
+            "If once is enough, there is nothing to do. To fax it all the same, put it into the "
+            "inbox again when the first one is done, or run `faxdrop retry --even-if-sent` with "
+            "its path."
         )
     return Reason.said(
         ReasonCode.DUPLICATE,
         _(
-            "The same document was put in for the same number a moment ago ({first}, job {job}: "
-            "{standing}), so it was not faxed once more."
+            "The same document was dropped for the same number shortly before ({first}, job "
+            "{job}: {standing}), so it was not faxed again."
         ).format(
             first=first,
             job=job_id,
@@ -201,15 +204,15 @@ _ENDED = {
     "sent": N_("it was sent"),
     "outcome_unknown": N_("it may have been sent"),
     "no_final_status": N_("it may have been sent"),
-    "transmission_failed": N_("an attempt of it may have been sent"),
-    "cancelled": N_("an attempt of it may have been sent"),
+    "transmission_failed": N_("one attempt may have been sent"),
+    "cancelled": N_("one attempt may have been sent"),
 }
 _STANDING = {
     **_ENDED,
     "queued": N_("it waits for its turn"),
     "submitting": N_("it is on its way"),
     "accepted": N_("it is on its way"),
-    "unknown": N_("it may have been sent, which is being looked up"),
+    "unknown": N_("it may have been sent; faxdrop is looking it up"),
 }
 
 

@@ -76,7 +76,7 @@ def path_of(found: Extract) -> str:
     """Return where a document was filed, below the root. Raises NoEvidenceError."""
     path = (found.own.content or {}).get("path")
     if path is None:
-        raise NoEvidenceError(_("Somebody had taken the document away before it was filed."))
+        raise NoEvidenceError(_("Somebody removed the document before it was filed."))
     return path_text(path)
 
 

@@ -80,7 +80,7 @@ def test_a_document_that_never_finds_memory_is_told_why(tmp_path: Path, while_it
         reason = failed.receipt.reason
         assert reason is not None
         assert reason.code.value == "too_large"
-        assert "killed from outside" in reason.message
+        assert "was killed" in reason.message
         assert "damaged" not in reason.message + reason.advice
         assert world.checker.killed < 20
         assert len(staged.simulator.taken) == 1

@@ -147,7 +147,7 @@ def test_a_fax_by_hand_beside_one_whose_answer_was_lost(tmp_path: Path) -> None:
         _sent_once(staged)
         [one] = world.failed
         assert one.receipt.reason is not None
-        assert "Which one is this document is not known" in one.receipt.reason.message
+        assert "could be this fax or another" in one.receipt.reason.message
         assert_all_answered(staged)
 
 
@@ -218,7 +218,7 @@ def test_a_failed_fax_that_was_only_found_is_not_repeated(*, resend: bool, tmp_p
         assert [seen.status for seen in attempt.statuses][-1] == "FAILED"
         assert one.receipt.reason is not None
         assert one.receipt.reason.code == "outcome_unknown"
-        assert "that it failed" in one.receipt.reason.message
+        assert "which failed" in one.receipt.reason.message
         assert len(staged.simulator.taken) == 1
         assert_all_answered(staged)
 

@@ -193,7 +193,7 @@ def test_two_daemons_do_not_take_each_others_faxes(
         [problem] = [
             each for each in loser.status()["problems"] if each["path"] == "The fax line f0"
         ]
-        assert "Give each root a fax line of its own" in problem["problem"]
+        assert "Give each root its own fax line" in problem["problem"]
 
 
 def test_both_answers_lost_and_one_daemon_comes_back_alone(tmp_path: Path) -> None:

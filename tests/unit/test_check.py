@@ -471,11 +471,11 @@ def test_no_reader(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reader_that_refuses(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """A PDF reader that refuses a good PDF means no fax."""
     reason = Reason(
-        code=ReasonCode.DAMAGED_PDF, message="The PDF made the reader crash.", advice=""
+        code=ReasonCode.DAMAGED_PDF, message="The PDF crashed the program that reads it.", advice=""
     )
     verdict = Verdict(sha256="", bytes=1, reason=reason)
     monkeypatch.setattr("faxdrop.documents.checker.Checker.check", lambda _checker, _fd: verdict)
-    assert "reader crash" in finding(report(config), "documents", Level.WRONG).words
+    assert "crashed the program" in finding(report(config), "documents", Level.WRONG).words
 
 
 def test_a_kernel_that_cannot_confine_readers(

@@ -149,8 +149,8 @@ def test_the_dialogue(place: Place) -> None:
         "f0 may not send",
     ):
         assert f"Error: {asked_again}" in result.output
-    assert '"112" is an emergency number, and those are never faxed to.' in result.output
-    assert '"x" is no fax number.' in result.output
+    assert '"112" is an emergency number; faxdrop never faxes to one.' in result.output
+    assert '"x" is not a fax number.' in result.output
     assert "f0  Simulated fax (may not send)" in result.output
     assert "Fax line [f1]: " in result.output
     assert "Token: \n" in result.output, "the token is typed unseen"

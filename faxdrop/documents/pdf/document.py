@@ -185,8 +185,8 @@ def _prepared(
     lossy = _RejectedError(
         ReasonCode.REJECTED,
         _(
-            "A page of the PDF shows something that would be missing from the fax, and it cannot "
-            "be made a picture."
+            "A page of the PDF shows something that would be missing from the fax, and the page "
+            "cannot be faxed as a picture."
         ),
         _(_PRINT_IT),
         pages=examined.pages,
@@ -212,14 +212,14 @@ def _promising(loaded: _Loaded, limits: Limits) -> bytes:
             _("The file has {size} MB; at most {most} MB can be faxed.").format(
                 size=_megabytes(loaded.size), most=_megabytes(limits.max_bytes)
             ),
-            _("Make it smaller, for instance by scanning in black and white, or divide it."),
+            _("Make it smaller, for instance by scanning in black and white, or split it."),
             whole=loaded.ends,
         )
     if not data:
         raise _not_a_pdf(_("The file is empty."), _("Save or scan the document again."))
     if wholeness.header_offset(data) is None:
         if not data.strip(b"\0"):
-            raise _not_a_pdf(_("The file holds nothing but zeros."))
+            raise _not_a_pdf(_("The file contains nothing but zeros."))
         raise _not_a_pdf(_("The file is not a PDF."))
     if not loaded.ends:
         raise _damaged(_("The PDF is not complete: its end is missing."))
@@ -247,7 +247,7 @@ def _opened(data: bytes) -> Iterator[tuple[Pdf, bytes]]:
     except pikepdf.PasswordError:
         raise _encrypted(_("The PDF can only be opened with a password.")) from None
     except MemoryError:
-        raise _damaged(_("Reading the PDF takes more memory than is allowed.")) from None
+        raise _damaged(_("Reading the PDF takes more memory than faxdrop allows.")) from None
     except DamageError as error:
         raise _damaged(str(error), whole=error.whole) from None
     except copying.TooLargeError as error:
@@ -256,9 +256,7 @@ def _opened(data: bytes) -> Iterator[tuple[Pdf, bytes]]:
         raise _RejectedError(ReasonCode.REJECTED, str(error), _(_PRINT_IT)) from None
     except Exception as error:  # noqa: BLE001 - a hostile PDF can make the reader raise anything
         if isinstance(error, pikepdf.PdfError) and re.search("encrypt|crypt filter", str(error)):
-            raise _encrypted(
-                _("The PDF is encrypted in a way that cannot be undone here.")
-            ) from None
+            raise _encrypted(_("The PDF is encrypted in a way that faxdrop cannot undo.")) from None
         raise _damaged(
             _("The PDF is damaged ({kind}).").format(kind=type(error).__name__)
         ) from None
@@ -267,10 +265,10 @@ def _opened(data: bytes) -> Iterator[tuple[Pdf, bytes]]:
 def _too_large(error: copying.TooLargeError) -> _RejectedError:
     return _RejectedError(
         ReasonCode.TOO_LARGE,
-        _("Made ready for faxing, the PDF has {size} MB; at most {most} MB can be faxed.").format(
+        _("The copy prepared for faxing has {size} MB; at most {most} MB can be faxed.").format(
             size=_megabytes(error.size), most=_megabytes(error.allowed)
         ),
-        _("Make it smaller, or divide it."),
+        _("Make it smaller, or split it."),
         pages=error.pages,
     )
 
@@ -290,7 +288,7 @@ def _pages(pdf: Pdf, limits: Limits) -> list[Dictionary]:
         raise _RejectedError(
             ReasonCode.TOO_MANY_PAGES,
             words.format(total=found.total, most=limits.max_pages),
-            _("Divide it into several PDFs."),
+            _("Split it into several PDFs."),
             pages=None if found.more else found.total,
         )
     if not found.pages:

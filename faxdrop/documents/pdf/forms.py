@@ -213,8 +213,8 @@ class _Flattening:
         except UnwritableError as error:
             raise UndrawableError(
                 _(
-                    "A form field or a note on a page holds characters other than Latin letters "
-                    "and common signs, which the program that wrote it left to others to draw."
+                    "A form field or a note contains characters other than Latin letters and "
+                    "common signs, and the PDF does not say how to draw them."
                 )
             ) from error
         if look is None:
@@ -277,7 +277,7 @@ class _Flattening:
         state = button.shown_state or button.state()
         if state is None:
             raise UndrawableError(
-                _("The form does not say which of its radio buttons is the chosen one.")
+                _("The form does not say which of its radio buttons is selected.")
             )
         look = button.look_of(state)
         if look is not None:

@@ -124,7 +124,7 @@ def drawn_by(pages: list[Dictionary]) -> UsedStreams:
             if isinstance(each, Stream):
                 drawn.contents.add(each)
             elif each is not None:
-                raise DamageError(_("What was on a page of the PDF is missing."))
+                raise DamageError(_("The content of a page of the PDF is missing."))
         waiting.append(page)
         waiting += _inherited(page)
     budget = _MAX_OBJECTS

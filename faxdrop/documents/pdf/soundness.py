@@ -100,7 +100,7 @@ def _check_streams(drawn: UsedStreams, context: Context) -> bool:
                 whole=True,
             )
         if state is DataState.DAMAGED:
-            raise DamageError(_("What is on a page of the PDF is damaged."))
+            raise DamageError(_("The content of a page of the PDF is damaged."))
         mended = mended or state is DataState.MENDED
     return mended
 
@@ -168,11 +168,11 @@ def _shown(pdf: Pdf, file: bytes, pages: int, claimed: int, is_late: Callable[[]
         or (len(found) != pages and min(claimed, most) != len(found))
         or not second_reader.are_alike(found, known)
     ):
-        raise DamageError(_("The PDF is damaged: two readers do not find the same pages in it."))
+        raise DamageError(_("The PDF is damaged: two programs find different pages in it."))
     try:
         return second_reader.fuller(file, copy, is_late)
     except second_reader.DisagreementError:
-        raise DamageError(_("The PDF is damaged: two readers do not show the same.")) from None
+        raise DamageError(_("The PDF is damaged: two programs show it differently.")) from None
 
 
 def _saved(pdf: Pdf) -> bytes:
