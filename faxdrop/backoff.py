@@ -13,6 +13,7 @@ class Trouble:
     words: str
     advice: str
     since: datetime
+    cause: str = ""  # the system's words for it, if an error of the system holds
 
 
 class Hold:

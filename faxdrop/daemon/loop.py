@@ -6,7 +6,6 @@ drive hours in milliseconds.
 """
 
 import contextlib
-import os
 import queue
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
@@ -15,17 +14,16 @@ from pathlib import Path
 
 import structlog
 
-from faxdrop import __version__, logs, words
+from faxdrop import logs, words
 from faxdrop.backoff import Trouble
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
-from faxdrop.daemon import standing
 from faxdrop.daemon.bookkeeping import Bookkeeping
+from faxdrop.daemon.bulletin import Bulletin
 from faxdrop.daemon.systemd import Notifier
 from faxdrop.documents.assess import Assessor, limits_of
 from faxdrop.documents.checker import Checker
 from faxdrop.fax.recipient import AddressBook, normalise
-from faxdrop.fax.sentences import SHARED_ADVICE
 from faxdrop.followers.driver import Followers
 from faxdrop.followers.follower import Follower
 from faxdrop.inbox.claim import Claimer
@@ -34,7 +32,6 @@ from faxdrop.inbox.scan import Inbox
 from faxdrop.inbox.watcher import Watcher
 from faxdrop.journal.chain import Journal, JournalError
 from faxdrop.journal.upkeep import Upkeep
-from faxdrop.names.printable import shown
 from faxdrop.queue.delivery import Delivery
 from faxdrop.queue.dispatcher import Dispatcher, Parts
 from faxdrop.queue.faxlines import Seats
@@ -42,7 +39,6 @@ from faxdrop.sipgate import Sipgate
 from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
-from faxdrop.words import N_, _
 from faxdrop.workers import Steps
 
 log = structlog.stdlib.get_logger(__name__)
@@ -53,7 +49,6 @@ STOP_WITHIN = 5.0  # seconds that steps under way have to end after a stop
 _FOLLOWERS_WITHIN = 1.0  # seconds that followers have at a stop: to end by themselves, each time
 OWNED = 10_000  # session ids of filed jobs that are remembered: more than a lost answer's hours see
 _TIDY_EVERY = 86400.0  # seconds
-_CONFIG = N_("The config")  # stands where a path does: the daemon is not told where its config lies
 _AFTER_A_FAULT = 1.0  # seconds before the loop goes on after a mistake of our own
 
 
@@ -96,11 +91,7 @@ class Daemon:
         self._stopping = False
         self._reload: Callable[[], Config] | None = None
         self._is_away = False
-        self._rejected = ""  # what is wrong with the config that was not taken
-        self._news = True  # something may have changed that is not said yet
-        self._said: dict[str, object] = {}
-        self._say_at = self._feed_at = self._tidy_at = 0.0
-        self._started_at = clock.now()
+        self._tidy_at = 0.0
         self._steps = Steps(self.wake)
         self._sipgate = make_sipgate(config)
         spool.filing.reported = config.report.states
@@ -121,6 +112,9 @@ class Daemon:
         )
         self._make_followers = make_followers
         self._followers = Followers(journal, clock=clock, steps=self._steps, pool=following)
+        self._bulletin = Bulletin(
+            spool, self._dispatcher, self._books, self._followers, notifier, clock
+        )
         self._pickup = self._make_pickup(parts)
         self._leaving: list[Pickup] = []  # of older configs, with claims under way
 
@@ -177,19 +171,19 @@ class Daemon:
 
     def turn(self) -> float:
         """Do everything that is due now; return the seconds until something is due again."""
-        self._news |= self._steps.collect()
+        self._bulletin.has_news |= self._steps.collect()
         if self._reload is not None:
             load, self._reload = self._reload, None
             self._take_config(load)
         if self._is_there():
-            self._news |= self._pickup.turn()
+            self._bulletin.has_news |= self._pickup.turn()
             self._dispatcher.turn()
             self._books.turn(self._troubles())
             self._followers.turn()
             if self._dispatcher.troubles:
                 self.while_held()
             self._tidy()
-        self._say()
+        self._bulletin.say(self._pickup, self._troubles(), is_away=self._is_away)
         return self._pause()
 
     @property
@@ -260,9 +254,9 @@ class Daemon:
             words.use(self._config.language)
             lines = str(error).splitlines()
             log.warning("config.rejected", problems=lines)
-            self._rejected = "; ".join(lines) or type(error).__name__
+            self._bulletin.rejected = "; ".join(lines) or type(error).__name__
         else:
-            self._rejected = ""
+            self._bulletin.rejected = ""
             if config.root != self._spool.root:
                 log.warning("config.root_ignored", advice="restart faxdrop to change the root")
             self._config = config
@@ -279,7 +273,7 @@ class Daemon:
             if not self._is_away:
                 self._pickup.open()
             log.info("config.reloaded")
-        self._news = True
+        self._bulletin.has_news = True
         self._notifier.ready()
 
     # -- the root ---------------------------------------------------------------------------
@@ -297,7 +291,7 @@ class Daemon:
                 self._come_back()
             return True
         if not self._is_away:
-            self._is_away = self._news = True
+            self._is_away = self._bulletin.has_news = True
             self._pickup.close()
             log.error("root.away", root=str(self._spool.root))
         if self.is_idle and self._spool.reopen():
@@ -312,7 +306,7 @@ class Daemon:
         return False
 
     def _come_back(self) -> None:
-        self._is_away, self._news = False, True
+        self._is_away, self._bulletin.has_news = False, True
         self._renew_pickup(self._make_parts(self._config))
         self._pickup.open()
         log.info("root.back", root=str(self._spool.root))
@@ -325,59 +319,7 @@ class Daemon:
                 self._spool.marks.forget_owned(OWNED)
                 self._dispatcher.tidy(self._spool.marks.owned())
 
-    # -- saying so --------------------------------------------------------------------------
-
-    def _say(self) -> None:
-        now = self._clock.monotonic()
-        interval = self._notifier.watchdog_interval
-        if interval is not None and now >= self._feed_at:
-            self._notifier.watchdog()
-            self._feed_at = now + interval
-        if not self._news or now < self._say_at:
-            return
-        self._say_at = now + 1.0
-        self._news = False
-        status = self._standing()
-        if status == self._said:
-            return
-        self._followers.hear(status)
-        self._notifier.status(self._summary())
-        if not self._is_away:
-            try:
-                self._spool.notes.write_status(status)
-            except OSError:
-                self._news = True  # a full disk, or a root that goes away: said again in a moment
-                return
-        self._said = status
-
-    def _standing(self) -> dict[str, object]:
-        """Return what ``faxdrop status`` cannot see for itself."""
-        found = self._pickup.problems | self._health.refusals.problems
-        problems = {shown(path): why for path, why in sorted(found.items())}
-        problems |= self._books.problems | self._followers.problems
-        if self._rejected:
-            problems[_(_CONFIG)] = _(
-                "was rejected when it was to be reloaded, so the one before stays in force: {why}"
-            ).format(why=shown(self._rejected))
-        for faxline in self._dispatcher.shared_lines:
-            problems[_("The fax line {faxline}").format(faxline=faxline)] = _(
-                "is also used by another faxdrop on this machine, so a fax whose answer was "
-                "lost ends as outcome_unknown. {advice}"
-            ).format(advice=_(SHARED_ADVICE))
-        progress = self._pickup.progress
-        return {
-            "format": "faxdrop-status/1",
-            "faxdrop": __version__,
-            "pid": os.getpid(),
-            "started_at": standing.utc(self._started_at),
-            "watching": self._pickup.is_watching,
-            "inbox": self._pickup.waiting,
-            "scanning": None if progress is None else progress._asdict(),
-            "holds": standing.holds(self._troubles()),
-            "waiting": standing.waits(self._pickup.waits()),
-            "problems": [{"path": path, "problem": why} for path, why in problems.items()],
-            "states": self._dispatcher.states,
-        }
+    # -- when to turn -----------------------------------------------------------------------
 
     def _troubles(self) -> dict[str, Trouble]:
         """Return what holds: submitting, following, disk, intake."""
@@ -386,24 +328,12 @@ class Daemon:
             troubles["intake"] = self._pickup.trouble
         return troubles
 
-    def _summary(self) -> str:
-        if self._is_away:
-            return _("{root} is away").format(root=self._spool.root)
-        states = self._dispatcher.states
-        text = ", ".join(f"{number} {state}" for state, number in states.items()) or _("idle")
-        held = "; ".join(dict.fromkeys(one.words for one in self._troubles().values()))
-        return _("{text}; held: {held}").format(text=text, held=held) if held else text
-
     def _pause(self) -> float:
         now = self._clock.monotonic()
-        dues = [now + PRESENCE]
+        dues = [now + PRESENCE, *self._bulletin.dues()]
         if not self._is_away:
             dues += self._pickup.dues() + self._dispatcher.dues()
             dues += self._books.dues() + self._followers.dues()
-        if self._notifier.watchdog_interval is not None:
-            dues.append(self._feed_at)
-        if self._news:
-            dues.append(self._say_at)
         return max(0.0, min(dues) - now)
 
     def _sleep(self, seconds: float) -> None:

@@ -222,8 +222,8 @@ class Followers:
         seat.is_at_work = False
         now = self._clock.monotonic()
         failed = ended.result if isinstance(ended.result, _Failed) else None
-        if ended.error is not None:  # no thread could be started
-            failed = _Failed(str(ended.error), "")
+        if ended.error is not None:  # such as a thread that could not be started
+            failed = _Failed(_words_of(ended.error), "")
         if failed is None:
             seat.pause = seat.not_before = 0.0
             seat.trouble = ""
@@ -325,7 +325,7 @@ def _seq(head: Head) -> int:
     return head.seq
 
 
-def _words_of(error: FollowerError | OSError) -> str:
+def _words_of(error: Exception) -> str:
     if not isinstance(error, OSError):
         return shown(str(error))
     words = of_system(error)

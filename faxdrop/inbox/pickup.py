@@ -3,6 +3,8 @@
 Everything here happens in the loop's thread, except the claims, which run in a small pool.
 """
 
+import errno
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
@@ -32,7 +34,7 @@ from faxdrop.spool.jobs import GoneError, UnrecordedError
 from faxdrop.spool.refusals import RefusedError
 from faxdrop.spool.root import Spool
 from faxdrop.spool.space import Room
-from faxdrop.words import _
+from faxdrop.words import _, of_system
 from faxdrop.workers import NoThreadError, StepEnd, Steps
 
 log = structlog.stdlib.get_logger(__name__)
@@ -137,7 +139,8 @@ class Pickup:
             short=self._room.short
         )
         advice = _("Make room: what is on its way already is faxed and filed meanwhile.")
-        return Trouble(words, advice, self._short_since)
+        full = of_system(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        return Trouble(words, advice, self._short_since, full)
 
     @property
     def progress(self) -> Progress | None:

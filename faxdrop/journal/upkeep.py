@@ -23,7 +23,7 @@ from faxdrop.journal.witness import WitnessError
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
-from faxdrop.words import N_, _
+from faxdrop.words import N_, _, of_system
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -70,7 +70,8 @@ class Upkeep:
         try:
             step()
         except (OSError, WitnessError) as error:
-            words = _("failed, and is tried again: {why}").format(why=shown(str(error)))
+            why = of_system(error) if isinstance(error, OSError) else str(error)
+            words = _("failed, and is tried again: {why}").format(why=shown(why))
             if self.problems.get(of) != words:
                 log.warning("journal.upkeep_failed", what=what, why=str(error))
             self.problems[of] = words

@@ -41,11 +41,12 @@ class DiskHealth:
             return
         if self.trouble is not None and self._error == error.errno:
             return  # whichever file it is about this time
-        words = f"{of_system(error)} ({shown(str(error.filename or self._root))})"
+        cause = of_system(error)
+        words = f"{cause} ({shown(str(error.filename or self._root))})"
         since = self.trouble.since if self.trouble else self._now()
         log.error("disk.trouble", why=words, **about)
         self._error = error.errno
-        self.trouble = Trouble(words, refusals.advice(error, self._home), since)
+        self.trouble = Trouble(words, refusals.advice(error, self._home), since, cause)
 
     def is_refused(self, job_id: str, error: Exception) -> bool:
         """Note a folder that a job may not be filed in: only this job waits."""

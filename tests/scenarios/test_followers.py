@@ -57,12 +57,15 @@ def cursor_of(world: World, name: str = "memory") -> Path:
     return world.root / ".faxdrop" / "followers" / f"{name}.json"
 
 
+def _standing(world: World) -> Any:
+    return json.loads((world.root / ".faxdrop" / "status.json").read_bytes())
+
+
 def problems(world: World) -> str:
     """Return what status says is not as it should be."""
     world.live(2.0)
     assert world.spool is not None
-    status = json.loads((world.root / ".faxdrop" / "status.json").read_bytes())
-    return "\n".join(f"{one['path']} {one['problem']}" for one in status["problems"])
+    return "\n".join(f"{one['path']} {one['problem']}" for one in _standing(world)["problems"])
 
 
 def test_each_end_is_told_once_in_order_also_after_a_restart(staged: Stage) -> None:
@@ -139,6 +142,37 @@ def test_what_ails_several_is_said_once_in_the_words_of_the_system(staged: Stage
         "The followers memory and notebook: It fails, and is tried again: "
         "No space left on device: /somewhere/cursor"
     )
+
+
+@pytest.mark.parametrize("held", ["intake", "disk"])
+def test_what_holds_is_not_told_again_of_the_followers(
+    staged: Stage, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    """While a full disk holds, it is one thing that a person has to see to; then it is theirs."""
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/cursor")
+
+    def fails(_line: Line) -> bool:
+        raise full
+
+    world = staged.world
+    world.make_followers = only(Memory([], fails))
+    disk = FaultyDisk(0, errno.ENOSPC, once=False)
+    world.start(disk)
+    fax(world, "letter.pdf")
+    assert "No space left" in problems(world)
+    if held == "intake":
+        monkeypatch.setattr(space, "_LEAST", 1 << 62)
+        monkeypatch.setattr(space, "_MOST", 1 << 62)
+    else:
+        disk.refuse_at = 1
+    world.drop(NUMBER, "next.pdf", pdfs.good())
+    world.live(30.0)
+    assert [hold["what"] for hold in _standing(world)["holds"]] == [held]
+    assert problems(world) == ""
+    monkeypatch.undo()
+    disk.is_well = True
+    world.until_done()
+    assert "No space left" in problems(world)
 
 
 def test_a_failure_is_over_with_the_first_success(staged: Stage) -> None:
