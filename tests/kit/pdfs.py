@@ -215,7 +215,7 @@ def hybrid_xfa() -> bytes:
     return form(appearances=True, XFA=Array([String("template"), String("<template/>")]))
 
 
-def dynamic_xfa() -> bytes:
+def dynamic_xfa(text: str = "Please wait...") -> bytes:
     """Return a form whose only page asks the reader to wait or to use another viewer."""
 
     def change(pdf: Pdf) -> None:
@@ -223,7 +223,7 @@ def dynamic_xfa() -> bytes:
         packets = Array([String("template"), Stream(pdf, b"<template/>")])
         pdf.Root.AcroForm = Dictionary(Fields=Array(), XFA=packets)
 
-    return changed(good(text="Please wait..."), change)
+    return changed(good(text=text), change)
 
 
 def portfolio() -> bytes:

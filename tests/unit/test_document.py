@@ -859,9 +859,17 @@ def test_forms_rejected_by_setting() -> None:
     assert verdict.facts.changes == ("flattened",)
 
 
+@pytest.mark.parametrize(
+    "notice",
+    ["Please wait...", "Bitte warten...", "Dieses Formular kann hier nicht angezeigt werden."],
+)
+def test_xfa_alone(notice: str) -> None:
+    """A form that is XFA alone is refused, whatever the notice says that others show instead."""
+    assert "Adobe" in refused(pdfs.dynamic_xfa(notice), ReasonCode.NOT_A_PDF, whole=True)
+
+
 def test_xfa() -> None:
-    """A form that is XFA alone is refused; one that has both is flattened as what it looks like."""
-    assert "Adobe" in refused(pdfs.dynamic_xfa(), ReasonCode.NOT_A_PDF, whole=True)
+    """A form that is XFA and also an ordinary form is flattened as what it looks like."""
     copy = copied(pdfs.hybrid_xfa(), "flattened")
     assert "Jürgen Größe-Äußerung" in words(copy)
     assert b"XFA" not in copy

@@ -49,7 +49,6 @@ class FormKind(NamedTuple):
 
     has_fields: bool  # a form to fill in
     has_drawing: bool  # something to make part of the page
-    is_screen_only: bool  # its pages are a placeholder for what only Adobe's programs show
 
 
 def acroform(pdf: Pdf) -> Dictionary | None:
@@ -68,14 +67,7 @@ def kind_of(pdf: Pdf) -> FormKind:
     return FormKind(
         has_fields=widgets or listed or xfa,
         has_drawing=form is not None or widgets or any(map(_is_drawn, found)),
-        is_screen_only=_is_portfolio(pdf)
-        or (xfa and (not widgets or pdf.Root.get_bool(Name.NeedsRendering) is True)),
     )
-
-
-def _is_portfolio(pdf: Pdf) -> bool:
-    collection = pdf.Root.get_raw(Name.Collection)
-    return isinstance(collection, Dictionary) and collection.get_raw(Name.View) != Name.H
 
 
 def annotations(page: Dictionary) -> Iterator[Dictionary]:

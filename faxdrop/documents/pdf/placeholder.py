@@ -11,7 +11,9 @@ from pikepdf import Array, Dictionary, Name, Pdf
 from faxdrop.documents.pdf import second_reader
 
 _MAX_NOTICE = 1500  # characters
-_NOTICE = re.compile(r"adobe|acrobat|please wait|portfolio|best experience", re.IGNORECASE)
+_NOTICE = re.compile(
+    r"adobe|acrobat|please wait|bitte warten|portfolio|best experience", re.IGNORECASE
+)
 _MAX_NODES = 100  # of a tree of attachments that are looked at
 
 
@@ -20,10 +22,17 @@ def is_placeholder(pdf: Pdf, data: bytes) -> bool:
 
     ``data`` is the file that ``pdf`` was opened from.
     """
-    if not (_is_portfolio(pdf) or _is_dynamic(pdf)) or len(pdf.pages) != 1:
+    is_dynamic = _is_dynamic(pdf)
+    if not (is_dynamic or _is_portfolio(pdf)) or len(pdf.pages) != 1:
         return False
     words = second_reader.text(data, 0)
-    return words is None or (len(words) <= _MAX_NOTICE and _NOTICE.search(words) is not None)
+    if words is None:
+        return True
+    # Offices write notices of their own, in any language. Where the form has no field for others,
+    # and itself says that it must be drawn anew, its page is one whatever it says.
+    says_so = is_dynamic and pdf.Root.get_bool(Name.NeedsRendering, default=False)
+    is_notice = (says_so and not _has_widgets(pdf)) or _NOTICE.search(words) is not None
+    return len(words) <= _MAX_NOTICE and is_notice
 
 
 def _is_dynamic(pdf: Pdf) -> bool:
