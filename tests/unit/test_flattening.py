@@ -290,6 +290,19 @@ def test_list_of_choices(options: tuple[str, str]) -> None:
     assert seen == ("ja nein" if options[0] == "ja" else "alt")
 
 
+@pytest.mark.parametrize(
+    "entries", [{"BS": Dictionary(W=6)}, {"Border": Array([0, 0, 6])}], ids=["BS", "Border"]
+)
+def test_border_of_a_field(entries: dict[str, Any]) -> None:
+    """The border that is drawn around a field is as wide as the PDF says, in either way."""
+    sheet = Sheet()
+    sheet.text("Erika", None, MK=Dictionary(BC=Array([0])), **entries)
+    copy, _ = flattened(sheet.saved())
+    left, _, right, top = PLACE
+    for renderer in TWO:
+        assert ink(part(renderer(copy), (left, top - 6, right, top))) > 5 * (right - left)
+
+
 def test_background_is_no_value() -> None:
     """A look that has a ground and a border, and nothing in it, does not show the value."""
     sheet = Sheet()

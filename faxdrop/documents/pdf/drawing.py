@@ -298,9 +298,7 @@ def _frame(widget: Dictionary) -> _Frame | None:
     if background:
         surround += b"q %s 0 0 %s re f Q " % (background, _numbers((width, height)))
     if line:
-        looks = widget.get_raw(Name.BS)
-        border = looks.get_float(Name.W, 1.0) if isinstance(looks, Dictionary) else 1.0
-        border = min(max(border, 0.0), width / 4, height / 4)
+        border = min(line_width(widget), width / 4, height / 4)
         inset = (border / 2, border / 2, width - border, height - border)
         surround += b"q %s %s w %s re S Q " % (line, _numbers((border,)), _numbers(inset))
     return _Frame(width, height, matrix, border, surround)
