@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from faxdrop.cli.place import takes_place
-from faxdrop.cli.receipts import JOURNAL, ROOT, root_of
+from faxdrop.cli.receipts import ROOT, root_of
 from faxdrop.cli.terminal import make_console, name_of_file, show
 from faxdrop.journal import evidence as evidence_
 from faxdrop.journal import verify as verify_
@@ -25,6 +25,7 @@ from faxdrop.journal.files import read_file
 from faxdrop.journal.verify import Verification
 from faxdrop.journal.witness import WitnessError, roots_in
 from faxdrop.names.printable import shown
+from faxdrop.spool.home import journal_of
 from faxdrop.spool.places import (
     LONGEST_RECEIPT,
     RECEIPT_SUFFIX,
@@ -78,7 +79,7 @@ def verify(
     which people moved what was filed. Ends with 0 only if all is well.
     """
     root = root_of(config_path, root)
-    journal = root / JOURNAL
+    journal = journal_of(root)
     if not months_of(journal):
         raise SpoolError(
             _("There is no journal to read in {journal}.").format(journal=name_of_file(journal))
@@ -128,7 +129,7 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
     READ-ME.txt inside says how to check it by hand.
     """
     root = root_of(config_path, root)
-    journal = root / JOURNAL
+    journal = journal_of(root)
     document = Path(fax.removesuffix(RECEIPT_SUFFIX))
     try:
         if document.exists():

@@ -103,7 +103,7 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
     """
     failures = 0
     config = _without_secrets(config_path)
-    note = partial(_note, service.journal_of(config.root, Clock()))
+    note = partial(_note, service.open_journal(config.root, Clock()))
     with _spool_of(config, shared=True) as spool:
         for file in dict.fromkeys(map(orders.document_of, files)):
             try:
@@ -253,4 +253,4 @@ def _spool_of(config: Config, *, shared: bool = False) -> Iterator[Spool]:
     with acting_as_owner(config.root):
         if (why := check_.kept_out(config.root, shared=shared)) is not None:
             raise SpoolError(" ".join(why))
-        yield Spool(config.root, note=service.journal_of(config.root, Clock()).note)
+        yield Spool(config.root, note=service.open_journal(config.root, Clock()).note)

@@ -22,9 +22,9 @@ from faxdrop.journal import history
 from faxdrop.journal.chain import months_of
 from faxdrop.journal.history import Filter
 from faxdrop.names.printable import shown
+from faxdrop.spool.home import journal_of
 from faxdrop.words import N_, _, short_moment
 
-JOURNAL = ".faxdrop/journal"  # in a root
 _T = TypeVar("_T")
 _HEADINGS = (N_("Finished"), N_("Result"), N_("Document"), N_("Recipient"), N_("Pages"))
 _TOTALS = {"month": N_("Month"), "recipient": N_("Recipient"), "outcome": N_("Outcome")}
@@ -110,7 +110,7 @@ def _day(at: datetime | None) -> date | None:
 
 def _ends(root: Path, wanted: Filter, take: Callable[[Iterable[dict[str, Any]]], _T]) -> _T:
     """Return what ``take`` makes of the wanted ends, the oldest first."""
-    journal = root / JOURNAL
+    journal = journal_of(root)
     try:
         if months_of(journal):
             return take(history.ends(journal, wanted))

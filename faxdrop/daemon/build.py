@@ -40,6 +40,7 @@ from faxdrop.report.reports import Reports
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
+from faxdrop.spool.home import home_of, journal_of
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
 from faxdrop.words import _
@@ -62,7 +63,7 @@ def make_sipgate(config: Config) -> Sipgate:
 
 def ledger_of(config: Config) -> Path:
     """Return where a simulator keeps the faxes of a root, to know them after a restart."""
-    return config.root / ".faxdrop" / "simulated-faxes"
+    return home_of(config.root) / "simulated-faxes"
 
 
 def with_simulator(config: Config, simulator: Simulator) -> Config:
@@ -71,9 +72,9 @@ def with_simulator(config: Config, simulator: Simulator) -> Config:
     return config.model_copy(update={"sipgate": sipgate})
 
 
-def journal_of(root: Path, clock: Clock) -> Journal:
+def open_journal(root: Path, clock: Clock) -> Journal:
     """Return the journal of a root."""
-    return Journal(root / ".faxdrop" / "journal", clock.now)
+    return Journal(journal_of(root), clock.now)
 
 
 def upkeep_of(journal: Journal, clock: Clock, config: Config) -> Upkeep:
@@ -92,7 +93,7 @@ def followers_of(config: Config) -> list[Follower]:
     """Return all who follow the journal by a config; of each name one."""
     root, url = config.root, config.secrets.heartbeat_url
     found: list[Follower] = [
-        Tables(root, root / ".faxdrop" / "journal", separator_of(config.region)),
+        Tables(root, journal_of(root), separator_of(config.region)),
         StatusPage(root, wanted=config.status_page),
     ]
     if config.report.pdf != "none":
@@ -131,7 +132,7 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
     # write; it would end the process. The lease is given back at once anyway.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     clock = Clock()
-    journal = journal_of(config.root, clock)
+    journal = open_journal(config.root, clock)
     spool = Spool(config.root, note=journal.note)
     spool.open(simulated=simulated)
     try:

@@ -18,6 +18,7 @@ from faxdrop.followers.follower import Follower, FollowerError, Turn
 from faxdrop.journal.history import ENDS, reason_of
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
+from faxdrop.spool.home import jobs_of
 from faxdrop.words import _, of_system
 
 _EVERY: Final = 60.0  # seconds
@@ -90,7 +91,7 @@ class Metrics(Follower):
         A job's id begins with the second of its claim (UTC).
         """
         try:
-            names = os.listdir(self._root / ".faxdrop" / "jobs")  # noqa: PTH208 - only the names
+            names = os.listdir(jobs_of(self._root))  # noqa: PTH208 - only the names
         except OSError:
             return 0.0
         for name in sorted(names):

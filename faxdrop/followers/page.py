@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from faxdrop.status.ended import Ended, Filed
+from faxdrop.status.ended import Filed, LatestFiled
 from faxdrop.status.overview import INBOX, Document, Overview
 from faxdrop.words import _, language, ngettext, number, short_moment
 
@@ -211,7 +211,7 @@ def _of_document(one: Document) -> PageRow:
     )
 
 
-def _ended(key: str, title: str, found: Ended, empty: str) -> Section:
+def _ended(key: str, title: str, found: LatestFiled, empty: str) -> Section:
     return _section(key, title, found.number, tuple(_of_filed(one) for one in found.latest), empty)
 
 

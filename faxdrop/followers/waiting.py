@@ -8,6 +8,7 @@ from typing import Any, Final
 from faxdrop.fax.job import ON_ITS_WAY
 from faxdrop.followers.decisions import Stuck
 from faxdrop.spool.disk import Disk
+from faxdrop.spool.home import home_of
 from faxdrop.spool.jobs import Jobs
 from faxdrop.words import _
 
@@ -21,7 +22,7 @@ class Finder:
     """Looks now and then. Remembers only since when it has seen each file wait."""
 
     def __init__(self, root: Path, patience: float) -> None:
-        self._jobs = Jobs(root / ".faxdrop", Disk())
+        self._jobs = Jobs(home_of(root), Disk())
         self._file_after = timedelta(seconds=patience) + _FILE_AFTER
         self._seen: dict[str, datetime] = {}  # files, by folder and name
         self._began: datetime | None = None

@@ -22,6 +22,7 @@ from faxdrop.journal.files import read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
 from faxdrop.journal.witness import Stamped, WitnessError
 from faxdrop.names.printable import shown
+from faxdrop.spool.home import jobs_of
 from faxdrop.spool.places import (
     LONGEST_RECEIPT,
     PLACE,
@@ -129,7 +130,7 @@ def verify(
     chain = _Chain(verified, head, tick)
     ends = chain.check(journal, stamps.keys())
     _check_stamps(verified, stamps, chain.hashes, authorities)
-    files = _Files(verified, ends, root, tick, journal.parent / "jobs")
+    files = _Files(verified, ends, root, tick, jobs_of(root))
     files.look_at([root / "sent", root / "failed", *archives])
     chain.catch_up(journal)
     files.tell(chain.reports, sha256_of(journal.parent / REPORT_DRAFT))

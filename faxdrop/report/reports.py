@@ -35,6 +35,7 @@ from faxdrop.report.order import UnmadeError
 from faxdrop.report.recipients import number_of
 from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk, Folder, opened_file, opened_folder, read_file
+from faxdrop.spool.home import home_of
 from faxdrop.spool.places import REPORT_DRAFT, read_receipt_bytes, report_in
 from faxdrop.words import _
 
@@ -67,7 +68,7 @@ class Reports(Follower):
         self._sipgate = sipgate
         self._maker = maker
         self._disk = disk or Disk()
-        self._draft = config.root / ".faxdrop" / REPORT_DRAFT
+        self._draft = home_of(config.root) / REPORT_DRAFT
         self._reported: dict[str, str] | None = None  # job id -> SHA-256, in lines not done yet
         self._failing = 0  # seq of the line that was tried last
         self._stopped = threading.Event()

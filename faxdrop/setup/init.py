@@ -19,6 +19,7 @@ from faxdrop.config.place import SERVICE_USER, secret_files, unit_of
 from faxdrop.config.problems import toml
 from faxdrop.config.settings import Config
 from faxdrop.setup import units
+from faxdrop.spool.home import home_of
 from faxdrop.spool.ownership import name_of
 from faxdrop.spool.sharing import share
 from faxdrop.words import SOURCE, _, language
@@ -174,7 +175,7 @@ def write(config: Path, answers: Answers, owner: Owner, *, service: bool) -> lis
         _make_folder(answers.root, _TOP, owner, made)
         for name in ("inbox", "sent", "failed", f"inbox/{answers.name}"):
             _make_folder(answers.root / name, _SHARED, owner, made, shared="/" not in name)
-        _make_folder(answers.root / ".faxdrop", _OURS, owner, made)
+        _make_folder(home_of(answers.root), _OURS, owner, made)
         # What root adds here later belongs to the group, too: chmod o-r does not lock us out.
         _make_folder(config.parent, 0o2750, owner, made, group_only=True)
     if service:

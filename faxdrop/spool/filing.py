@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from faxdrop.fax.job import Job, State
 from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
 from faxdrop.spool.disk import Disk, Folder, may_exist, read_file
+from faxdrop.spool.home import home_of
 from faxdrop.spool.jobs import Jobs
 from faxdrop.spool.marks import Marks
 from faxdrop.spool.places import Places, read_receipt, read_receipt_bytes
@@ -43,7 +44,7 @@ class Filing:
         self._marks = marks
         self._disk = disk
         self._note = note
-        self._places = Places(root, root / ".faxdrop", disk)
+        self._places = Places(root, home_of(root), disk)
         self.is_simulated = False  # what the receipts say of the faxes
         self.reported: Collection[State] = ()  # in which states a receipt names a report
 

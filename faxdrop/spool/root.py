@@ -38,6 +38,7 @@ from pathlib import Path
 
 from faxdrop.spool.disk import Disk, folders_in
 from faxdrop.spool.filing import Filing, Note
+from faxdrop.spool.home import home_of
 from faxdrop.spool.jobs import Jobs
 from faxdrop.spool.marks import Marks
 from faxdrop.spool.notes import Notes
@@ -65,7 +66,7 @@ class Spool:
         self.inbox = root / "inbox"
         self.sent = root / "sent"
         self.failed = root / "failed"
-        self.home = root / ".faxdrop"
+        self.home = home_of(root)
         self._lock_path = self.home / "lock"
         self._disk = disk or Disk()
         self.jobs = Jobs(self.home, self._disk)

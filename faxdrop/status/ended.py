@@ -41,7 +41,7 @@ class Filed(Record):
     report: str | None  # the transmission report, likewise; None: there is none
 
 
-class Ended(Record):
+class LatestFiled(Record):
     """How many there are, and the newest of them, the newest first."""
 
     number: int
@@ -54,7 +54,7 @@ class _Lying(NamedTuple):
     name: str
 
 
-def failed(root: Path, most: int = LATEST) -> Ended:
+def failed(root: Path, most: int = LATEST) -> LatestFiled:
     """Return what lies in failed/, ordered by the time at which each receipt was written.
 
     What cannot be read is skipped.
@@ -63,10 +63,10 @@ def failed(root: Path, most: int = LATEST) -> Ended:
         try:
             top = stack.enter_context(opened_folder(root / "failed"))
         except OSError:
-            return Ended(number=0, latest=())
+            return LatestFiled(number=0, latest=())
         lying = list(_lying(top))
         newest = nlargest(most, lying, key=lambda one: one.written_ns)
-        return Ended(number=len(lying), latest=tuple(_filed(top, one) for one in newest))
+        return LatestFiled(number=len(lying), latest=tuple(_filed(top, one) for one in newest))
 
 
 def stamp(root: Path) -> object:
@@ -81,7 +81,7 @@ def stamp(root: Path) -> object:
         return None
 
 
-def sent_today(root: Path, journal: Path, now: datetime, most: int = LATEST) -> Ended:
+def sent_today(root: Path, journal: Path, now: datetime, most: int = LATEST) -> LatestFiled:
     """Return what was sent since local midnight, from the journal."""
     today = now.astimezone().date()
     number, newest = 0, list[dict[str, Any]]()
@@ -97,7 +97,9 @@ def sent_today(root: Path, journal: Path, now: datetime, most: int = LATEST) -> 
         top = None
         with suppress(OSError):
             top = stack.enter_context(opened_folder(root / "sent"))
-        return Ended(number=number, latest=tuple(_of_line(top, content) for content in newest))
+        return LatestFiled(
+            number=number, latest=tuple(_of_line(top, content) for content in newest)
+        )
 
 
 def _lying(top: Folder) -> Iterator[_Lying]:

@@ -21,10 +21,11 @@ from faxdrop.inbox.scan import Inbox
 from faxdrop.names.printable import shown
 from faxdrop.queue.schedule import blocks_line
 from faxdrop.spool.disk import opened_folder
+from faxdrop.spool.home import jobs_of, journal_of
 from faxdrop.spool.jobs import RECORD
 from faxdrop.spool.root import Spool
 from faxdrop.status import ended
-from faxdrop.status.ended import Ended
+from faxdrop.status.ended import LatestFiled
 from faxdrop.words import _
 
 OVERVIEW_FORMAT: Final = "faxdrop-overview/1"
@@ -113,8 +114,8 @@ class Overview(Record):
     counts: dict[str, int]  # documents by state; every state is named
     documents: tuple[Document, ...]  # the oldest first, those in the inbox last
     unreadable: int  # records that cannot be read; the next start sets them aside
-    failed: Ended  # what lies in failed/
-    sent_today: Ended  # since local midnight
+    failed: LatestFiled  # what lies in failed/
+    sent_today: LatestFiled  # since local midnight
 
 
 def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
@@ -194,14 +195,14 @@ def _look(
         documents=tuple(documents),
         unreadable=len(unreadable),
         failed=ended.failed(spool.root),
-        sent_today=ended.sent_today(spool.root, spool.home / "journal", now),
+        sent_today=ended.sent_today(spool.root, journal_of(spool.root), now),
     )
 
 
 def stamp(spool: Spool) -> object:
     """Return a value that changes when a record changes; None: not known."""
     try:
-        with opened_folder(spool.home / "jobs") as jobs:
+        with opened_folder(jobs_of(spool.root)) as jobs:
             return [
                 (name, os.stat(f"{name}/{RECORD}", dir_fd=jobs.fd).st_mtime_ns)
                 for name in sorted(jobs.names())
