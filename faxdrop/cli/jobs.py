@@ -19,7 +19,7 @@ from faxdrop.cli.orders import (
     UnknownJobError,
 )
 from faxdrop.cli.place import takes_place
-from faxdrop.cli.terminal import name_of_file, of_the_system, show
+from faxdrop.cli.terminal import name_of_file, show
 from faxdrop.clock import Clock
 from faxdrop.config.load import ConfigError, command, load_what_is_right
 from faxdrop.config.place import starting
@@ -28,7 +28,7 @@ from faxdrop.daemon import build as service
 from faxdrop.followers.status_page import write_now
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import RetryLine
-from faxdrop.names.printable import json_shown, shown
+from faxdrop.names.printable import json_shown, of_file, shown
 from faxdrop.setup import check as check_
 from faxdrop.spool.ownership import acting_as_owner, caller
 from faxdrop.spool.places import SpoolError
@@ -140,7 +140,7 @@ def _note(journal: Journal, retried: RetryLine) -> None:
             _(
                 "faxdrop: the journal could not be told ({why}): `faxdrop verify` will say that "
                 "the document is gone from failed/."
-            ).format(why=of_the_system(error)),
+            ).format(why=of_file(error)),
             err=True,
         )
 

@@ -1,6 +1,5 @@
 """What the commands print with: colours and tables on a terminal, plain text elsewhere."""
 
-import os
 import re
 import sys
 from collections.abc import Iterable
@@ -12,7 +11,6 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from faxdrop.names.printable import shown
-from faxdrop.words import of_system
 
 _WIDE = 10_000  # characters a line where there is no terminal: nothing is broken there
 _NARROWEST = 20  # characters a line, however narrow a terminal says it is
@@ -78,9 +76,3 @@ def say(text: str) -> None:
 def name_of_file(path: Path) -> str:
     """Return a path that is safe to print, whatever is in it."""
     return shown(str(path))
-
-
-def of_the_system(error: OSError) -> str:
-    """Return the system's message about a file."""
-    about = f"{name_of_file(Path(os.fsdecode(error.filename)))}: " if error.filename else ""
-    return f"{about}{of_system(error)}"

@@ -7,11 +7,10 @@ import sys
 import click
 
 from faxdrop.cli.orders import OrderError
-from faxdrop.cli.terminal import of_the_system
 from faxdrop.config.load import ConfigError
 from faxdrop.config.problems import NoConfigError
 from faxdrop.journal.chain import JournalError
-from faxdrop.names.printable import shown
+from faxdrop.names.printable import of_file, shown
 from faxdrop.setup.init import InitError
 from faxdrop.setup.installation import InstallationError
 from faxdrop.spool.places import SpoolError
@@ -40,7 +39,7 @@ def tell(error: Exception) -> int | None:
         case BrokenPipeError():  # the reader (head, less) has seen enough
             _say_no_more()
         case OSError():
-            click.echo(f"faxdrop: {of_the_system(error)}", err=True)
+            click.echo(f"faxdrop: {of_file(error)}", err=True)
             if error.errno == errno.EROFS and "INVOCATION_ID" in os.environ:  # systemd.exec(5)
                 click.echo(f"faxdrop: {_(_NOT_THE_UNITS)}", err=True)
         case _:

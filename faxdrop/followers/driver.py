@@ -18,8 +18,8 @@ from faxdrop.followers.cursor import FOLDER, Cursor
 from faxdrop.followers.follower import Follower, FollowerError, Turn
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import Head
-from faxdrop.names.printable import shown
-from faxdrop.words import _, listed, ngettext, of_system
+from faxdrop.names.printable import of_file, shown
+from faxdrop.words import _, listed, ngettext
 from faxdrop.workers import StepEnd, Steps
 
 log = structlog.stdlib.get_logger(__name__)
@@ -326,7 +326,4 @@ def _seq(head: Head) -> int:
 
 
 def _words_of(error: Exception) -> str:
-    if not isinstance(error, OSError):
-        return shown(str(error))
-    words = of_system(error)
-    return shown(f"{words}: {error.filename}" if error.filename else words)
+    return of_file(error) if isinstance(error, OSError) else shown(str(error))

@@ -6,7 +6,7 @@ followers' own, where it may wait for disks, programs and networks: nothing wait
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -85,27 +85,46 @@ class LineFollower(Follower):
 
     def turn(self, now: Turn) -> float | None:
         """Take the new lines."""
-        if now.cursor.is_new:
-            now.cursor.keep({})
-        passed = None
-        for line in now.cursor.lines():
-            if line.content.get("event") in self.events and not line.content.get("taken_in"):
-                self.take(line)
-                now.cursor.done(line)
-                passed = None
-            else:
-                passed = line
-        if passed is not None:
-            now.cursor.done(passed)
+        for _line in done_lines(now.cursor, self._has_taken):
+            pass
         return None
 
     def give_up(self, now: Turn) -> str:
         """Skip the line that it could not take."""
         for line in now.cursor.lines():
-            if line.content.get("event") in self.events and not line.content.get("taken_in"):
+            if self._is_wanted(line):
                 now.cursor.done(line)
                 return words_of(line)
         return ""
+
+    def _has_taken(self, line: Line) -> bool:
+        if self._is_wanted(line):
+            self.take(line)
+            return True
+        return False
+
+    def _is_wanted(self, line: Line) -> bool:
+        return line.content.get("event") in self.events and not line.content.get("taken_in")
+
+
+def done_lines(cursor: Cursor, take: Callable[[Line], bool]) -> Iterator[Line]:
+    """Take the new lines in order; yield each that was taken once that is recorded.
+
+    ``take`` returns False if a line is nothing to it. Such lines are recorded with the next one
+    that is taken, or at the end: many of them cost one write.
+    """
+    if cursor.is_new:
+        cursor.keep({})
+    passed = None
+    for line in cursor.lines():
+        if take(line):
+            cursor.done(line)
+            passed = None
+            yield line
+        else:
+            passed = line
+    if passed is not None:
+        cursor.done(passed)
 
 
 def words_of(line: Line) -> str:

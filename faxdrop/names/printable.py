@@ -9,6 +9,8 @@ shows them as escapes (``\x1b``, ``\u202e``, ``\xff``); what programs read keeps
 import json
 import os
 
+from faxdrop.words import of_system
+
 
 def shown(text: str, *, lines: bool = False) -> str:
     r"""Return a name, or a sentence with names in it, that is safe to print anywhere.
@@ -22,6 +24,12 @@ def shown(text: str, *, lines: bool = False) -> str:
         char if char.isprintable() or (lines and char == "\n") else repr(char)[1:-1]
         for char in stored(text)
     )
+
+
+def of_file(error: OSError) -> str:
+    """Return the system's words for an error, behind the file that it names; safe to print."""
+    words = of_system(error)
+    return shown(f"{os.fsdecode(error.filename)}: {words}" if error.filename else words)
 
 
 def json_shown(text: str) -> str:

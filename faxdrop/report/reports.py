@@ -25,7 +25,7 @@ from faxdrop.config.settings import Config
 from faxdrop.documents.checker import Checker
 from faxdrop.fax.receipt import Receipt
 from faxdrop.followers.cursor import Line
-from faxdrop.followers.follower import Follower, FollowerError, Turn, words_of
+from faxdrop.followers.follower import Follower, FollowerError, Turn, done_lines, words_of
 from faxdrop.journal.history import ENDS, part, place_of
 from faxdrop.journal.lines import ReportLine, hash_of
 from faxdrop.names.printable import shown
@@ -81,19 +81,14 @@ class Reports(Follower):
                 for line in now.cursor.lines()
                 if line.content.get("event") == "reported"
             }
-        if now.cursor.is_new:
-            now.cursor.keep({})
-        passed: Line | None = None
-        for line in now.cursor.lines():
+        reported = self._reported
+
+        def take(line: Line) -> bool:
             self._failing = line.head.seq
-            if self._take(line, now, self._reported):
-                now.cursor.done(line)
-                self._reported.pop(str(line.content.get("job_id")), None)
-                passed = None
-            else:
-                passed = line
-        if passed is not None:
-            now.cursor.done(passed)
+            return self._take(line, now, reported)
+
+        for line in done_lines(now.cursor, take):
+            reported.pop(str(line.content.get("job_id")), None)
 
     def give_up(self, now: Turn) -> str:
         """Skip a report that could not be put in its place."""

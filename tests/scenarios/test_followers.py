@@ -140,7 +140,7 @@ def test_what_ails_several_is_said_once_in_the_words_of_the_system(staged: Stage
     fax(staged.world, "letter.pdf")
     assert problems(staged.world) == (
         "The followers memory and notebook: It fails, and is tried again: "
-        "No space left on device: /somewhere/cursor"
+        "/somewhere/cursor: No space left on device"
     )
 
 
