@@ -183,7 +183,9 @@ def _verified(verified: Verification) -> RenderableType:
     if verified.unfinished:
         parts.append(
             Text(
-                _("Documents that are just being filed: {count}.").format(count=verified.unfinished)
+                _("Documents being filed at this moment: {count}.").format(
+                    count=verified.unfinished
+                )
             )
         )
     if verified.stamps:

@@ -125,7 +125,7 @@ def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> 
         if failures < len(files) and spool.is_ours() and not spool.is_locked():
             start = starting(config_path)
             click.echo(
-                _("faxdrop is not running: it is faxed when it does ({start}).").format(start=start)
+                _("faxdrop is not running: start it to fax this ({start}).").format(start=start)
             )
     if failures:
         raise SystemExit(1)

@@ -27,8 +27,8 @@ _STATE_WORDS = {
     INBOX: N_("in the inbox"),
     "queued": N_("waiting"),
     "submitting": N_("being handed over"),
-    "accepted": N_("with sipgate"),
-    "unknown": N_("answer lost, being looked up"),
+    "accepted": N_("at sipgate"),
+    "unknown": N_("answer lost; looking it up"),
     "sent": N_("sent, being filed"),
     "failed": N_("failed, being filed"),
 }
@@ -105,7 +105,9 @@ def shared(found: Shared, now: datetime, whole: str) -> RenderableType:
             )
     parts += [
         "",
-        Hanging(_("What is on its way, and whether faxdrop runs: {whole}").format(whole=whole)),
+        Hanging(
+            _("What is on its way, and whether faxdrop is running: {whole}").format(whole=whole)
+        ),
     ]
     return Group(*parts)
 
@@ -161,15 +163,15 @@ def _verdict(report: CheckReport) -> Text:
     faults = sum(finding.level is Level.FAULT for finding in report.findings)
     if report.would_fax:
         whom = _("the simulator") if report.simulated else "sipgate"
-        words = _("This machine would fax, as {user} and by {whom}.").format(
+        words = _("This machine would fax, as {user}, through {whom}.").format(
             user=report.user, whom=whom
         )
         if faults:
             words = ngettext(
-                "This machine would fax, as {user} and by {whom}; {count} fault to mend all the "
-                "same.",
-                "This machine would fax, as {user} and by {whom}; {count} faults to mend all the "
-                "same.",
+                "This machine would fax, as {user}, through {whom}; but {count} fault needs to "
+                "be corrected.",
+                "This machine would fax, as {user}, through {whom}; but {count} faults need to "
+                "be corrected.",
                 faults,
             ).format(user=report.user, whom=whom, count=faults)
         return Text(words, "bold yellow" if faults else "bold green")
@@ -199,7 +201,9 @@ def _running(overview: Overview, now: datetime, start: str) -> RenderableType:
     words = [_("on {root}").format(root=shown(overview.root))]
     words[0] += f" ({', '.join(which)})." if which else "."
     if not overview.watching:
-        words.append(_("No events arrive from the inbox: it is read every few s."))
+        words.append(
+            _("No events come from the inbox: faxdrop reads it every few seconds instead.")
+        )
     if far := overview.scanning:
         words.append(
             _("The inbox is being read: {folders} of {of} folders.").format(
@@ -220,7 +224,7 @@ def _in_the_way(overview: Overview, now: datetime) -> Iterable[RenderableType]:
             .format(time=clock(since, now), words=shown(words), advice=shown(advice))
             .rstrip()
             + " "
-            + _("It is tried again by itself; no document is lost or fails for it."),
+            + _("faxdrop tries again by itself; no document is lost or fails because of it."),
             Text(_("HELD") + "  ", "bold red"),
         )
     for wrong in overview.problems:
@@ -228,10 +232,10 @@ def _in_the_way(overview: Overview, now: datetime) -> Iterable[RenderableType]:
     if overview.corrupt:
         yield Hanging(
             ngettext(
-                "{count} record could not be read: see {folder}. Each has its document.pdf; "
-                "whether it was faxed, the sipgate account tells.",
-                "{count} records could not be read: see {folder}. Each has its document.pdf; "
-                "whether it was faxed, the sipgate account tells.",
+                "{count} record could not be read: see {folder}. Its document.pdf is beside it; "
+                "the sipgate account shows whether it was faxed.",
+                "{count} records could not be read: see {folder}. Each has its document.pdf "
+                "beside it; the sipgate account shows whether it was faxed.",
                 overview.corrupt,
             ).format(count=overview.corrupt, folder=shown(overview.corrupt_folder)),
             _look(),

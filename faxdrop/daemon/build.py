@@ -124,7 +124,7 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
     if missing is not None:
         raise SpoolError(
             _(
-                "Nothing is mounted on {missing} (it stands in {table}), so {root} is not the "
+                "Nothing is mounted on {missing}, which is in {table}, so {root} is not the "
                 "folder that people use. Mount it: mount {missing}"
             ).format(missing=missing, table=mounts.FSTAB, root=config.root)
         )

@@ -109,12 +109,12 @@ class Bulletin:
         problems |= _beside(troubles, self._books.problems | self._followers.problems)
         if self.rejected:
             problems[_(_CONFIG)] = _(
-                "was rejected when it was to be reloaded, so the one before stays in force: {why}"
+                "was rejected at a reload, so the previous one stays in force: {why}"
             ).format(why=shown(self.rejected))
         for faxline in self._dispatcher.shared_lines:
             problems[_("The fax line {faxline}").format(faxline=faxline)] = _(
-                "is also used by another faxdrop on this machine, so a fax whose answer was "
-                "lost ends as outcome_unknown. {advice}"
+                "is also used by another faxdrop on this machine, so a fax whose answer is lost "
+                "ends as outcome_unknown. {advice}"
             ).format(advice=_(SHARED_ADVICE))
         return problems
 

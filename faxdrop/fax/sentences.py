@@ -183,10 +183,10 @@ def after_a_lost_answer(reason: Reason) -> Reason:
 
 
 _IN_SHORT = {  # by the reason's code
-    "not_a_pdf": N_("it is no PDF"),
+    "not_a_pdf": N_("it is not a PDF"),
     "damaged_pdf": N_("the PDF is damaged"),
     "encrypted_pdf": N_("the PDF needs a password"),
-    "unsafe_file": N_("it is no ordinary file"),
+    "unsafe_file": N_("it is not an ordinary file"),
     "too_large": N_("the file is too large"),
     "too_many_pages": N_("it has too many pages"),
     "recipient_unknown": N_("the folder names no recipient"),
@@ -198,7 +198,7 @@ _IN_SHORT = {  # by the reason's code
     "outcome_unknown": N_("it may have been sent"),
     "no_final_status": N_("sipgate did not say how it ended"),
     "cancelled": N_("it was cancelled"),
-    "duplicate": N_("it was put in twice"),
+    "duplicate": N_("it was dropped twice"),
 }
 _ENDED = {
     "sent": N_("it was sent"),

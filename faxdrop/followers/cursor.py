@@ -144,7 +144,10 @@ class Cursor:
             return None
         except ValidationError:
             self._say(
-                _("Its place in the journal could not be read: it goes on at the journal's end.")
+                _(
+                    "The place reached in the journal could not be read: reading continues at "
+                    "the journal's end."
+                )
             )
             return None
 
@@ -198,9 +201,9 @@ class Cursor:
             if line.head.seq > head.seq:
                 if head.seq:
                     self._say(
-                        _("Lines of the journal are gone: it goes on at line {seq}.").format(
-                            seq=line.head.seq
-                        )
+                        _(
+                            "Lines of the journal are missing: reading continues at line {seq}."
+                        ).format(seq=line.head.seq)
                     )
                 break
             month, end = line.month, line.end
@@ -217,8 +220,8 @@ class Cursor:
     def _replaced(self) -> None:
         self._say(
             _(
-                "The journal is not the one in which line {seq} was the last that was done: "
-                "it goes on behind line {until}."
+                "This is not the journal that was read up to line {seq}: reading continues after "
+                "line {until}."
             ).format(seq=self.head.seq, until=0 if self._from_start else self._until.seq)
         )
         self._write(self._beginning(self._until))

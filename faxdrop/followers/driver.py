@@ -93,7 +93,7 @@ class Followers:
             seat.said = [one for one in seat.said if one[0] > self._clock.now() - _SAID_FOR]
             words = [words for _at, words in seat.said]
             if seat.trouble:
-                words.append(_("It fails, and is tried again: {why}").format(why=seat.trouble))
+                words.append(_("It fails and is tried again: {why}").format(why=seat.trouble))
             if words:
                 alike.setdefault(" ".join(words), []).append(name)
         for why, names in alike.items():

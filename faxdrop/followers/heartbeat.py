@@ -70,7 +70,7 @@ class Heartbeat(Follower):
         try:
             with requests.get(url, timeout=_TIMEOUT, allow_redirects=False, stream=True) as answer:
                 if answer.is_redirect:
-                    return _("Its server sends us elsewhere: use the address that it names.")
+                    return _("Its server redirects to another address: use that one.")
                 if not answer.ok:
                     return _("Its server answers {status}.").format(status=answer.status_code)
         except requests.exceptions.SSLError:

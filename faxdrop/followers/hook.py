@@ -66,7 +66,7 @@ class Hook(LineFollower):
         try:
             ran = self._program.run(told, {**self._environ, **more})
         except StoppedError:
-            raise FollowerError(_("It was ended, because faxdrop stops.")) from None
+            raise FollowerError(_("It was ended because faxdrop is stopping.")) from None
         except OSError as error:
             words = _("{program} cannot be started ({why}).").format(
                 program=self._command[0], why=of_system(error)

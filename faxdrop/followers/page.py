@@ -85,7 +85,7 @@ def page_of(seen: Overview, *, without: str = "") -> PageContent:
         tone=tone,
         troubles=tuple(_bounded(_troubles(seen, without))),
         sections=(
-            _ended("failed", _("Not sent"), seen.failed, _("Nothing lies in failed/.")),
+            _ended("failed", _("Not sent"), seen.failed, _("failed/ is empty.")),
             _open("way", _("On the way"), seen, _ON_THE_WAY, on_the_way),
             _open("waiting", _("Waiting"), seen, _WAITING, waiting),
             _ended("sent", _("Sent today"), seen.sent_today, _("Nothing yet.")),
@@ -146,7 +146,7 @@ def _troubles(seen: Overview, without: str) -> Iterator[Alert]:
     if not seen.running:
         yield Alert(
             _("Not running"),
-            _("What lies in the inbox is faxed once it runs again. Tell your administrator."),
+            _("What is in the inbox is faxed once faxdrop runs again. Tell your administrator."),
             is_grave=True,
         )
     told: dict[tuple[str, str], datetime] = {}
@@ -154,7 +154,7 @@ def _troubles(seen: Overview, without: str) -> Iterator[Alert]:
         since = told.get((hold.words, hold.advice), hold.since)
         told[hold.words, hold.advice] = min(since, hold.since)
     for (words, advice), since in told.items():
-        calm = _("It is tried again by itself; no document is lost or fails for it.")
+        calm = _("faxdrop tries again by itself; no document is lost or fails because of it.")
         yield Alert(
             _("Held since {time}").format(time=short_moment(since)),
             " ".join(part for part in (_sentence(words), advice, calm) if part),
@@ -162,10 +162,10 @@ def _troubles(seen: Overview, without: str) -> Iterator[Alert]:
         )
     if seen.corrupt:
         words = ngettext(
-            "A record could not be read. It lies in {folder} beside its document; whether that was "
-            "faxed, the sipgate account tells.",
-            "{number} records could not be read. They lie in {folder}, each beside its document; "
-            "whether that was faxed, the sipgate account tells.",
+            "A record could not be read. It is in {folder}, beside its document; the sipgate "
+            "account shows whether that was faxed.",
+            "{number} records could not be read. They are in {folder}, each beside its document; "
+            "the sipgate account shows whether that was faxed.",
             seen.corrupt,
         )
         words = words.format(number=_counted(seen.corrupt), folder=seen.corrupt_folder)

@@ -47,7 +47,7 @@ _LONGEST_EXACT = 15  # digits that spreadsheets keep exactly
 _BOM = "\ufeff"
 _EVERY = 60.0  # seconds
 _SAID_FOR = timedelta(days=1)
-_EDITED = N_("was changed by somebody, and made anew from the journal")
+_EDITED = N_("was changed by somebody; faxdrop wrote it again from the journal")
 
 # Spreadsheets expect a comma between cells where people write a decimal point, else a semicolon.
 # Source: the CLDR's decimal symbols, for the larger countries.

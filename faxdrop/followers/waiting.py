@@ -54,9 +54,9 @@ class Finder:
                 continue
             if now - attempt.submitted_at >= _FAX_AFTER:
                 words = _(
-                    "sipgate has no final status for this fax yet. Look into the history of your "
-                    "sipgate account, and call the recipient if it is urgent. faxdrop goes on "
-                    "asking; it does not send it again meanwhile."
+                    "sipgate has no final status for this fax yet. Look at the history in your "
+                    "sipgate account, and call the recipient if it is urgent. faxdrop keeps "
+                    "asking, and does not send the fax again meanwhile."
                 )
                 yield Stuck(job.job_id, job.name, job.folder, attempt.submitted_at, words)
 
@@ -75,4 +75,4 @@ class Finder:
 
 
 def _in_the_inbox(words: str) -> str:
-    return _("It lies in the inbox and was not taken: {words}.").format(words=words.rstrip("."))
+    return _("It is in the inbox and was not taken: {words}.").format(words=words.rstrip("."))

@@ -41,7 +41,7 @@ def end(line: LineData, why: Why) -> Told:
     is_sent = line.get("event") == "sent"
     words: tuple[str, ...] = ()
     if not is_sent:
-        unknown = _("Its receipt is not where it was filed; `faxdrop receipts` tells more.")
+        unknown = _("Its receipt is not where it was filed; `faxdrop receipts` shows more.")
         words = why(line) or (_sentence(in_short(reason_of(line))), unknown)
     what = _("sent") if is_sent else _("not sent")
     if line.get("simulated"):
@@ -60,14 +60,17 @@ def held(causes: Mapping[str, datetime]) -> Told:
         _("Since {when}: {words}.").format(when=short_moment(since), words=_part_of(words))
         for words, since in causes.items()
     ]
-    advice = _("Nothing is lost. `faxdrop status` says what to do; then it goes on by itself.")
+    advice = _(
+        "Nothing is lost. `faxdrop status` says what to do; after that, faxdrop continues by "
+        "itself."
+    )
     return Told("", "", _("Faxes are held"), (*text, advice))
 
 
 def released(causes: Mapping[str, datetime]) -> Told:
     """Return the entry of holds that were released: their words, and since when they held."""
     text = (
-        _("What held since {when} is over: {words}.").format(
+        _("This had held the faxes since {when}, and is over: {words}.").format(
             when=short_moment(since), words=_part_of(words)
         )
         for words, since in causes.items()
@@ -117,7 +120,7 @@ def digest(
         _("Sent: {sent}. Not sent: {failed}.").format(sent=counts["sent"], failed=len(not_sent))
     ]
     if counts["again"]:
-        again = _("Put in again after they failed: {n}.").format(n=counts["again"])
+        again = _("Dropped again after a failure: {n}.").format(n=counts["again"])
         parts[0] = f"{parts[0]} {again}"
     if still is not None:
         words = _("On their way: {n}. In the inbox: {m}.")

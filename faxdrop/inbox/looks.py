@@ -158,11 +158,11 @@ class Look:
             until = self._fails_at(now, wall, patience)
             is_today = until.astimezone().date() == wall.astimezone().date()
             at = f"{until.astimezone():%H:%M}" if is_today else short_moment(until)
-            words = _("cannot be read as a whole PDF yet, and fails at {at} if it does not change")
+            words = _("is not a complete PDF yet, and fails at {at} if it does not change")
             return words.format(at=at), until
         if self.in_hands:
             return _("about to be taken"), None
-        words = _("just arrived or still changing: it must be at rest for {settle} s").format(
+        words = _("just arrived or still changing: it must stay unchanged for {settle} s").format(
             settle=number(settle)
         )
         return words, None

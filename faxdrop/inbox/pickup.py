@@ -124,7 +124,7 @@ class Pickup:
     def waits(self) -> list[Waiting]:
         """Return what the first files that are not claimed yet wait for."""
         files = self._inbox.waits(MOST_SAID, self._clock.monotonic(), self._clock.now())
-        words = _("could not be taken, since the disk refused it: it is tried again")
+        words = _("could not be taken because the disk refused it: faxdrop tries again")
         if self._room.short:
             words = _("not taken yet: {short}").format(short=self._room.short)
             return [Waiting(file.key, words) for file in files]
@@ -135,10 +135,10 @@ class Pickup:
         """What keeps the whole inbox from being claimed, if anything does."""
         if self._short_since is None:
             return None
-        words = _("Nothing is taken from the inbox, for there is {short}").format(
+        words = _("Nothing is taken from the inbox: there is {short}").format(
             short=self._room.short
         )
-        advice = _("Make room: what is on its way already is faxed and filed meanwhile.")
+        advice = _("Free some space. What is on its way already is faxed and filed meanwhile.")
         full = of_system(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         return Trouble(words, advice, self._short_since, full)
 

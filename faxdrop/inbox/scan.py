@@ -203,7 +203,7 @@ class Inbox:
         if stat.S_ISDIR(status.st_mode):
             if reading.folder is not None:
                 reading.problems[entry.path] = _(
-                    "is a folder inside a recipient folder: what lies in it is not faxed"
+                    "is a folder inside a recipient folder: nothing in it is faxed"
                 )
             return
         reading.seen.add(entry.name)
@@ -226,8 +226,8 @@ class Inbox:
         if reading.tickets:
             path = self.root if folder is None else self.root / folder
             reading.problems[str(path)] = _(
-                "holds job tickets of a scanner (.xml, .xst): {tickets}. They are left alone; "
-                "delete them, or have the scanner write none"
+                "contains job tickets of a scanner (.xml, .xst): {tickets}. faxdrop leaves them "
+                "alone; delete them, or set the scanner to write none"
             ).format(tickets=reading.tickets)
         self._problems[folder] = reading.problems
         if not reading.problems:

@@ -71,7 +71,7 @@ class Upkeep:
             step()
         except (OSError, WitnessError) as error:
             why = of_system(error) if isinstance(error, OSError) else str(error)
-            words = _("failed, and is tried again: {why}").format(why=shown(why))
+            words = _("failed and is tried again: {why}").format(why=shown(why))
             if self.problems.get(of) != words:
                 log.warning("journal.upkeep_failed", what=what, why=str(error))
             self.problems[of] = words

@@ -204,7 +204,7 @@ class Delivery:
         except Exception:  # a mistake of ours: how far the request got, only the record tells
             log.exception("fax.submission_failed", job=job.job_id)
             outcome = Outcome.LATER if job is queued else Outcome.UNKNOWN
-            answer = Answer(outcome, None, None, _("faxdrop made a mistake"), None)
+            answer = Answer(outcome, None, None, _("a bug in faxdrop"), None)
         if answer.session_id and is_owned(answer.session_id):
             words = _("sipgate answered with the session id of another fax")
             answer = Answer(Outcome.UNKNOWN, None, answer.status, words, None)

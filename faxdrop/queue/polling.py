@@ -175,5 +175,5 @@ def _our_mistake() -> Answer:
         None,
         _("sipgate's history could not be understood"),
         None,
-        _("See the log (step.failed), and report it, please: it is a mistake in faxdrop."),
+        _("This is a bug in faxdrop. Please report it, with what the log says (step.failed)."),
     )

@@ -183,7 +183,7 @@ class Reports(Follower):
 
     def _asked(self, words: Any, receipt: bytes, drawn: bytes, theirs: bytes) -> bytes:
         if self._stopped.is_set():
-            raise FollowerError(_("It was ended, because faxdrop stops."))
+            raise FollowerError(_("It was ended because faxdrop is stopping."))
         try:
             return order.report(self._maker, words, receipt, io.BytesIO(drawn), theirs)
         finally:

@@ -82,22 +82,22 @@ def kept_out(root: Path, *, shared: bool = False) -> tuple[str, str] | None:
     missing = mounts.missing_mount(root)
     if missing is not None:
         return (
-            _("Nothing is mounted on {missing} (it stands in {table}).").format(
+            _("Nothing is mounted on {missing}, which is in {table}.").format(
                 missing=missing, table=mounts.FSTAB
             ),
             _("Mount it: mount {missing}").format(missing=missing),
         )
     if not root.is_dir():
         return (
-            _("The folder {root} is not there.").format(root=root),
-            _("Make it, mount it, or correct `root` in the config."),
+            _("There is no folder {root}.").format(root=root),
+            _("Create it, mount it, or correct `root` in the config."),
         )
     home = Spool(root).home
     for folder in (root,) if shared else (root, home):
         if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
             owner = owner_of(folder)
             return (
-                _("{folder} is for {owner} to read, and you are {user}.").format(
+                _("Only {owner} may read {folder}, and you are {user}.").format(
                     folder=folder, owner=owner, user=name_of(os.geteuid())
                 ),
                 _("Put sudo before the command."),
@@ -127,7 +127,7 @@ def folders(config: Config, spool: Spool, config_path: Path | None = None) -> It
 
 def _config(config: Config) -> Iterator[Finding]:
     if not config.warnings and not config.faults:
-        yield ok("config", _("Everything in it is right."))
+        yield ok("config", _("All settings are right."))
     for fault in config.faults:
         yield finding("config", Level.FAULT, fault)
     for warning in config.warnings:
@@ -151,7 +151,7 @@ def _closed(config: Config, path: Path) -> Iterator[Finding]:
             if closed:
                 yield wrong(
                     "config",
-                    _("{user} cannot read {file}, for it may not enter {closed}.").format(
+                    _("{user} cannot read {file}: it may not enter {closed}.").format(
                         user=user, file=file, closed=closed[0]
                     ),
                     _(
@@ -173,17 +173,17 @@ def _missing(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
     """Name folders that are missing: before the first start that is normal."""
     gone = [folder for folder in (spool.inbox, spool.sent, spool.failed) if not folder.is_dir()]
     if gone and spool.home.is_dir():
-        makes = _("it makes them anew within a minute")
+        makes = _("faxdrop creates them again within a minute")
         if not spool.is_locked():
-            makes = _("faxdrop makes them anew when it starts: {command}").format(
+            makes = _("faxdrop creates them again when it starts: {command}").format(
                 command=starting(config_path)
             )
         yield wrong(
             "folders",
-            _("Not there: {gone}. Where an inbox is missing, nothing can be dropped.").format(
+            _("Missing: {gone}. Nothing can be dropped where an inbox is missing.").format(
                 gone=listing(gone)
             ),
-            _("Was it moved? Put it back; else {makes}.").format(makes=makes),
+            _("If something was moved, put it back. Otherwise {makes}.").format(makes=makes),
         )
 
 
@@ -197,10 +197,10 @@ def _records(spool: Spool) -> Iterator[Finding]:
         yield finding(
             "records",
             Level.FAULT,
-            _("What is known of a fax cannot be read: {found}.").format(found=listing(found)),
+            _("The record of a fax cannot be read: {found}.").format(found=listing(found)),
             _(
-                "Each of these folders has its document.pdf; whether it was faxed, the sipgate "
-                "account tells. If not, drop it again; then remove the folder."
+                "Each of these folders contains its document.pdf. Look in the sipgate account "
+                "whether it was faxed. If not, drop it again; then remove the folder."
             ),
         )
 
@@ -221,8 +221,8 @@ def _moves(spool: Spool) -> Iterator[Finding]:
         advice = _rights(spool)
         if why.errno == errno.EXDEV:
             advice = _(
-                "All folders must be on one mount, also where two mounts show one file system "
-                "(under systemd: one ReadWritePaths=)."
+                "All folders must be on one mount; two mounts of one file system do not do "
+                "(under systemd: use one ReadWritePaths=)."
             )
         yield wrong(
             "folders",
@@ -233,7 +233,7 @@ def _moves(spool: Spool) -> Iterator[Finding]:
         )
     if len(refused) > LISTED:
         yield wrong(
-            "folders", _("The same with {count} more folders.").format(count=len(refused) - LISTED)
+            "folders", _("The same for {count} more folders.").format(count=len(refused) - LISTED)
         )
     sticky = [folder for folder in _folders(spool.inbox) if _is_sticky(folder)]
     if sticky:
@@ -247,16 +247,16 @@ def _moves(spool: Spool) -> Iterator[Finding]:
     if not refused and not sticky and spool.inbox.is_dir():
         yield ok(
             "folders",
-            _("A file went through all of {root}: one mount, rights enough.").format(
-                root=spool.root
-            ),
+            _(
+                "A test file went through all folders of {root}: one mount, and the rights suffice."
+            ).format(root=spool.root),
         )
 
 
 def _rights(spool: Spool) -> str:
     return _(
-        "{user} needs the rights to read, write and enter all folders in {root} (which "
-        "belongs to {owner})."
+        "{user} must be allowed to read, write and enter all folders in {root}, which belongs to "
+        "{owner}."
     ).format(user=name_of(os.geteuid()), root=spool.root, owner=owner_of(spool.root))
 
 
@@ -287,7 +287,7 @@ def _space(root: Path) -> Iterator[Finding]:
         words = _("Only {size} MB are free on the disk of {root}.").format(
             size=number(free / 1e6, 1), root=root
         )
-        advice = _("Make room: what cannot be recorded is not faxed.")
+        advice = _("Free some space: faxdrop does not fax what it cannot record.")
         yield wrong("space", words, advice) if not free else note("space", words, advice)
 
 
@@ -295,14 +295,15 @@ def _events(spool: Spool) -> Iterator[Finding]:
     kind = mounts.kind_of(spool.inbox)
     if mounts.tells_everything(kind):
         yield ok(
-            "events", _("{kind}: a document is seen as soon as it is closed.").format(kind=kind)
+            "events",
+            _("{kind}: faxdrop sees a document as soon as its writer closes it.").format(kind=kind),
         )
     else:
         yield note(
             "events",
             _(
-                "{kind}: what others write there causes no events here, so the inbox is read "
-                "every {seconds} s."
+                "{kind}: this machine gets no events for files that others write there, so "
+                "faxdrop reads the inbox every {seconds} s."
             ).format(kind=kind, seconds=number(DEAF_RESCAN)),
         )
 
@@ -326,7 +327,7 @@ def _daemon(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
         unit = installed_unit(config_path or DEFAULT_PATH)
         yield note(
             "daemon",
-            _("It is still version {faxdrop}; this is {version}.").format(
+            _("Version {faxdrop} is still running; this is {version}.").format(
                 faxdrop=words.faxdrop, version=__version__
             ),
             f"systemctl restart {unit}" if unit else _("Restart it."),
@@ -334,10 +335,10 @@ def _daemon(spool: Spool, config_path: Path | None) -> Iterator[Finding]:
     for hold in {(hold.words, hold.advice): hold for hold in words.holds}.values():
         yield wrong(
             "daemon",
-            _("It holds all faxes since {when}: {words}.").format(
+            _("All faxes have been held since {when}: {words}.").format(
                 when=short_moment(hold.since), words=hold.words
             ),
-            hold.advice or _("It tries again by itself."),
+            hold.advice or _("faxdrop tries again by itself."),
         )
 
 
@@ -353,15 +354,15 @@ def _documents(config: Config) -> Iterator[Finding]:
         yield wrong(
             "documents",
             _("PDFs cannot be checked: {why}.").format(why=of_system(error)),
-            _("Is faxdrop installed completely, and is there memory enough?"),
+            _("Is faxdrop installed completely, and is there enough memory?"),
         )
         return
     if verdict.facts is None:
         why = verdict.reason.message if verdict.reason else _("no reason is given")
         yield wrong(
             "documents",
-            _("The check refuses a good PDF: {why}").format(why=why),
-            _("Install faxdrop anew; this should not happen."),
+            _("The check refuses a PDF that is sound: {why}").format(why=why),
+            _("This should not happen. Install faxdrop again."),
         )
         return
     yield ok(
@@ -374,7 +375,10 @@ def _documents(config: Config) -> Iterator[Finding]:
         yield note(
             "sandbox",
             _("A hostile PDF that takes over its reader could {what}.").format(what=listed(lacks)),
-            _("Use a kernel with Landlock and seccomp (Linux 6.12 has it all) on x86-64 or ARM64."),
+            _(
+                "Use a kernel with Landlock and seccomp (Linux 6.12 has everything) on x86-64 or "
+                "ARM64."
+            ),
         )
 
 
@@ -397,7 +401,7 @@ def _recipients(config: Config, spool: Spool) -> Iterator[Finding]:
     if nobody:
         yield note(
             "recipients",
-            _("These folders name nobody, and what is dropped there fails: {nobody}.").format(
+            _("These folders name no recipient, so what is dropped there fails: {nobody}.").format(
                 nobody=listing(nobody)
             ),
             _("Rename them, or add them to [recipients] in the config."),

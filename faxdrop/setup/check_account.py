@@ -20,15 +20,15 @@ def account(config: Config, sipgate: Sipgate) -> Iterator[Finding]:
         words = error.answer.words
         if not words.startswith("sipgate"):  # which is never written with a capital
             words = words[:1].upper() + words[1:]
-        advice = error.answer.advice or _("Faxes wait until that is over, and then go out.")
+        advice = error.answer.advice or _("Faxes wait until that is over, then go out.")
         if error.answer.status is None and not error.answer.advice:
-            advice = _("Is the network there? Faxes wait until it is, and then go out.")
+            advice = _("Is the network up? Faxes wait until it is, then go out.")
         yield finding("sipgate", Level.WRONG, f"{words} ({config.sipgate.base_url}).", advice)
         return
     yield finding(
         "sipgate",
         Level.OK,
-        _("{base_url} answers, and knows the token.").format(base_url=config.sipgate.base_url),
+        _("{base_url} answers and accepts the token.").format(base_url=config.sipgate.base_url),
     )
     yield from _clock(sipgate.clock_offset or 0.0)
     try:
@@ -42,7 +42,9 @@ def account(config: Config, sipgate: Sipgate) -> Iterator[Finding]:
         yield finding(
             "faxline",
             Level.NOTE,
-            _("{words}; whether the fax line may send, the first fax tells.").format(words=words),
+            _("{words}; the first fax will show whether the fax line may send.").format(
+                words=words
+            ),
         )
         return
     yield from _faxlines(config, seen)
@@ -56,13 +58,13 @@ def _clock(offset: float) -> Iterator[Finding]:
             Level.NOTE,
             (
                 _(
-                    "This machine's clock is {seconds} s behind sipgate's; faxdrop allows for "
-                    "that, but its receipts will confuse people."
+                    "This machine's clock is {seconds} s behind sipgate's. faxdrop allows for "
+                    "that, but the times in receipts will be wrong."
                 )
                 if offset > 0
                 else _(
-                    "This machine's clock is {seconds} s ahead of sipgate's; faxdrop allows for "
-                    "that, but its receipts will confuse people."
+                    "This machine's clock is {seconds} s ahead of sipgate's. faxdrop allows for "
+                    "that, but the times in receipts will be wrong."
                 )
             ).format(seconds=number(abs(offset), 0)),
             _("Set it: timedatectl set-ntp true"),
@@ -75,8 +77,8 @@ def _faxlines(config: Config, seen: AccountReport) -> Iterator[Finding]:
             "faxline",
             Level.NOTE,
             _(
-                "The token may not list the fax lines; whether {faxline} may send, the first fax "
-                "tells."
+                "The token may not list the fax lines; the first fax will show whether {faxline} "
+                "may send."
             ).format(faxline=config.sipgate.faxline),
         )
         return
@@ -93,7 +95,7 @@ def _faxlines(config: Config, seen: AccountReport) -> Iterator[Finding]:
                 "faxline",
                 Level.WRONG,
                 _("There is no fax line {wanted}.").format(wanted=wanted),
-                _("Set {key} to one that there is: {listing}").format(key=key, listing=listing),
+                _("Set {key} to one of these: {listing}").format(key=key, listing=listing),
             )
         elif not line.can_send:
             yield finding(
@@ -102,7 +104,7 @@ def _faxlines(config: Config, seen: AccountReport) -> Iterator[Finding]:
                 _("The fax line {wanted} ({alias}) may not send.").format(
                     wanted=wanted, alias=line.alias
                 ),
-                _("Allow it at sipgate, or set {key} to another of: {listing}").format(
+                _("Allow it at sipgate, or set {key} to one of these: {listing}").format(
                     key=key, listing=listing
                 ),
             )
@@ -110,7 +112,7 @@ def _faxlines(config: Config, seen: AccountReport) -> Iterator[Finding]:
             yield finding(
                 "faxline",
                 Level.OK,
-                _("{wanted} ({alias}) is there and may send.").format(
+                _("{wanted} ({alias}) exists and may send.").format(
                     wanted=wanted, alias=line.alias
                 ),
             )
@@ -118,7 +120,9 @@ def _faxlines(config: Config, seen: AccountReport) -> Iterator[Finding]:
 
 def _balance(seen: AccountReport) -> Finding:
     if seen.balance is None:
-        return finding("balance", Level.OK, _("Not for this token to see; that is no obstacle."))
+        return finding(
+            "balance", Level.OK, _("This token may not see it; faxing does not need that.")
+        )
     words = f"{number(float(seen.balance), 2)} {seen.currency or ''}".rstrip()
     if seen.balance <= 0:
         return finding(

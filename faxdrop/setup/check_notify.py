@@ -14,24 +14,26 @@ def notices(config: Config, post: Post, *, simulate: bool = False) -> Iterator[F
     """Send a test notice to each address. A rehearsal has none, as it has no token."""
     if simulate or not config.notify:
         words = (
-            _("A rehearsal tells nobody.") if simulate else _("Nobody is told: no [notify.NAME].")
+            _("A rehearsal notifies nobody.")
+            if simulate
+            else _("Nobody is notified: the config has no [notify.NAME].")
         )
         yield finding("notify", Level.NOTE, words)
         return
     for name in config.notify:
-        subject = _("faxdrop: a test")
-        body = _("{name} on {machine} is told by this address.").format(
+        subject = _("faxdrop: a test notice")
+        body = _("This address receives the notices of [notify.{name}] on {machine}.").format(
             name=name, machine=shown(socket.gethostname())
         )
         delivery = post.send(config.secrets.notify[name], subject, body + "\n")
         if delivery.done:
-            words = _("{name}: the test notice was taken.").format(name=name)
+            words = _("{name}: the test notice was accepted.").format(name=name)
             yield finding("notify", Level.OK, words)
             continue
         words = _("{name}: {why}.").format(name=name, why=delivery.why)
         if delivery.taken:
-            words = _("{words} {n} of its recipients took the test notice.").format(
+            words = _("{words} {n} of its recipients accepted the test notice.").format(
                 words=words, n=len(delivery.taken)
             )
-        advice = _("Correct the secret NOTIFY_{name}, or see to the server; then ask again.")
+        advice = _("Correct the secret NOTIFY_{name}, or see to the mail server; then check again.")
         yield finding("notify", Level.FAULT, words, advice.format(name=name.upper()))

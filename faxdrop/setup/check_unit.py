@@ -62,7 +62,7 @@ def of_unit(known: Unit, config: Config, config_path: Path) -> Iterator[Finding]
         yield finding(
             "unit",
             Level.NOTE,
-            _("{name} is not started when this machine is.").format(name=known.name),
+            _("{name} does not start at boot.").format(name=known.name),
             _(
                 "systemctl enable {name} (unless something else starts it, such as a cluster)"
             ).format(name=known.name),
@@ -77,11 +77,11 @@ def of_unit(known: Unit, config: Config, config_path: Path) -> Iterator[Finding]
 
 def _allowing(name: str, root: Path, config_path: Path) -> str:
     if why := units.no_place(root):
-        return _("Take another folder: {why}.").format(why=why)
+        return _("Use another folder: {why}.").format(why=why)
     lines = units.drop_in(config_path, root, units.PROGRAM)
     return (
         _(
-            "sudo {command} mends that. By hand: systemctl edit {name}, with these lines; "
+            "sudo {command} corrects that. By hand: systemctl edit {name}, with these lines; "
             "then restart it.\n{lines}"
         )
         .format(command=place.command("init --service", config_path), name=name, lines=lines)
@@ -99,7 +99,7 @@ def of_token(name: str, running: dict[str, str], stored: dict[str, str]) -> Iter
         yield finding(
             OUTDATED,
             Level.WRONG,
-            _("{name} still runs with an older token than the one in {folder}.").format(
+            _("{name} still uses an older token than the one in {folder}.").format(
                 name=name, folder=place.ETC
             ),
             f"systemctl restart {name}",

@@ -147,8 +147,9 @@ def advice(error: OSError, home: Path) -> str:
     """Return what to do about an error that does not come from a single place."""
     if error.errno in OF_THE_MACHINE:
         return _(
-            "The machine's limits are reached: see how many processes, threads and files are open, "
-            "and the limits (TasksMax= and LimitNOFILE= of the service, ulimit -u and -n)."
+            "The machine has reached a limit: check the number of processes, threads and open "
+            "files, and the limits for them (TasksMax= and LimitNOFILE= of the service, ulimit "
+            "-u and -n)."
         )
     if error.errno in RIGHTS:
         user = name_of(os.geteuid())
@@ -160,8 +161,8 @@ def advice(error: OSError, home: Path) -> str:
     if error.errno == errno.EPROTONOSUPPORT:
         return _("Install the version of faxdrop that wrote it, and restart faxdrop.")
     if error.errno in _SOMETHING_ELSE:
-        return _("Something else lies in the place of what is faxdrop's own: move it away.")
-    return _("Make room, or see what is wrong with the disk.")
+        return _("Something else is in the place of a file or folder of faxdrop: move it away.")
+    return _("Free some space, or find out what is wrong with the disk.")
 
 
 # -- words --------------------------------------------------------------------------------------
@@ -176,25 +177,26 @@ def _not_writable(folder: Path, file: Path | None, error: OSError) -> str:
     whose = _whose(folder)
     if error.errno == errno.EXDEV:
         return _(
-            "is a mount of its own, and documents cannot be moved between mounts: unmount it, and "
-            "make it a plain folder"
+            "is a separate mount, and documents cannot be moved between mounts: unmount it and "
+            "use a plain folder"
         )
     if error.errno == errno.EROFS:
-        return _("is on a mount that is read-only: mount it with the right to write, or remove it")
+        return _("is on a read-only mount: mount it read-write, or remove it")
     for path in (folder, file):
         flags = _flags(path) if path is not None else 0
         for flag, name, letter in _ATTRIBUTES:
             if flags & flag and path is not None:
                 words = _(name)
                 if path is not folder:
-                    words = _("holds {name}: that {is_so}").format(
+                    words = _("contains {name}, which {is_so}").format(
                         name=shown(path.name), is_so=words
                     )
                 return _mended(f"{words}.", f"sudo chattr -{letter} {_quoted(path)}")
     if _may_write(folder) and _mode(folder) & stat.S_ISVTX:
         if file:
             words = _(
-                "has the sticky bit, so {us} may not move {name}, which is another's: {whose}."
+                "has the sticky bit, so {us} may not move {name}, which belongs to another user: "
+                "{whose}."
             )
             words = words.format(us=_us(), name=shown(file.name), whose=whose)
         else:
@@ -203,15 +205,15 @@ def _not_writable(folder: Path, file: Path | None, error: OSError) -> str:
         return _mended(words, f"sudo chmod -t {_quoted(folder)}")
     if _may_write(folder):
         return _(
-            "refuses {us} ({why}): {whose}. See what else protects it (getfacl {folder}, AppArmor, "
-            "SELinux)"
+            "refuses {us} ({why}): {whose}. Check what else protects it (getfacl {folder}, "
+            "AppArmor, SELinux)"
         ).format(us=_us(), why=of_system(error), whose=whose, folder=_quoted(folder))
     words = _("may not be written to by {us}: {whose}.").format(us=_us(), whose=whose)
     return _mended(words, _commands(folder, "g+rwxs"))
 
 
 def _mended(words: str, command: str) -> str:
-    return words + " " + _("Mend it: {command}").format(command=command)
+    return words + " " + _("To fix it: {command}").format(command=command)
 
 
 def _us() -> str:
@@ -222,7 +224,7 @@ def _whose(path: Path) -> str:
     try:
         status = path.stat(follow_symlinks=False)
     except OSError as error:
-        return _("its owner cannot be told ({why})").format(why=of_system(error))
+        return _("its owner cannot be determined ({why})").format(why=of_system(error))
     owner = f"{name_of(status.st_uid)}:{_group(status.st_gid)}"
     return _("it belongs to {owner}, mode {mode:04o}").format(
         owner=owner, mode=stat.S_IMODE(status.st_mode)

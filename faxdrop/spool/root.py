@@ -86,7 +86,7 @@ class Spool:
         if not self.root.is_dir():
             raise SpoolError(
                 _(
-                    "The folder {root} is not there. Make it, mount it, or correct `root` in the "
+                    "There is no folder {root}. Create it, mount it, or correct `root` in the "
                     "config."
                 ).format(root=self.root)
             )

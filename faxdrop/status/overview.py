@@ -168,13 +168,13 @@ def _look(
     wrongs = {**problems} | {wrong.path: wrong.problem for wrong in words.problems}
     if not is_there:
         wrongs[str(spool.inbox)] = _(
-            "is not there, so nothing can be dropped: faxdrop makes it "
+            "is missing, so nothing can be dropped: faxdrop creates it "
         ) + (_("again at its next look") if running else _("when it starts"))
     unreadable = _unreadable(spool)
     for folder in unreadable:
         wrongs[str(folder)] = _(
-            "holds a document, and its record cannot be read: what became of that fax, only the "
-            "sipgate account tells. faxdrop sets it aside at its next start."
+            "contains a document whose record cannot be read: only the sipgate account shows "
+            "what became of that fax. faxdrop sets the folder aside at its next start."
         )
     return Overview(
         format=OVERVIEW_FORMAT,
@@ -260,7 +260,7 @@ def _plain_state(job: Job, now: datetime, *, running: bool, held: bool, ahead: J
         case State.SUBMITTING if running:
             words = _("being handed over to sipgate")
         case State.SUBMITTING | State.UNKNOWN:
-            words = _("the answer was lost, to be looked up at sipgate")
+            words = _("the answer was lost; to be looked up at sipgate")
         case State.ACCEPTED:
             words = _at_sipgate(job)
         case State.SENT:
@@ -274,7 +274,7 @@ def _in_the_queue(job: Job, now: datetime, *, running: bool, held: bool, ahead: 
     if job.attempts and job.due_at is not None and job.due_at > now:
         return _("attempt {count} failed, waiting for the next").format(count=len(job.attempts))
     if not running:
-        return _("waiting for faxdrop to run")
+        return _("waiting for faxdrop to start")
     if held:
         return _("held, for the reason above")
     if ahead is None or ahead.attempt is None:
@@ -304,11 +304,11 @@ def _at_sipgate(job: Job) -> str:
     statuses = job.attempts[-1].statuses
     match statuses[-1].status if statuses else "PENDING":
         case "PENDING" | "SCHEDULED":
-            return _("with sipgate, not being sent yet")
+            return _("at sipgate, not being sent yet")
         case "SENDING":
             return _("being sent by sipgate")
         case status:
-            return _("with sipgate ({status})").format(status=status)
+            return _("at sipgate ({status})").format(status=status)
 
 
 def _since(job: Job) -> datetime:

@@ -237,7 +237,7 @@ def test_a_root_that_is_gone(config: Path, command: str) -> None:
     """A root that is not there is said in one line, with what to do."""
     (config.parent / "share").rmdir()
     result = faxdrop(config, *command.split(), code=1)
-    assert f"The folder {config.parent}/share is not there." in result.stderr
+    assert f"There is no folder {config.parent}/share." in result.stderr
     assert result.stderr.count("\n") <= 2
 
 
@@ -266,7 +266,7 @@ def test_status(config: Path) -> None:
     """The status needs no token; where there is no terminal, it is plain text."""
     in_spool(config.parent / "share", job_in(State.ACCEPTED, attempts=(attempt("SENDING"),)))
     text = faxdrop(config, "status").output
-    assert "1 document: 1 with sipgate" in text
+    assert "1 document: 1 at sipgate" in text
     assert "being sent by sipgate" in text
     assert not COLOUR.search(text)
     assert all(line == line.rstrip() for line in text.splitlines())
@@ -291,7 +291,7 @@ def test_status_json(config: Path) -> None:
 def test_check_simulated(config: Path) -> None:
     """A rehearsal of the check needs no token and says that it is one."""
     text = faxdrop(config, "check", "--simulate").output
-    assert text.splitlines()[-1].endswith("by the simulator.")
+    assert text.splitlines()[-1].endswith("through the simulator.")
     data = json.loads(faxdrop(config, "check", "--simulate", "--json").stdout)
     jsonschema.validate(data, check.schema())
     assert data["would_fax"]
@@ -333,7 +333,7 @@ def test_retry(config: Path) -> None:
     back = config.parent / "share" / "inbox" / "Amt" / "letter.pdf"
     assert result.stdout.splitlines() == [
         f"Back in the inbox: {back}",
-        f"faxdrop is not running: it is faxed when it does (faxdrop --config {config} run).",
+        f"faxdrop is not running: start it to fax this (faxdrop --config {config} run).",
     ]
     assert back.is_file()
 
@@ -463,7 +463,7 @@ def test_root_checks_whether_the_owner_can_read_the_config(config: Path) -> None
     config = config.rename(inner / config.name)
     config.write_text(config.read_text().replace('"share"', f'"{root}"'))
     ((words, _),) = wrong()
-    assert words == f"nobody cannot read {config}, for it may not enter {inner}."
+    assert words == f"nobody cannot read {config}: it may not enter {inner}."
 
 
 @AS_ROOT
@@ -494,12 +494,15 @@ def test_a_member_of_the_group(config: Path) -> None:
     assert text.splitlines()[0] == (f"In {root}: 1 document in inbox/, 0 in sent/, 13 in failed/.")
     assert "  new.pdf  to Amt" in text
     assert "... and 3 more" in text
-    assert f"What is on its way, and whether faxdrop runs: sudo faxdrop --config {config}" in text
+    assert (
+        f"What is on its way, and whether faxdrop is running: sudo faxdrop --config {config}"
+        in text
+    )
     assert "j1" not in text
     assert data["format"] == "faxdrop-shared/1"
     assert len(data["latest_failed"]) == 10
     assert again == f"Back in the inbox: {root}/inbox/Amt/old.pdf\n"
-    assert "is for root to read, and you are nobody. Put sudo before the command." in refused
+    assert "and you are nobody. Put sudo before the command." in refused
 
 
 @AS_ROOT
@@ -695,7 +698,7 @@ def test_status_tells_what_holds(tmp_path: Path) -> None:
         assert not list((office.root / "failed").rglob("*.pdf"))
         done = office.command("check")
         assert done.returncode == 1
-        assert "It holds all faxes since" in done.stdout
+        assert "All faxes have been held since" in done.stdout
         simulated.tell("trouble", trouble=None)
         office.await_filed(1)
         office.until(lambda: office.command("check").returncode == 0, "all well")

@@ -135,7 +135,7 @@ def test_receipts_as_totals(archive: Archive) -> None:
     rows = [" ".join(line.split()) for line in text.splitlines()]
     assert f"2026-03 {SENT} {FAXES - SENT} {SENT * 2}" in rows
     assert f"{NUMBER} {SENT} {FAXES - SENT} {SENT * 2}" in rows
-    assert f"it is no PDF 0 {FAXES - SENT} 0" in rows
+    assert f"it is not a PDF 0 {FAXES - SENT} 0" in rows
     totals = json.loads(faxdrop(archive.root, "receipts", "--summary", "--json").output)
     assert totals["outcome"].keys() == {"sent", "not_a_pdf"}
     assert totals["outcome"]["sent"] == {"sent": SENT, "failed": 0, "pages": SENT * 2}
@@ -163,12 +163,12 @@ def test_a_table_in_german_is_one_that_a_german_spreadsheet_opens(archive: Archi
     made = CliRunner().invoke(main, [*given, "--csv"]).stdout_bytes.decode("utf-8-sig")
     found = list(csv.DictReader(io.StringIO(made, newline=""), delimiter=";"))
     assert {row["Grund"] for row in found} == {"not_a_pdf", ""}
-    assert "fehlgeschlagen: kein PDF" in CliRunner().invoke(main, given).output
+    assert "fehlgeschlagen: keine PDF-Datei" in CliRunner().invoke(main, given).output
 
 
 def test_receipts_say_in_words_why_a_document_was_not_sent(archive: Archive) -> None:
     """A person reads a sentence, a program the code."""
-    assert "failed: it is no PDF" in faxdrop(archive.root, "receipts").output
+    assert "failed: it is not a PDF" in faxdrop(archive.root, "receipts").output
     assert "not_a_pdf" not in faxdrop(archive.root, "receipts").output
     assert '"not_a_pdf"' in faxdrop(archive.root, "receipts", "--json").output
 

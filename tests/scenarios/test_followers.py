@@ -112,7 +112,7 @@ def test_one_that_fails_is_tried_with_pauses_up_to_an_hour_and_passes_over_after
     memory = Memory(told, lambda line: line.content["document"]["name"] == "bad.pdf")
     start(world, memory)
     fax(world, "bad.pdf", "good.pdf")
-    assert "The follower memory: It fails, and is tried again: not now" in problems(world)
+    assert "The follower memory: It fails and is tried again: not now" in problems(world)
     world.live(DAY / 2)
     assert told == []
     memory = Memory(told, memory.fails)
@@ -139,7 +139,7 @@ def test_what_ails_several_is_said_once_in_the_words_of_the_system(staged: Stage
     start(staged.world, first, second)
     fax(staged.world, "letter.pdf")
     assert problems(staged.world) == (
-        "The followers memory and notebook: It fails, and is tried again: "
+        "The followers memory and notebook: It fails and is tried again: "
         "/somewhere/cursor: No space left on device"
     )
 
@@ -212,9 +212,9 @@ def _gone(path: Path) -> None:
     ("spoil", "words", "heard"),
     [
         (_other, "", ["3.pdf"]),  # line 2, the last that was told, is as it was
-        (_shorter, "The journal is not the one in which line 2", []),
+        (_shorter, "This is not the journal that was read up to line 2", []),
         (_without_the_last, "", ["3.pdf"]),  # a `mended` line goes on behind line 2
-        (_gone, "The journal is not the one in which line 2", []),
+        (_gone, "This is not the journal that was read up to line 2", []),
     ],
 )
 def test_a_journal_that_was_replaced_is_followed_from_its_end(
@@ -251,7 +251,7 @@ def test_lines_that_are_gone_are_passed_over(staged: Stage) -> None:
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[2])
     restart(world, Memory(told))
     assert told == ["1.pdf", "3.pdf"]
-    assert "goes on at line 3" in problems(world)
+    assert "continues at line 3" in problems(world)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"format": "faxdrop-cursor/9"}', b"\xff"])

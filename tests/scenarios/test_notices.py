@@ -162,7 +162,7 @@ def test_a_file_that_nothing_takes_is_told(staged: Stage) -> None:
         world.drop(NUMBER, "endless.pdf", b"%PDF-1.4 " + b"x" * number)
         world.live(15)
     assert post.subjects == [f"endless.pdf: {NUMBER}: waits"]
-    assert "It lies in the inbox and was not taken: " in post.mails[0][1]
+    assert "It is in the inbox and was not taken: " in post.mails[0][1]
 
 
 @pytest.mark.long
@@ -197,9 +197,7 @@ def test_a_mail_server_that_is_away_for_hours_loses_nothing(
     start(world, None, address)
     fail(world, "first.pdf")
     world.live(HOUR)
-    words = (
-        "The follower notify-office: It fails, and is tried again: the server cannot be reached."
-    )
+    words = "The follower notify-office: It fails and is tried again: the server cannot be reached."
     assert problems(world) == words
     for number in range(12):
         fail(world, f"{number}.pdf")

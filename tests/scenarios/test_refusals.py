@@ -62,7 +62,7 @@ def refused(root: Path, code: int = errno.EACCES, name: str | None = None) -> st
 
 def mended_by(words: str) -> None:
     """Run the command that the words name."""
-    command = re.search(r"Mend it: (.*)", words)
+    command = re.search(r"To fix it: (.*)", words)
     assert command is not None, words
     subprocess.run(["sh", "-euc", command[1].replace("sudo ", "")], check=True)
 
@@ -173,7 +173,7 @@ def test_a_limit_of_the_machine_is_no_full_disk(tmp_path: Path) -> None:
     for code in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
         advice = refusals.advice(OSError(code, os.strerror(code)), tmp_path)
         assert "TasksMax=" in advice
-        assert "Make room" not in advice
+        assert "Free some space" not in advice
 
 
 # -- a daemon -------------------------------------------------------------------------------

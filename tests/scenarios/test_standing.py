@@ -88,7 +88,7 @@ def test_a_config_that_was_refused_is_told_of_until_a_good_one_comes(world: Worl
     world.live(2.0)
     (problem,) = said(world)["problems"]
     assert "region = 'XX': a country; root = 3: a path" in problem["problem"]
-    assert "the one before stays in force" in problem["problem"]
+    assert "the previous one stays in force" in problem["problem"]
     world.daemon.reload(lambda: world.config)
     world.live(2.0)
     assert said(world)["problems"] == []

@@ -106,10 +106,10 @@ def test_the_first_fax(fresh: Fresh) -> None:
         assert f"Error: {again}" in fresh.said or again in fresh.said
     assert "emergency" in fresh.said
     assert "There is no fax line f9" in fresh.said
-    assert "This machine would fax, as faxdrop and by sipgate." in fresh.said
+    assert "This machine would fax, as faxdrop, through sipgate." in fresh.said
     fresh.fax_one()
     fresh.service.expect_each_taken_once()
-    assert "This machine would fax, as faxdrop and by sipgate." in fresh.type_in([CHECK])
+    assert "This machine would fax, as faxdrop, through sipgate." in fresh.type_in([CHECK])
     status = fresh.type_in([STATUS])
     assert "faxdrop is running on /srv/fax" in status
     assert "Nothing is in the inbox or on its way." in status

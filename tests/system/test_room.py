@@ -87,7 +87,7 @@ def test_without_room_nothing_is_claimed_and_what_is_on_its_way_ends(tmp_path: P
         (hold,) = status["holds"]
         assert hold["what"] == "intake"
         assert "1.0 MB are free" in hold["words"]
-        assert "Make room" in hold["advice"]
+        assert "Free some space" in hold["advice"]
         assert {"too little room" in file["words"] for file in status["waiting"]} == {True}
         assert len(world.in_inbox()) == 3
         volume.free = 50 * MB

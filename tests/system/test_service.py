@@ -357,7 +357,7 @@ def test_instances_run_side_by_side(service: Service) -> None:
         init = f"{init} --recipient '{FIRST}'"
         init = f"{init} --number +493023125030 --faxline f0"
         said = machine.run(init, environment=told).stdout
-        assert "This machine would fax, as faxdrop and by sipgate." in said
+        assert "This machine would fax, as faxdrop, through sipgate." in said
         assert "would fax" in machine.run(f"faxdrop check --instance {name}").stdout
         site.configure()
         site.systemctl("reload", site.unit)
@@ -397,7 +397,7 @@ def test_a_new_token_counts_at_a_reload(service: Service) -> None:
     assert "older token" not in service.machine.run(CHECK).stdout
     service.machine.path("/etc/faxdrop/token").write_text("5f0fa5ed-0000-4000-8000-00000000dead\n")
     said = service.machine.run(f"{CHECK} || true").stdout
-    assert "faxdrop still runs with an older token than the one in /etc/faxdrop." in said
+    assert "faxdrop still uses an older token than the one in /etc/faxdrop." in said
     service.machine.path("/etc/faxdrop/token").write_text(f"{TOKEN}\n")
     service.systemctl("reload", service.unit)
     until(lambda: service.show("MainPID") not in (pid, "0"), 30, "another start")
@@ -482,7 +482,7 @@ def test_a_mail_with_the_drop_in_of_the_readme(service: Service) -> None:
     service.configure('[notify.office]\non = ["failed"]\n')
     trust = {"SSL_CERT_FILE": "/opt/mail/authority.pem"}
     said = machine.run("faxdrop check --notify", environment=trust).stdout
-    assert "office: the test notice was taken." in said, said
+    assert "office: the test notice was accepted." in said, said
     service.drop_in(f"{drop_in}\nEnvironment=SSL_CERT_FILE=/opt/mail/authority.pem\n")
     service.systemctl("restart", service.unit)
     service.anna('echo "no PDF" > "$1"', f"{service.share}/inbox/{FIRST}/lost.pdf")

@@ -503,11 +503,11 @@ def test_a_folder_that_may_not_be_written_to_holds_nobody_up(
         assert theirs.events("disk.trouble") == []
         assert len(theirs.events("place.refused")) == 1
         (words,) = said_of(theirs, amt)
-        assert "Make room" not in words
+        assert "Free some space" not in words
     finally:
         theirs.program.send_signal(signal.SIGCONT)
         subprocess.call(["chattr", "-i", amt], stderr=subprocess.DEVNULL)
-    run("sh", "-euc", words.split("Mend it: ")[1].replace("sudo ", ""))
+    run("sh", "-euc", words.split("To fix it: ")[1].replace("sudo ", ""))
     filed_within(theirs, 7, PATIENCE)
     theirs.until(lambda: complaints(theirs) == [], "all well")
     assert len(theirs.events("place.well")) == 1
@@ -569,7 +569,7 @@ def test_a_folder_of_sent_letters_that_may_not_be_written_to(theirs: Office) -> 
     theirs.await_event("fax.sent")
     assert theirs.status()["holds"] == []
     (words,) = said_of(theirs, shut)
-    run("sh", "-euc", words.split("Mend it: ")[1].replace("sudo ", ""))
+    run("sh", "-euc", words.split("To fix it: ")[1].replace("sudo ", ""))
     filed_within(theirs, 2, PATIENCE)
     assert theirs.events("disk.trouble") == []
 
@@ -590,7 +590,7 @@ def test_a_machine_that_starts_no_thread_and_no_process(theirs: Office, at: str)
         theirs.drop(f"+4930231251{30 + number}", "1.pdf", pdfs.good(1, f"{number}"))
     theirs.drop("Amt", "form.pdf", pdfs.form())
     theirs.until(lambda: complaints(theirs), "a word of it", 2 * PATIENCE)
-    assert "Make room" not in str(complaints(theirs))
+    assert "Free some space" not in str(complaints(theirs))
     limit_processes(pid, most)
     theirs.await_filed(13 + (at == "in mid-flow"))
     assert not theirs.events("loop.failed")

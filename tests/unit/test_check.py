@@ -106,10 +106,10 @@ def test_everything_is_right(config: Config) -> None:
     }
     assert seen.would_fax
     text = screen(seen)
-    assert "This machine would fax, as somebody and by sipgate." in text
+    assert "This machine would fax, as somebody, through sipgate." in text
     assert "Amt: +493023125030" in text
     assert "18.64 EUR" in text
-    assert "f0 (Simulated fax) is there and may send." in text
+    assert "f0 (Simulated fax) exists and may send." in text
 
 
 def test_nothing_stays_behind(config: Config) -> None:
@@ -145,7 +145,7 @@ def test_a_config_that_is_wrong() -> None:
 
 
 def test_config_warnings(config: Config) -> None:
-    """What is unwise in the config is a note, and no obstacle."""
+    """What is unwise in the config is a note, and faxing does not need that."""
     seen = report(config.model_copy(update={"warnings": ("Unwise.",)}))
     assert finding(seen, "config", Level.NOTE).words == "Unwise."
     assert seen.would_fax
@@ -157,7 +157,7 @@ def test_config_warnings(config: Config) -> None:
 def test_the_root_is_not_there(config: Config) -> None:
     """A root that is not there is said, and the account is looked at all the same."""
     seen = report(config.model_copy(update={"root": config.root / "gone"}))
-    assert "is not there" in finding(seen, "root", Level.WRONG).words
+    assert "There is no folder" in finding(seen, "root", Level.WRONG).words
     finding(seen, "sipgate", Level.OK)
     assert not seen.would_fax
 
@@ -203,7 +203,7 @@ def test_many_folders_refuse(config: Config) -> None:
     seen = report(config, Spool(config.root, Refusing(errno.EACCES, *names)))
     wrong = [one for one in seen.findings if one.topic == "folders"]
     assert len(wrong) == 4
-    assert "needs the rights" in wrong[0].advice
+    assert "must be allowed" in wrong[0].advice
     assert "997 more" in wrong[-1].words
     assert len(screen(seen).splitlines()) < 25
 
@@ -250,7 +250,7 @@ def test_a_missing_inbox(config: Config) -> None:
     spool = made(config)
     spool.inbox.rmdir()
     wrong = finding(report(config), "folders", Level.WRONG)
-    assert wrong.words.startswith(f"Not there: {spool.inbox}.")
+    assert wrong.words.startswith(f"Missing: {spool.inbox}.")
     assert "when it starts: faxdrop run" in wrong.advice
 
 
@@ -267,14 +267,16 @@ def test_records_that_cannot_be_read(config: Config) -> None:
     assert f"{spool.home}/jobs/20260302-jobs" in fault.words
     assert f"{spool.home}/corrupt/20260302-corrupt" in fault.words
     assert seen.would_fax
-    assert "would fax, as somebody and by sipgate; 1 fault to mend all the same." in screen(seen)
+    assert "would fax, as somebody, through sipgate; but 1 fault needs to be corrected." in screen(
+        seen
+    )
 
 
 def test_a_token_that_others_can_read(config: Config) -> None:
     """A token file that is open to others is a fault, and the screen says so in its last line."""
     seen = report(config.model_copy(update={"faults": ("token is open: chmod 600 token",)}))
     assert finding(seen, "config", Level.FAULT).words == "token is open: chmod 600 token"
-    assert screen(seen).splitlines()[-1].endswith("1 fault to mend all the same.")
+    assert screen(seen).splitlines()[-1].endswith("1 fault needs to be corrected.")
 
 
 def test_advice_names_no_unit_that_is_not_there(
@@ -327,13 +329,13 @@ def test_a_root_that_the_unit_may_not_write_to(config: Config) -> None:
     wrong = of_unit(other, unit(place.SERVICE_ROOT))
     assert wrong.level is Level.WRONG
     assert wrong.words == "The unit faxdrop may not write to /data/our fax."
-    assert "sudo faxdrop init --service mends that" in wrong.advice
+    assert "sudo faxdrop init --service corrects that" in wrong.advice
     assert 'ReadWritePaths=\nReadWritePaths="/data/our fax"\n' in wrong.advice
     home = config.model_copy(update={"root": Path("/home/fax")})
     assert "ProtectHome=no" in of_unit(home, unit(Path("/home/fax"))).advice
     assert of_unit(home, unit(Path("/home/fax"), home="no")).level is Level.OK
     nowhere = config.model_copy(update={"root": Path("/tmp/fax")})  # noqa: S108
-    assert of_unit(nowhere, unit(place.SERVICE_ROOT)).advice.startswith("Take another folder")
+    assert of_unit(nowhere, unit(place.SERVICE_ROOT)).advice.startswith("Use another folder")
 
 
 def test_a_unit_with_another_user(config: Config) -> None:
@@ -383,7 +385,7 @@ def test_an_older_version_that_runs(config: Config) -> None:
         *_, note = (one for one in report(config).findings if one.topic == "daemon")
     finally:
         spool.close()
-    assert note.words == f"It is still version 0.0.9; this is {__version__}."
+    assert note.words == f"Version 0.0.9 is still running; this is {__version__}."
 
 
 def test_no_rights(config: Config, as_nobody: Callable[[], None]) -> None:
@@ -391,7 +393,7 @@ def test_no_rights(config: Config, as_nobody: Callable[[], None]) -> None:
     made(config)
     as_nobody()
     wrong = finding(report(config), "root", Level.WRONG)
-    assert f"{config.root}/.faxdrop is for root to read, and you are nobody." in wrong.words
+    assert wrong.words == f"Only root may read {config.root}/.faxdrop, and you are nobody."
     assert wrong.advice == "Put sudo before the command."
 
 
@@ -451,7 +453,7 @@ def test_a_daemon_that_holds(config: Config) -> None:
         spool.close()
     _, wrong = (one for one in seen.findings if one.topic == "daemon")
     held_since = short_moment(datetime(2026, 3, 2, 11, tzinfo=UTC))
-    assert wrong.words == f"It holds all faxes since {held_since}: no money."
+    assert wrong.words == f"All faxes have been held since {held_since}: no money."
     assert not seen.would_fax
 
 
@@ -528,7 +530,7 @@ def test_a_token_that_may_not_see_the_account(config: Config, simulator: Simulat
     """A token with the least rights is enough to fax, and so for the check."""
     simulator.trouble = {"GET /authorization/userinfo": 403}
     seen = report(config)
-    assert "the first fax tells" in finding(seen, "faxline", Level.NOTE).words
+    assert "the first fax will show" in finding(seen, "faxline", Level.NOTE).words
     assert seen.would_fax
 
 
@@ -556,7 +558,7 @@ def test_a_fax_line_that_is_not_there(config: Config) -> None:
     sipgate = config.sipgate.model_copy(update={"faxline": "f7"})
     wrong = finding(report(config.model_copy(update={"sipgate": sipgate})), "faxline", Level.WRONG)
     assert wrong.words == "There is no fax line f7."
-    assert wrong.advice == "Set sipgate.faxline to one that there is: f0 (Simulated fax)"
+    assert wrong.advice == "Set sipgate.faxline to one of these: f0 (Simulated fax)"
 
 
 def test_a_fax_line_of_the_address_book(config: Config) -> None:
@@ -582,9 +584,9 @@ def test_no_money(config: Config, simulator: Simulator) -> None:
 
 
 def test_a_balance_that_is_not_shown(config: Config, simulator: Simulator) -> None:
-    """Only administrators see the balance, and that is no obstacle."""
+    """Only administrators see the balance, and that is faxing does not need that."""
     simulator.account.admin = False
-    assert "no obstacle" in finding(report(config), "balance", Level.OK).words
+    assert "faxing does not need that" in finding(report(config), "balance", Level.OK).words
 
 
 @pytest.mark.parametrize(("offset", "words"), [(3600.5, "s behind"), (-90.5, "s ahead of")])

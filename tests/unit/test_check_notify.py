@@ -37,10 +37,10 @@ def test_each_address_has_its_finding(tmp_path: Path, monkeypatch: pytest.Monkey
         config = told(tmp_path, office=right, boss=wrong, both=half)
         findings = list(notices(config, Post()))
     assert [each.level for each in findings] == [Level.OK, Level.FAULT, Level.FAULT]
-    assert findings[0].words == "office: the test notice was taken."
+    assert findings[0].words == "office: the test notice was accepted."
     assert "password" in findings[1].words
     assert "NOTIFY_BOSS" in findings[1].advice
-    assert findings[2].words.endswith("1 of its recipients took the test notice.")
+    assert findings[2].words.endswith("1 of its recipients accepted the test notice.")
     assert [to for to, _ in mail.mails] == ["anna@office.example", "bert@office.example"]
     report = check.report_of(config, findings, user="somebody")
     assert report.would_fax
@@ -59,6 +59,8 @@ def test_where_nobody_is_told(tmp_path: Path, *, simulate: bool) -> None:
     expected = Finding(
         topic="notify",
         level=Level.NOTE,
-        words="A rehearsal tells nobody." if simulate else "Nobody is told: no [notify.NAME].",
+        words="A rehearsal notifies nobody."
+        if simulate
+        else "Nobody is notified: the config has no [notify.NAME].",
     )
     assert list(notices(config, Post(), simulate=simulate)) == [expected]

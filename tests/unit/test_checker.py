@@ -327,7 +327,7 @@ def test_killed_each_time(hostile: Checker) -> None:
     assert not verdict.whole
     assert verdict.reason is not None
     assert verdict.reason.code is ReasonCode.TOO_LARGE
-    assert "killed from outside 3 times" in verdict.reason.message
+    assert "was killed 3 times" in verdict.reason.message
     assert verdict.sha256 == hashlib.sha256(b"hang").hexdigest()
     assert check(hostile, b"fine").whole
 

@@ -183,7 +183,10 @@ def test_one_outage_is_one_entry_though_it_holds_twice() -> None:
     assert office.look(60) == []
     office.write("released", what="submitting", words="no answer")
     assert office.look() == ["Faxes go out again"]
-    assert "What held since 2026-03-02 12:00 is over: no answer." in office.mails[1][1]
+    assert (
+        "This had held the faxes since 2026-03-02 12:00, and is over: no answer."
+        in office.mails[1][1]
+    )
 
 
 def test_an_outage_that_holds_again_before_all_of_it_is_over_is_not_told_anew() -> None:

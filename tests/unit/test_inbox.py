@@ -658,14 +658,14 @@ def test_it_is_said_what_a_file_waits_for(inbox: Inbox) -> None:
     """A file settles, is taken up, and is waited for until its patience ends, in plain words."""
     drop(inbox, "scan.pdf")
     inbox.scan(START, everything=True)
-    settling = "just arrived or still changing: it must be at rest for 3 s"
+    settling = "just arrived or still changing: it must stay unchanged for 3 s"
     assert words_of(inbox, 0) == words_of(inbox, 2.9) == settling
     (candidate,) = inbox.scan(START + 3, everything=True)
     assert words_of(inbox, 3) == "about to be taken"
     inbox.not_yet(candidate, START + 3)
     at = (WALL + timedelta(seconds=PATIENCE)).astimezone()
     assert words_of(inbox, 3) == (
-        f"cannot be read as a whole PDF yet, and fails at {at:%H:%M} if it does not change"
+        f"is not a complete PDF yet, and fails at {at:%H:%M} if it does not change"
     )
     drop(inbox, "scan.pdf", b"%PDF- and more")
     inbox.scan(START + 4, everything=True)
@@ -684,7 +684,7 @@ def test_a_file_in_use_says_so_until_it_is_let_go(inbox: Inbox) -> None:
         assert words_of(inbox, after) == "somebody still has it open"
     (candidate,) = inbox.scan(START + 12, everything=True)
     inbox.not_yet(candidate, START + 12)
-    assert "whole PDF" in words_of(inbox, 12)
+    assert "complete PDF" in words_of(inbox, 12)
 
 
 def test_the_instant_of_failure_stands_still(inbox: Inbox) -> None:

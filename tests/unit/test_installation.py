@@ -283,7 +283,7 @@ def test_what_runs_with_an_older_token(made_up: MadeUp, monkeypatch: pytest.Monk
     monkeypatch.setattr(units, "running_secrets", lambda _unit: {"TOKEN": "old"})
     made_up.ran.clear()
     said = made_up.init(code=1).output  # the made-up service has not heard of it
-    assert "still runs with an older token" in said
+    assert "still uses an older token" in said
     assert "systemctl restart faxdrop" in made_up.ran
 
 

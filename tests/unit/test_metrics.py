@@ -285,7 +285,8 @@ def test_what_holds_for_a_minute_is_a_failure_until_it_is_over(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(302, "sends us elsewhere"), (404, "answers 404"), (500, "answers 500")]
+    ("status", "words"),
+    [(302, "redirects to another address"), (404, "answers 404"), (500, "answers 500")],
 )
 def test_an_answer_that_is_none_is_said_without_the_address(
     office: Office, monitor: Monitor, status: int, words: str

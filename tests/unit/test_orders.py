@@ -229,7 +229,7 @@ def test_cancel_gives_the_lock_back(tmp_path: Path) -> None:
 
 def test_cancel_without_a_root(tmp_path: Path) -> None:
     """Where there is no root, that is what is said."""
-    with pytest.raises(SpoolError, match="is not there"):
+    with pytest.raises(SpoolError, match="There is no folder"):
         cancelled(Spool(tmp_path / "gone"), "x")
 
 

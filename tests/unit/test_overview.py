@@ -55,7 +55,7 @@ FAILED = Reason(code=ReasonCode.CANCELLED, message="It was cancelled.", advice="
     ("job", "running", "words"),
     [
         (job_in(State.QUEUED), True, "waiting for its turn"),
-        (job_in(State.QUEUED), False, "waiting for faxdrop to run"),
+        (job_in(State.QUEUED), False, "waiting for faxdrop to start"),
         (
             job_in(State.QUEUED, attempts=(attempt("FAILED"),), due_at=NOON + timedelta(minutes=5)),
             True,
@@ -65,20 +65,20 @@ FAILED = Reason(code=ReasonCode.CANCELLED, message="It was cancelled.", advice="
         (
             job_in(State.SUBMITTING, attempts=(attempt(),)),
             False,
-            "the answer was lost, to be looked up at sipgate",
+            "the answer was lost; to be looked up at sipgate",
         ),
         (
             job_in(State.UNKNOWN, attempts=(attempt(),)),
             True,
-            "the answer was lost, to be looked up at sipgate",
+            "the answer was lost; to be looked up at sipgate",
         ),
-        (job_in(State.ACCEPTED, attempts=(attempt(),)), True, "with sipgate, not being sent yet"),
+        (job_in(State.ACCEPTED, attempts=(attempt(),)), True, "at sipgate, not being sent yet"),
         (
             job_in(State.ACCEPTED, attempts=(attempt("PENDING", "SENDING"),)),
             True,
             "being sent by sipgate",
         ),
-        (job_in(State.ACCEPTED, attempts=(attempt("NEW"),)), True, "with sipgate (NEW)"),
+        (job_in(State.ACCEPTED, attempts=(attempt("NEW"),)), True, "at sipgate (NEW)"),
         (
             job_in(State.ACCEPTED, attempts=(attempt("SENDING"),), cancelled=True),
             True,
@@ -211,7 +211,7 @@ def test_the_inbox_is_shown_without_a_daemon(tmp_path: Path) -> None:
     text = text_of(seen)
     assert "faxdrop is not running" in text
     assert "(no recipient folder)" in text
-    assert "what lies in it is not faxed" in " ".join(text.split())
+    assert "nothing in it is faxed" in " ".join(text.split())
 
 
 def test_nothing_changes(tmp_path: Path) -> None:
@@ -234,8 +234,8 @@ def test_a_root_where_no_daemon_ever_ran(tmp_path: Path) -> None:
     assert not seen.running
     assert not seen.inbox_is_there
     text = text_of(seen, width=300)
-    assert f"{tmp_path}/inbox is not there" in text
-    assert "faxdrop makes it when it starts" in text
+    assert f"{tmp_path}/inbox is missing" in text
+    assert "faxdrop creates it when it starts" in text
     assert "Nothing is on its way." in text
 
 
@@ -252,8 +252,8 @@ def test_a_missing_inbox_while_the_daemon_runs(tmp_path: Path) -> None:
     with a_daemon_at(tmp_path):
         (tmp_path / "inbox").rmdir()
         text = text_of(looked(spool), width=300)
-    assert f"LOOK  {tmp_path}/inbox is not there" in text
-    assert "makes it again at its next look" in text
+    assert f"LOOK  {tmp_path}/inbox is missing" in text
+    assert "creates it again at its next look" in text
     assert "in the inbox" not in text
 
 
@@ -320,7 +320,7 @@ def test_what_holds(tmp_path: Path) -> None:
     text = text_of(seen, width=300)
     since = datetime(2026, 3, 2, 11, tzinfo=UTC).astimezone()
     assert text.count("HELD") == 1
-    assert f"HELD  since {since:%H:%M:%S}: no money. Top it up. It is tried again" in text
+    assert f"HELD  since {since:%H:%M:%S}: no money. Top it up. faxdrop tries again" in text
     assert "held, for the reason above" in text
     assert looked(spool).holds == (), "what a daemon said that is gone is of no worth"
 
@@ -376,7 +376,7 @@ def test_records_that_cannot_be_read(tmp_path: Path, *, running: bool) -> None:
         seen = looked(spool)
     assert (seen.unreadable, seen.documents) == (1, ())
     text = text_of(seen, width=300)
-    assert f"LOOK  {folder} holds a document, and its record cannot be read" in text
+    assert f"LOOK  {folder} contains a document whose record cannot be read" in text
     assert "Nothing else is in the inbox or on its way." in text
 
 

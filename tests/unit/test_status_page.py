@@ -72,7 +72,7 @@ def test_it_shows_what_there_is(share: Share) -> None:
     page = Elements(share.text)
     text = " ".join(page.text.split())
     assert "Faxes are held." in text
-    assert "No money. Top it up. It is tried again by itself" in text
+    assert "No money. Top it up. faxdrop tries again by itself" in text
     assert "/srv/fax/inbox/x is closed to us" in text
     assert "Not sent 1 three.pdf to Amt Busy. Again." in text
     assert "On the way 1 one.pdf to Dr. Müller +493023125030 being sent by sipgate" in text
@@ -152,7 +152,7 @@ def test_what_is_on_its_way_is_looked_at_without_news(share: Share) -> None:
     """What sipgate says of a fax is no news to followers, so the page looks for itself."""
     in_spool(share.root, job_in(State.ACCEPTED, attempts=(attempt("PENDING"),)))
     assert share.turn() == 30.0
-    assert "with sipgate, not being sent yet" in share.text
+    assert "at sipgate, not being sent yet" in share.text
     record = next((share.root / ".faxdrop" / "jobs").iterdir()) / "job.json"
     record.write_text(
         job_in(State.ACCEPTED, attempts=(attempt("PENDING", "SENDING"),)).model_dump_json()
