@@ -20,7 +20,7 @@ from faxdrop.fax.sentences import in_short
 from faxdrop.followers import tables
 from faxdrop.journal import history
 from faxdrop.journal.chain import months_of
-from faxdrop.journal.history import Filter
+from faxdrop.journal.history import Filter, part
 from faxdrop.names.printable import shown
 from faxdrop.spool.home import journal_of
 from faxdrop.words import N_, _, short_moment
@@ -121,8 +121,7 @@ def _ends(root: Path, wanted: Filter, take: Callable[[Iterable[dict[str, Any]]],
 
 
 def _row(content: dict[str, Any]) -> tuple[str, ...]:
-    document = content.get("document") or {}
-    recipient = content.get("recipient") or {}
+    document, recipient = part(content, "document"), part(content, "recipient")
     to = " ".join(str(recipient[key]) for key in ("folder", "number") if recipient.get(key))
     status = str(content.get("status", content.get("event")))
     result = (
@@ -130,10 +129,15 @@ def _row(content: dict[str, Any]) -> tuple[str, ...]:
         if status == "sent"
         else _("failed: {reason}").format(reason=in_short(history.reason_of(content)))
     )
-    at = content.get("finished_at")
-    when = short_moment(datetime.fromisoformat(at)) if at else ""
     name, pages = str(document.get("name")), str(document.get("pages") or "")
-    return when, shown(result), shown(name), shown(to), pages
+    return _when(content.get("finished_at")), shown(result), shown(name), shown(to), pages
+
+
+def _when(at: Any) -> str:
+    try:
+        return short_moment(datetime.fromisoformat(at))
+    except (TypeError, ValueError, OverflowError):
+        return ""
 
 
 def _listed(rows: list[tuple[str, ...]]) -> RenderableType:

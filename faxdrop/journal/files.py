@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def sha256_of(path: Path) -> str | None:
                 return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def is_strange(path: Path) -> bool:
+    """Return whether there is something that is no ordinary file: a link, a pipe, a device."""
+    try:
+        return not stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def walk(place: Path) -> Iterator[tuple[Path, set[str]]]:

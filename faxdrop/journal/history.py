@@ -172,7 +172,8 @@ def _receipt_in(data: bytes) -> dict[str, Any] | None:
 def reason_of(content: Mapping[str, Any]) -> str | None:
     """Return the reason code of a line, or of a receipt."""
     reason = content.get("reason")
-    return reason.get("code") if isinstance(reason, dict) else reason
+    code = reason.get("code") if isinstance(reason, dict) else reason
+    return code if isinstance(code, str) else None
 
 
 def summary(found: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
@@ -244,6 +245,12 @@ def part(content: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Return an object in a line or a receipt, {} if there is none."""
     found = content.get(key)
     return found if isinstance(found, dict) else {}
+
+
+def sha256_in(content: Mapping[str, Any]) -> str | None:
+    """Return the SHA-256 of the document in a line, None if it names none."""
+    sha256 = part(content, "document").get("sha256")
+    return sha256 if isinstance(sha256, str) else None
 
 
 def place_of(root: Path, content: Mapping[str, Any]) -> Path | None:

@@ -15,7 +15,7 @@ from faxdrop.fax.reasons import PERHAPS_SENT
 from faxdrop.journal import history
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import sha256_of
-from faxdrop.journal.history import ENDS, part, place_of, receipt_as_filed
+from faxdrop.journal.history import ENDS, place_of, receipt_as_filed, sha256_in
 from faxdrop.journal.lines import RemovalLine
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.places import receipt_path, report_of
@@ -101,9 +101,9 @@ def _as_left(
 
     ``report`` is the SHA-256 of its report, None if there is none.
     """
-    place, sha256 = place_of(root, content), part(content, "document").get("sha256")
+    place, sha256 = place_of(root, content), sha256_in(content)
     wanted = content.get("receipt_sha256")
-    if place is None or not isinstance(sha256, str) or not isinstance(wanted, str):
+    if place is None or sha256 is None or not isinstance(wanted, str):
         return None
     if receipt_as_filed(place, content) is None:
         return None

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from faxdrop.fax.receipt import Receipt
 from faxdrop.journal import history, witness
-from faxdrop.journal.files import read_file, sha256_of, walk
+from faxdrop.journal.files import is_strange, read_file, sha256_of, walk
 from faxdrop.journal.lines import NOTHING_BEFORE, hash_of, path_text
 from faxdrop.journal.witness import Stamped, WitnessError
 from faxdrop.names.printable import shown
@@ -276,9 +276,9 @@ class _Files:
         self._unknown: list[tuple[_Filed, bool]] = []  # to the journal; whether it is being filed
         self._seen: set[str] = set()  # job ids of which there is a receipt
         self._by_content = {
-            content["document"]["sha256"]: job_id
+            sha256: job_id
             for job_id, content in ends.items()
-            if isinstance(content.get("document"), dict) and content["document"].get("sha256")
+            if (sha256 := history.sha256_in(content))
         }
         self._by_receipt_path = {
             root / receipt_of(path_text(content["path"])): job_id
@@ -352,9 +352,10 @@ class _Files:
         self._seen.add(job_id)
         if line.get("receipt_sha256") != hash_of(filed.data):
             self._find(Flaw.RECEIPT_ALTERED, where, _("is not the receipt that faxdrop wrote."))
-        document = line.get("document")
-        wanted = document.get("sha256") if isinstance(document, dict) else None
-        if filed.sha256 is None:
+        wanted = history.sha256_in(line)
+        if wanted is None and is_strange(filed.document):
+            pass  # a link or a pipe was dropped, and refused: there is nothing to compare
+        elif filed.sha256 is None:
             words = _("is missing beside its receipt, or cannot be read.")
             self._find(Flaw.DOCUMENT_MISSING, str(filed.document), words)
         elif wanted is not None and filed.sha256 != wanted:

@@ -34,15 +34,19 @@ class Archive:
         for number in range(FAXES):
             self.file(f"letter {number}.pdf")
 
-    def file(self, name: str, folder_name: str = "+492111234567") -> Path:
-        """File a document, nine hours after the one before; every third has failed."""
+    def file(self, name: str, folder_name: str = "+492111234567", *, refused: bool = False) -> Path:
+        """File a document, nine hours after the one before; every third has failed.
+
+        One that is ``refused`` is a link: there is nothing to read.
+        """
         number = len(self.documents)
         content = f"%PDF {number}".encode()
-        done = (failed if number % 3 == 0 else sent)(job(name, folder_name))
+        done = (failed if number % 3 == 0 or refused else sent)(job(name, folder_name))
         facts = done.document
         assert facts is not None
         digest = hashlib.sha256(content).hexdigest()
-        facts = facts.model_copy(update={"sha256": digest, "bytes": len(content)})
+        known = facts.model_copy(update={"sha256": digest, "bytes": len(content)})
+        facts = None if refused else known
         done = done.model_copy(
             update={"job_id": f"20261030-080000-{number:08x}", "document": facts}
         )
@@ -50,7 +54,10 @@ class Archive:
         receipt = make_receipt(done)
         folder = self.root / receipt.status / folder_name
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
+        if refused:
+            (folder / name).symlink_to("/etc/passwd")
+        else:
+            (folder / name).write_bytes(content)
         (folder / f"{name}.json").write_bytes(to_bytes(receipt))
         path = str((folder / name).relative_to(self.root))
         self.head = self.chain.append(ended(receipt, to_bytes(receipt), path))

@@ -7,8 +7,13 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from faxdrop.cli.main import main
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import RetryLine, hash_of
+from faxdrop.journal.retention import Periods, expired
 from faxdrop.journal.verify import Flaw, verify
 from tests.kit.archive import FAXES, Archive
 
@@ -216,3 +221,27 @@ def test_strange_things_hold_nothing_up(archive: Archive) -> None:
     (folder / "link.pdf").symlink_to("/etc/passwd")
     (folder / "folder.pdf.json").mkdir()
     assert archive.kinds() == [Flaw.UNREADABLE]
+
+
+def test_what_is_no_file_is_well_where_it_was_refused(archive: Archive) -> None:
+    """A link that was dropped, refused and filed has no SHA-256: all is as faxdrop left it."""
+    link = archive.file("link.pdf", refused=True)
+    assert archive.verify().is_well
+    link.unlink()
+    assert archive.kinds() == [Flaw.DOCUMENT_MISSING]
+
+
+@pytest.mark.parametrize("odd", [["a"], {"a": 1}, 7, True, "", "2026-99-99T00:00:00Z", None])
+def test_lines_of_wrong_types_are_read(archive: Archive, odd: object) -> None:
+    """Whatever stands in a line: it is verified and listed, and nothing expires by mistake."""
+    month = archive.journal / "2026-11.jsonl"
+    first, rest = month.read_bytes().split(b"\n", 1)
+    line = json.loads(first)
+    for key in line.keys() - {"format", "seq", "previous", "event"}:
+        inner = [{**line[key], each: odd} for each in line[key]] if key == "document" else []
+        for value in (odd, *inner):
+            month.write_bytes(json.dumps({**line, key: value}).encode() + b"\n" + rest)
+            assert Flaw.LINE_ALTERED in archive.kinds()
+            listed = CliRunner().invoke(main, ["receipts", "--root", str(archive.root)])
+            assert listed.exit_code == 0, listed.exception
+            list(expired(archive.root, archive.journal, Periods(1.0, 1.0), archive.at))
