@@ -188,6 +188,9 @@ def _verified(verified: Verification) -> RenderableType:
                 )
             )
         )
+    if verified.unmade:
+        words = _("Reports that could not be made: {count}. `faxdrop report` tries it once more.")
+        parts.append(Text(words.format(count=verified.unmade)))
     if verified.stamps:
         parts.append(
             Text(

@@ -62,7 +62,8 @@ def extract(journal: Path, job_id: str) -> Extract:
             own, found, reported = line, [*before, line], None
         elif own is not None and len(found) < found.index(own) + 1 + AROUND:
             found.append(line)
-        if content.get("event") == "reported" and content.get("job_id") == job_id:
+        is_report = content.get("event") == "reported" and content.get("sha256") is not None
+        if is_report and content.get("job_id") == job_id:
             reported = line
         before.append(line)
     if own is None:

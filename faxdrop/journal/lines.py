@@ -69,12 +69,15 @@ class EndLine(Record):
 
 
 class ReportLine(Record):
-    """The transmission report of a document that was filed; ``path`` is below the root."""
+    """The transmission report of a document that was filed; ``path`` is below the root.
+
+    Its receipt is filed by then. So that a report cannot be made is noted here.
+    """
 
     event: Literal["reported"] = "reported"
     job_id: str
     path: FileName
-    sha256: str
+    sha256: str | None  # None: it cannot be made
 
 
 class RetryLine(Record):

@@ -49,7 +49,7 @@ def expired(root: Path, journal: Path, periods: Periods, now: datetime) -> Itera
         job_id = content.get("job_id")
         if content.get("event") in ENDS and isinstance(job_id, str):
             found[job_id] = content
-        elif content.get("event") == "reported":
+        elif content.get("event") == "reported" and content.get("sha256") is not None:
             reports[str(job_id)] = str(content.get("sha256"))
         elif content.get("event") == "removed":
             noted.add(str(job_id))

@@ -80,6 +80,7 @@ class Verification:
     moved: int = 0  # of these, how many lie elsewhere than where they were filed
     removed: int = 0  # by retention
     unfinished: int = 0  # that are being filed or reported on: their lines come next
+    unmade: int = 0  # reports that could not be made
     stamps: int = 0  # time stamps of an authority that hold
     stamped_at: datetime | None = None  # the latest of them, by the authority's word
     unchecked_stamps: int = 0  # there is nothing installed to check them with
@@ -146,7 +147,7 @@ class _Chain:
         self._tick = tick
         self._ends: dict[str, dict[str, Any]] = {}
         self._month = ""  # of the last line
-        self.reports: dict[str, str] = {}  # job id -> SHA-256 of the report
+        self.reports: dict[str, Any] = {}  # job id -> SHA-256 of the report; None: there is none
         self.hashes: dict[int, str] = {}  # of the lines that were asked for
 
     def check(self, folder: Path, wanted: Collection[int]) -> dict[str, dict[str, Any]]:
@@ -215,7 +216,7 @@ class _Chain:
             case "sent" | "failed" if isinstance(job_id, str):
                 self._ends[job_id] = content
             case "reported":
-                self.reports[str(job_id)] = str(content.get("sha256"))
+                self.reports[str(job_id)] = content.get("sha256")
             case "retried":
                 self._ends.pop(str(job_id), None)
             case "removed":
@@ -294,7 +295,7 @@ class _Files:
             for folder, names in walk(place):
                 self._check_folder(folder, names)
 
-    def tell(self, reports: Mapping[str, str], draft: str | None) -> None:
+    def tell(self, reports: Mapping[str, Any], draft: str | None) -> None:
         """Report what is in none of the folders, and what looked wrong, if it still does.
 
         ``reports`` are those that the journal knows, ``draft`` the one that is moved to its place
@@ -393,7 +394,7 @@ class _Files:
             words = _("is nothing that faxdrop filed: another hand put it here.")
             self._find(Flaw.STRANGE_FILE, str(path), words)
 
-    def _tell_reports(self, reports: Mapping[str, str], draft: str | None) -> None:
+    def _tell_reports(self, reports: Mapping[str, Any], draft: str | None) -> None:
         """Compare what lies in reports' places with what the journal has of them.
 
         Its line comes before a report does: one that was there is told of by now, if it is ours.
@@ -405,6 +406,8 @@ class _Files:
             if found is not None and found != wanted:
                 words = _("is not the report that faxdrop made: it was altered, or put there.")
                 self._find(Flaw.REPORT_ALTERED, str(place), words)
+            elif wanted is None and job_id in reports:
+                self._verified.unmade += 1
             elif wanted is None or (found is None and wanted == draft):
                 self._verified.unfinished += 1
             elif found is None and sha256_of(place) != wanted:

@@ -9,12 +9,16 @@ a crash, or when the disk has room again.
 The order is: write the whole draft to disk; append a line ``reported`` with its SHA-256 to the
 journal; move the draft to its place. So a crash leaves no report or a whole one. A file in a
 report's place that does not match its line was put there, or altered, by somebody else.
+
+A report that cannot be made has a line ``reported`` without a SHA-256, is named in status for a
+day, and holds up no other.
 """
 
 import contextlib
 import io
 import threading
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +46,7 @@ from faxdrop.words import _
 log = structlog.stdlib.get_logger(__name__)
 
 FETCH_SECONDS = 6.0  # for sipgate's own report: with two tries to make ours, 20 s in all
+_SAID_FOR = timedelta(days=1)
 _MOST_BYTES = 64 << 20  # of a document; a longer one is never faxed
 _FINAL = ("SENT", "FAILED")  # the outcomes for which sipgate makes a report
 
@@ -69,7 +74,9 @@ class Reports(Follower):
         self._maker = maker
         self._disk = disk or Disk()
         self._draft = home_of(config.root) / REPORT_DRAFT
-        self._reported: dict[str, str] | None = None  # job id -> SHA-256, in lines not done yet
+        # By job, in lines that are not done yet: the SHA-256; None: it cannot be made.
+        self._reported: dict[str, str | None] | None = None
+        self._unmade: dict[str, datetime] = {}  # documents, and when that was found out
         self._failing = 0  # seq of the line that was tried last
         self._stopped = threading.Event()
 
@@ -77,7 +84,7 @@ class Reports(Follower):
         """Make all reports that are missing."""
         if self._reported is None:
             self._reported = {
-                str(line.content.get("job_id")): str(line.content.get("sha256"))
+                str(line.content.get("job_id")): line.content.get("sha256")
                 for line in now.cursor.lines()
                 if line.content.get("event") == "reported"
             }
@@ -87,6 +94,7 @@ class Reports(Follower):
             self._failing = line.head.seq
             return self._take(line, now, reported)
 
+        self._unmade = {path: at for path, at in self._unmade.items() if now.at - at < _SAID_FOR}
         for line in done_lines(now.cursor, take):
             reported.pop(str(line.content.get("job_id")), None)
 
@@ -104,9 +112,18 @@ class Reports(Follower):
         self._sipgate.close()
         self._maker.close()
 
+    @property
+    def problems(self) -> dict[str, str]:
+        """The documents of the last day whose report could not be made."""
+        words = _(
+            "has no transmission report: it could not be made. `faxdrop report` with its path "
+            "tries it once more."
+        )
+        return dict.fromkeys(self._unmade, words)
+
     # -- inside -----------------------------------------------------------------------------
 
-    def _take(self, line: Line, now: Turn, reported: dict[str, str]) -> bool:
+    def _take(self, line: Line, now: Turn, reported: dict[str, str | None]) -> bool:
         """Put the report of an end beside its document; return whether there was one to make.
 
         Raises OSError and FollowerError if it should be tried again.
@@ -127,21 +144,31 @@ class Reports(Follower):
                 self._report(_Wanted(folder, place.name, name, receipt), line, now, reported)
             return name is not None
 
-    def _report(self, wanted: "_Wanted", line: Line, now: Turn, reported: dict[str, str]) -> None:
+    def _report(
+        self, wanted: "_Wanted", line: Line, now: Turn, reported: dict[str, str | None]
+    ) -> None:
         job_id = str(line.content.get("job_id"))
         if job_id in reported:  # a crash followed its line
-            if _hash_of_file(self._draft) == reported[job_id]:
+            if reported[job_id] is not None and _hash_of_file(self._draft) == reported[job_id]:
                 self._put(wanted)
             return
         place = wanted.folder.path / wanted.name
         if wanted.folder.kind(wanted.name) is not None:
             log.warning("report.name_taken", job=job_id, file=shown(str(place)))
             return
-        made = self._made(wanted, line.content)
+        path = str(place.relative_to(self._config.root))
+        try:
+            made = self._made(wanted, line.content)
+        except UnmadeError as error:
+            why = type(error.__cause__ or error).__name__
+            log.warning("report.not_made", job=job_id, why=why, advice="try `faxdrop report`")
+            now.append(ReportLine(job_id=job_id, path=path, sha256=None))
+            reported[job_id] = None
+            self._unmade[shown(str(wanted.folder.path / wanted.document))] = now.at
+            return
         if made is None:
             return
         self._write(made)
-        path = str(place.relative_to(self._config.root))
         now.append(ReportLine(job_id=job_id, path=path, sha256=hash_of(made)))
         reported[job_id] = hash_of(made)
         self._put(wanted)
@@ -152,7 +179,7 @@ class Reports(Follower):
         return place_of(self._config.root, content) if content.get("event") in ENDS else None
 
     def _made(self, wanted: "_Wanted", content: dict[str, Any]) -> bytes | None:
-        """Return the report, None if it cannot be made or its document is gone."""
+        """Return the report, None if its document is gone. Raises UnmadeError."""
         receipt, folder = wanted.receipt, wanted.folder
         read = Receipt.model_validate_json(receipt)
         sha256 = part(content, "document").get("sha256")
@@ -176,10 +203,8 @@ class Reports(Follower):
             log.warning("report.without_picture", job=read.job_id)
         try:
             return self._asked(words, receipt, b"", b"")
-        except (UnmadeError, TimeoutError) as error:
-            why = type(error).__name__
-        log.error("report.not_made", job=read.job_id, why=why, advice="try `faxdrop report`")
-        return None  # else it would hold up all others
+        except TimeoutError as error:
+            raise UnmadeError from error
 
     def _asked(self, words: Any, receipt: bytes, drawn: bytes, theirs: bytes) -> bytes:
         if self._stopped.is_set():

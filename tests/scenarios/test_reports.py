@@ -315,6 +315,43 @@ def test_a_page_that_cannot_be_drawn(staged: Stage) -> None:
     assert pages_and_receipt(path.with_name("letter.report.pdf"))[0] == 1
 
 
+class Useless(Maker):
+    """Makes none at all."""
+
+    def prepare(self, fd: int, output_fd: int) -> Verdict:
+        """Fail."""
+        del fd, output_fd
+        return Verdict(sha256="", bytes=0, reason=pdfs_reason())
+
+
+def test_a_report_that_can_never_be_made_is_noted(staged: Stage) -> None:
+    """The journal, verify and status say so; nothing waits for it, and retention takes the rest."""
+    world = staged.world
+    world.make_followers = lambda config: [
+        reports.Reports(config, world.make_sipgate(config), Useless(), world.disk)
+    ]
+    path = faxed(staged, PLAIN, "letter.pdf", pdfs.good(2))
+    assert names_beside(path) == ["letter.pdf", "letter.pdf.json"]
+    assert events(staged) == ["sent", "reported"]
+    verified = verify(world.root, world.root / ".faxdrop" / "journal")
+    assert (verified.findings, verified.unmade, verified.unfinished) == ([], 1, 0)
+    assert world.daemon is not None
+    [[where, words]] = world.daemon._followers.problems.items()  # noqa: SLF001 - as status says it
+    assert where == str(path)
+    assert "has no transmission report" in words
+    world.live(90_000.0)
+    faxed(staged, PLAIN, "next.pdf", pdfs.good(1))
+    [where] = world.daemon._followers.problems  # noqa: SLF001
+    assert where.endswith("next.pdf")
+    world.crash()
+    world.start()
+    world.live(30.0)
+    assert events(staged) == ["sent", "reported"] * 2
+    month = world.root / ".faxdrop" / "journal"
+    over = expired(world.root, month, Periods(sent=1.0), world.time.wall)
+    assert [one.document.name for one in over] == ["letter.pdf", "next.pdf"]
+
+
 @pytest.mark.parametrize("how", ["html", "410", "huge", "redirect", "lose-after"])
 def test_sipgates_report_is_not_to_be_had(staged: Stage, how: str) -> None:
     """Ours is made all the same."""
