@@ -22,6 +22,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any, BinaryIO
 
 import urllib3
@@ -177,6 +178,16 @@ class _Answer(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         raw = self.fp.detach()
         self.fp = io.BufferedReader(_Until(sock, raw, early))
+
+    def begin(self) -> None:
+        """Read the head of the answer, and skip what comes before it as "103 Early Hints" does.
+
+        http.client takes every interim answer but 100 for the answer itself.
+        """
+        super().begin()
+        while 100 < self.status < 200 and self.status != HTTPStatus.SWITCHING_PROTOCOLS:  # noqa: PLR2004 - interim
+            self.headers = self.msg = None  # type: ignore[assignment]  # as before the first head
+            super().begin()
 
 
 class _Connection(HTTPConnection):

@@ -373,13 +373,15 @@ def test_a_compressed_answer_is_read() -> None:
 
 
 def test_an_interim_answer_is_skipped() -> None:
-    """A "100 Continue" before or behind the body changes nothing."""
+    """A "100 Continue", before or behind the body, and others of its kind change nothing."""
 
     def behave(call: Call) -> None:
         call.read_head()
         call.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         call.read_body()
         call.send(b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n")
+        call.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+        call.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nConnection: close\r\n\r\n" * 2)
         call.answer("200 OK", b'{"sessionId": 5}')
 
     assert outcome_of(behave) is ACCEPTED
