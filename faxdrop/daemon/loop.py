@@ -6,7 +6,6 @@ drive hours in milliseconds.
 """
 
 import contextlib
-import queue
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
@@ -20,10 +19,11 @@ from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
 from faxdrop.daemon.bookkeeping import Bookkeeping
 from faxdrop.daemon.bulletin import Bulletin
+from faxdrop.daemon.parts import parts_of
 from faxdrop.daemon.systemd import Notifier
-from faxdrop.documents.assess import Assessor, limits_of
+from faxdrop.daemon.wakes import Wakes
+from faxdrop.documents.assess import limits_of
 from faxdrop.documents.checker import Checker
-from faxdrop.fax.recipient import AddressBook, normalise
 from faxdrop.followers.driver import Followers
 from faxdrop.followers.follower import Follower
 from faxdrop.inbox.claim import Claimer
@@ -32,7 +32,6 @@ from faxdrop.inbox.scan import Inbox
 from faxdrop.inbox.watcher import Watcher
 from faxdrop.journal.chain import Journal, JournalError
 from faxdrop.journal.upkeep import Upkeep
-from faxdrop.queue.delivery import Delivery
 from faxdrop.queue.dispatcher import Dispatcher, Parts
 from faxdrop.queue.faxlines import Seats
 from faxdrop.sipgate import Sipgate
@@ -54,6 +53,10 @@ _AFTER_A_FAULT = 1.0  # seconds before the loop goes on after a mistake of our o
 
 class Daemon:
     """Everything between the inbox and sent/ or failed/ of one root.
+
+    Owns the order of a turn, and what outlives a config: start, reload, a root that goes away, and
+    the end. ``parts`` makes what a config decides about, ``bookkeeping`` writes the journal,
+    ``bulletin`` says how things stand, and the loop sleeps on ``wakes``.
 
     ``spool`` must be open. ``make_sipgate`` makes the client of a config, again at each reload.
     """
@@ -85,9 +88,7 @@ class Daemon:
         self._notifier = notifier
         self._make_watcher = make_watcher
         self.while_held: Callable[[], None] = lambda: None  # called again and again while it holds
-        # Not an Event: a signal handler that sets one while this thread goes to sleep on it waits
-        # for ever for this very thread.
-        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._wakes = Wakes()
         self._stopping = False
         self._reload: Callable[[], Config] | None = None
         self._is_away = False
@@ -95,7 +96,7 @@ class Daemon:
         self._steps = Steps(self.wake)
         self._sipgate = make_sipgate(config)
         spool.filing.reported = config.report.states
-        parts = self._make_parts(config)
+        parts = parts_of(config, spool, checker, self._sipgate, clock)
         self._health = DiskHealth(spool.root, spool.home, clock.now)
         self._dispatcher = Dispatcher(
             spool,
@@ -122,7 +123,7 @@ class Daemon:
 
     def wake(self) -> None:
         """Make the loop turn; from any thread or signal handler."""
-        self._wakes.put(None)
+        self._wakes.wake()
 
     def stop(self) -> None:
         """End the loop after this turn; from any thread or signal handler."""
@@ -166,7 +167,7 @@ class Daemon:
                 # A turn that fails does not feed the watchdog: a lasting fault leads to a restart.
                 log.exception("loop.failed")
                 pause = _AFTER_A_FAULT
-            self._sleep(pause)
+            self._wakes.sleep(pause)
         return self._wind_up()
 
     def turn(self) -> float:
@@ -197,28 +198,6 @@ class Daemon:
         )
 
     # -- config -----------------------------------------------------------------------------
-
-    def _make_parts(self, config: Config) -> Parts:
-        book = AddressBook(
-            config.recipients, config.region, allow_premium=config.sending.allow_premium
-        )
-        assessor = Assessor(
-            self._spool,
-            self._checker,
-            book,
-            faxline=config.sipgate.faxline,
-            patience=config.inbox.patience,
-            monotonic=self._clock.monotonic,
-        )
-        delivery = Delivery(
-            self._spool,
-            self._sipgate,
-            self._checker,
-            config.sending,
-            now=self._clock.now,
-            normalise=partial(normalise, region=config.region),
-        )
-        return Parts(config, assessor, delivery)
 
     def _make_pickup(self, parts: Parts) -> Pickup:
         return Pickup(
@@ -265,7 +244,7 @@ class Daemon:
             self._checker.limits = limits_of(config)
             # Steps under way still use the old client, so it is not closed here.
             self._sipgate = self._make_sipgate(config)
-            parts = self._make_parts(config)
+            parts = parts_of(config, self._spool, self._checker, self._sipgate, self._clock)
             self._dispatcher.reload(parts)
             self._books.reload(config)
             self._followers.follow(self._make_followers(config))
@@ -307,7 +286,9 @@ class Daemon:
 
     def _come_back(self) -> None:
         self._is_away, self._bulletin.has_news = False, True
-        self._renew_pickup(self._make_parts(self._config))
+        self._renew_pickup(
+            parts_of(self._config, self._spool, self._checker, self._sipgate, self._clock)
+        )
         self._pickup.open()
         log.info("root.back", root=str(self._spool.root))
 
@@ -335,13 +316,6 @@ class Daemon:
             dues += self._pickup.dues() + self._dispatcher.dues()
             dues += self._books.dues() + self._followers.dues()
         return max(0.0, min(dues) - now)
-
-    def _sleep(self, seconds: float) -> None:
-        """Wait until woken, but no longer than this; many wakes count as one."""
-        with contextlib.suppress(queue.Empty):
-            self._wakes.get(timeout=seconds)
-            while True:
-                self._wakes.get_nowait()
 
     def _wind_up(self) -> bool:
         """Stop watching and wait a little for the steps under way; return whether all ended.
@@ -375,5 +349,5 @@ class Daemon:
         end = self._clock.monotonic() + seconds
         self._steps.collect()
         while not until() and (left := end - self._clock.monotonic()) > 0:
-            self._sleep(left)
+            self._wakes.sleep(left)
             self._steps.collect()
