@@ -184,7 +184,7 @@ def _kill(service: Service) -> None:
 )
 def test_nothing_is_lost_or_doubled(service: Service, disturb: Callable[[Service], None]) -> None:
     """Reloaded, restarted, stopped or killed in mid-flow, each document is faxed exactly once."""
-    service.simulator("account", {"pace": 1.0})
+    service.simulator("account", {"pace": 3.0})
     names = []
     before = len(service.taken())
     for number in range(10):
@@ -194,6 +194,7 @@ def test_nothing_is_lost_or_doubled(service: Service, disturb: Callable[[Service
         until(partial(_at_least, service, enough), 60, "faxes taken")
         assert names[-1] not in service.files("sent")
         disturb(service)
+    service.simulator("account", {"pace": 0})  # the rest goes at once
     service.expect_sent(names)
     service.expect_each_taken_once()
     assert service.files("inbox") == {}
