@@ -22,7 +22,7 @@ from faxdrop.journal import verify as verify_
 from faxdrop.journal.chain import months_of
 from faxdrop.journal.evidence import NoEvidenceError
 from faxdrop.journal.files import read_file
-from faxdrop.journal.verify import Verification
+from faxdrop.journal.flaws import Verification
 from faxdrop.journal.witness import WitnessError, roots_in
 from faxdrop.names.printable import shown
 from faxdrop.spool.home import journal_of

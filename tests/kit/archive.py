@@ -12,8 +12,9 @@ from pathlib import Path
 
 from faxdrop.fax.receipt import make_receipt, to_bytes
 from faxdrop.journal.chain import Journal
+from faxdrop.journal.flaws import Verification
 from faxdrop.journal.lines import ended
-from faxdrop.journal.verify import Verification, verify
+from faxdrop.journal.verify import verify
 from tests.kit.jobs import failed, job, sent
 from tests.kit.renderers import needs
 

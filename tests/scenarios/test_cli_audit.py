@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from faxdrop.cli.main import main
 from faxdrop.followers.tables import HEADINGS
-from faxdrop.journal.verify import Flaw
+from faxdrop.journal.flaws import Flaw
 from tests.kit.archive import FAXES, Archive
 from tests.kit.processes import FAXDROP
 from tests.kit.users import let_in

@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 from faxdrop.cli.main import main
 from faxdrop.documents.verdict import Verdict
 from faxdrop.journal import history
+from faxdrop.journal.flaws import Flaw
 from faxdrop.journal.retention import Periods, expired, remove
-from faxdrop.journal.verify import Flaw, verify
+from faxdrop.journal.verify import verify
 from faxdrop.report import reports
 from faxdrop.spool.disk import Disk
 from tests.kit import pdfs

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from faxdrop.journal import witness
 from faxdrop.journal.chain import Journal
+from faxdrop.journal.flaws import Flaw
 from faxdrop.journal.history import lines
 from faxdrop.journal.retention import Periods
 from faxdrop.journal.upkeep import Upkeep, UpkeepPlan
-from faxdrop.journal.verify import Flaw, verify
+from faxdrop.journal.verify import verify
 from faxdrop.spool.disk import Disk
 from tests.kit.archive import FAXES, Archive
 

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 
 from faxdrop.cli.main import main
 from faxdrop.journal.chain import Journal
+from faxdrop.journal.flaws import Flaw
 from faxdrop.journal.lines import RetryLine, hash_of
 from faxdrop.journal.retention import Periods, expired
-from faxdrop.journal.verify import Flaw, verify
+from faxdrop.journal.verify import verify
 from tests.kit.archive import FAXES, Archive
 
 

@@ -15,9 +15,10 @@ import pytest
 
 from faxdrop.fax.receipt import make_receipt, to_bytes
 from faxdrop.journal.chain import Journal, JournalError, months_of
+from faxdrop.journal.flaws import Discrepancy
 from faxdrop.journal.history import Filter, ends, lines, summary
 from faxdrop.journal.lines import NOTHING_BEFORE, EndLine, HoldLine, ended, hash_of
-from faxdrop.journal.verify import Discrepancy, verify
+from faxdrop.journal.verify import verify
 from faxdrop.spool.disk import Disk
 from tests.kit.breaking import Crash, CrashingDisk, FaultyDisk, Steps
 from tests.kit.jobs import failed, job, sent
