@@ -13,7 +13,6 @@ whose SHA-256 is compared here, is flawless. Whatever else it says or does, a fr
 document again. A copy, which is what will be faxed, is always written by a fresh reader.
 """
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -23,16 +22,14 @@ import queue
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
-from pathlib import Path
 from typing import NamedTuple, Self
 
+from faxdrop.documents.server import CheckerError, ReaderServer, start_server
 from faxdrop.documents.turns import Turns
 from faxdrop.documents.verdict import Limits, Verdict, killed, too_slow
 from faxdrop.words import _
@@ -43,16 +40,9 @@ SEATS = 4  # documents that are read at once
 _FLAWLESS = 32  # documents that one reader reads at most
 _MAX_ANSWER = 1 << 20  # bytes
 _GRACE = 10.0  # seconds beyond the time limit, until the server is taken for dead
-_REAPED = 5.0  # seconds within which the server says how a child ended
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 _OUR_LIMITS = {signal.SIGALRM, signal.SIGXCPU}
-_ENVIRONMENT = ("LANG", "LC_ALL", "PATH", "PYTHONHOME", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG")
-_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's library would fork with threads of its own
 _READER = "faxdrop.documents.reader"
-
-
-class CheckerError(OSError):
-    """The reader cannot be started, or dies before it reads anything: no document's fault."""
 
 
 @dataclass
@@ -108,58 +98,6 @@ _BELIEVED = {
 }
 
 
-class _Server:
-    """The server's process, the socket to it, and how its children ended, as it says."""
-
-    def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket, ends: int) -> None:
-        self.process = process
-        self.socket = sock
-        self._ends = ends
-        self._lock = threading.Lock()  # over the two below, and who reads
-        self._unread = b""
-        self._ended: dict[int, int] = {}  # child -> its exit status, negative: a signal
-        self._is_gone = False
-        self.is_stopped = False  # by us
-
-    def end(self) -> int | None:
-        """Return how the server itself ended; None while it is there."""
-        if self._is_gone:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return self.process.wait(_REAPED)
-        return self.process.poll()
-
-    def end_of(self, reader: int) -> int | None:
-        """Return how a child ended; None if the server has died, or does not know of its end."""
-        deadline = time.monotonic() + _REAPED
-        poll = select.poll()
-        with self._lock:
-            if self.is_stopped:
-                return None
-            poll.register(self._ends, select.POLLIN)
-            while reader not in self._ended:
-                left = deadline - time.monotonic()
-                if left <= 0 or not poll.poll(math.ceil(left * 1000)):
-                    return None
-                piece = os.read(self._ends, 1 << 16)
-                if not piece:
-                    self._is_gone = True
-                    return None
-                *lines, self._unread = (self._unread + piece).split(b"\n")
-                for line in lines:
-                    child, _, status = line.partition(b" ")
-                    self._ended[int(child)] = int(status)
-            return self._ended.pop(reader)
-
-    def stop(self) -> None:
-        """End it, and its children with it."""
-        self.is_stopped = True
-        self.socket.close()
-        self.process.kill()
-        self.process.wait()
-        with self._lock:
-            os.close(self._ends)
-
-
 class Checker:
     """Checks documents, one or many at a time. Thread-safe; idle, it costs nothing.
 
@@ -170,7 +108,7 @@ class Checker:
         self.limits = limits  # may be changed at any time: they go with each document
         self._reader = reader  # the module that is the server
         self._lock = threading.Lock()  # over the next
-        self._server: _Server | None = None
+        self._server: ReaderServer | None = None
         self._turns = Turns()
         self._seats: queue.SimpleQueue[_Seat] = queue.SimpleQueue()  # those that are free
         for number in range(SEATS):
@@ -256,7 +194,7 @@ class Checker:
                     return _told(known)
             _rewound(fds)
 
-    def _how_it_broke(self, server: _Server, ending: _Ending) -> _Break:
+    def _how_it_broke(self, server: ReaderServer, ending: _Ending) -> _Break:
         end = server.end_of(ending.reader) if ending.reader is not None else None
         if end is None:
             end = server.end()
@@ -267,7 +205,7 @@ class Checker:
             return _Break.SLOW
         return _Break.CRASHED if ending.first and not server.is_stopped else _Break.SILENT
 
-    def _exchange(self, server: _Server, seat: _Seat, fds: tuple[int, ...]) -> _Ending:
+    def _exchange(self, server: ReaderServer, seat: _Seat, fds: tuple[int, ...]) -> _Ending:
         fresh = not seat.read
         reading, writing = os.pipe()
         started = time.monotonic()
@@ -293,13 +231,13 @@ class Checker:
             seconds=time.monotonic() - started,
         )
 
-    def _connected(self) -> _Server:
+    def _connected(self) -> ReaderServer:
         with self._lock:
             if self._server is None:
-                self._server = _started(self._reader)
+                self._server = start_server(self._reader)
             return self._server
 
-    def _discard(self, server: _Server | None) -> None:
+    def _discard(self, server: ReaderServer | None) -> None:
         """Stop the server, unless it is another one by now."""
         with self._lock:
             known = self._server
@@ -307,35 +245,6 @@ class Checker:
                 return
             self._server = None
         known.stop()
-
-
-def _started(reader: str) -> _Server:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ends, telling = os.pipe()
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    environment |= _ONE_THREAD
-    # This very package, wherever it was imported from.
-    here = str(Path(__file__).resolve().parents[2])
-    known = environment.get("PYTHONPATH")
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (here, known)))
-    try:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-P", "-m", reader],
-            stdin=theirs.fileno(),
-            stdout=telling,
-            env=environment,
-            cwd="/",
-        )
-    except OSError as error:
-        ours.close()
-        os.close(ends)
-        raise CheckerError(
-            error.errno, _("the PDF reader cannot be started: {error}").format(error=error)
-        ) from error
-    finally:
-        theirs.close()
-        os.close(telling)
-    return _Server(process, ours, ends)
 
 
 def _received(reading: int, deadline: float) -> tuple[bytes, bool]:
