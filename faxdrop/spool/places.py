@@ -14,7 +14,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ REPORT_DRAFT = "report.draft"  # in the spool: the report that is moved to its p
 DRAFT, PLACE = "receipt.json", "place"  # in the job's folder: the receipt, and where it will lie
 
 _PDF = ".pdf"
+# A report's name does not tell how its document's name ends.
+_ENDINGS = (*("." + "".join(each) for each in product("pP", "dD", "fF")), "")
 _LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
 LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
 _TRIES = 9  # to enter a folder that somebody removes again and again
@@ -322,7 +324,7 @@ def document_reported(file: Path) -> Path | None:
     if stem == file.name or os.path.lexists(file.with_name(receipt_of(file.name))):
         return None
     with contextlib.suppress(OSError), opened_folder(file.parent.resolve()) as folder:
-        for end in (_PDF, _PDF.upper(), ""):
+        for end in _ENDINGS:
             if report_in(read_receipt(folder, stem + end), stem + end) == file.name:
                 return file.with_name(stem + end)
     return None
@@ -357,7 +359,10 @@ def _beside(name: str) -> Iterator[str]:
     yield from (name, receipt_of(name), report_of(name))
     # Another document whose report would have the same name, made already or not.
     stem = report_of(name).removesuffix(REPORT_SUFFIX)
-    yield from (receipt_of(stem + end) for end in (_PDF, _PDF.upper(), "") if stem + end != name)
+    yield from (receipt_of(stem + end) for end in _ENDINGS if stem + end != name)
+    # Another document whose report will have this very name.
+    if (stem := name.removesuffix(REPORT_SUFFIX)) != name:
+        yield from (receipt_of(stem + end) for end in _ENDINGS)
 
 
 def _numbered(name: str, place: Folder, there: set[str]) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from faxdrop import __version__
-from faxdrop.fax.job import Faxed, Job
+from faxdrop.fax.job import Faxed, Job, State
 from faxdrop.fax.receipt import Receipt, to_bytes
 from faxdrop.names.printable import shown, stored
 from faxdrop.spool import filing
@@ -207,6 +207,28 @@ def test_a_taken_name_is_never_overwritten(spool: Spool, tmp_path: Path, taken: 
         claim(spool, job(number=number))
         assert spool.filing.file_away(sent(job(number=number))) == folder / name
     assert before.items() <= tree(folder).items()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "under"),
+    [
+        ("letter.pdf", "letter.report.pdf", "letter.report (2).pdf"),
+        ("letter.Pdf", "letter.report.pdf", "letter.report (2).pdf"),
+        ("letter.Pdf", "letter.pDF", "letter (2).pDF"),
+        ("letter", "letter.pdF", "letter (2).pdF"),
+    ],
+)
+def test_the_place_of_a_report_that_is_not_made_yet_is_taken(
+    spool: Spool, first: str, second: str, under: str
+) -> None:
+    """A report comes some time after its document; until then, its name is nobody else's."""
+    spool.filing.reported = {State.SENT}
+    filed = []
+    for number, name in enumerate((first, second)):
+        one = job(name, number=number)
+        claim(spool, one)
+        filed.append(spool.filing.file_away(sent(one)))
+    assert [path.name for path in filed if path] == [first, under]
 
 
 @pytest.mark.parametrize(
