@@ -51,6 +51,7 @@ class FilesCheck:
     ) -> None:
         self._verified = verified
         self._ends = ends
+        self._filed_before = tuple(ends)  # what is filed from here on may not be seen
         self._root = root
         self._tick = tick
         self._jobs = jobs  # the spool's
@@ -91,7 +92,8 @@ class FilesCheck:
                 self._find(Flaw.STRANGE_RECEIPT, str(filed.receipt_path), words)
         self._tell_suspects()
         self._tell_reports(reports, draft)
-        for job_id, content in self._ends.items():
+        for job_id in self._filed_before:
+            content = self._ends.get(job_id, {})
             if job_id not in self._seen and content.get("path") is not None:
                 path = shown(path_text(content["path"]))
                 words = _("was filed here and is gone, with its receipt: moved away, or deleted.")

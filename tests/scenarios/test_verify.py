@@ -109,6 +109,19 @@ def test_what_is_filed_meanwhile_is_nobody_elses(archive: Archive) -> None:
     assert verified.documents == FAXES - 1
 
 
+def test_what_is_filed_after_its_folder_was_looked_at_is_not_gone(archive: Archive) -> None:
+    """What ended during a verification may lie in a folder that was read before."""
+    ticks = itertools.count()
+
+    def tick() -> None:
+        if next(ticks) == 2 * FAXES - 1:  # at the last receipt
+            archive.file("late.pdf", "")
+
+    verified = verify(archive.root, archive.journal, tick=tick)
+    assert archive.documents[FAXES:], "the folders were read with fewer ticks"
+    assert verified.is_well, verified.findings
+
+
 def test_two_documents_exchanged_are_named(archive: Archive) -> None:
     """Each is said to be the other."""
     first, second = archive.documents[1], archive.documents[2]
