@@ -196,6 +196,23 @@ def test_cut_linearized_pdf() -> None:
     assert not examine(whole[: cut + 300]).whole
 
 
+def test_cut_behind_an_attachment() -> None:
+    """A PDF that is cut just behind the end of an attached PDF is not that attachment."""
+
+    def attach(pdf: Pdf) -> None:
+        pdf.pages[-1].obj.Attached = pdf.make_indirect(Stream(pdf, pdfs.good(text="Anlage")))
+
+    whole = pdfs.changed(pdfs.good(2), attach, compress_streams=False)
+    mark = whole.index(b"%%EOF")
+    assert whole.index(b"/Type /Page") < mark < whole.rindex(b"%%EOF")
+    assert examine(whole).clean
+    for cut in range(mark, mark + 20):
+        assert not examine(whole[:cut]).whole
+        assert not examine(whole[:cut] + bytes(4096)).whole
+    moved = b"\r\n" + whole  # mended, and whole
+    assert examine(moved).facts is not None
+
+
 def test_every_hole() -> None:
     """A file of full size of which any block is still unwritten is never taken for a whole one."""
     source = pdfs.scan()

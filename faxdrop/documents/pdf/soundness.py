@@ -66,6 +66,8 @@ def inspect(
     mended = bool(pdf.get_warnings())
     sane, unread = True, 0
     if mended:
+        if wholeness.ends_in_an_attachment(source.file):
+            raise DamageError(_("The PDF is not complete: its end is missing."))
         sane, unread = _compared(source.readable, drawn, len(pages), encrypted=pdf.is_encrypted)
     if (mended and drawn.is_hollow) or (
         (not sane or unread) and _lacks_objects(source.readable, len(pages))

@@ -22,6 +22,8 @@ _MARKUP = re.compile(rb"<[!/?a-zA-Z].*>", re.DOTALL)
 # What an update begins with, and what can only be the rest of something.
 _NEXT_PART = re.compile(rb"(?<!\d)\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj|(?<!start)xref|%PDF-")
 _REST = re.compile(rb"endstream|endobj")
+_BEGIN = re.compile(rb"(?<!end)stream\r?\n")
+_ATTACHED = re.compile(rb"(?<!end)stream\r?\n\s{0,16}%PDF-")
 
 
 def header_offset(data: bytes) -> int | None:
@@ -78,6 +80,18 @@ def has_rest_of_another(data: bytes) -> bool:
                 return True
         mark = following
     return False
+
+
+def ends_in_an_attachment(data: bytes) -> bool:
+    """Return whether a PDF that is attached as it is, is all that has come of this one's end.
+
+    Its end mark looks like that of the whole file; but the stream that it lies in is not closed.
+    """
+    attached = _ATTACHED.search(data)
+    if attached is None:
+        return False
+    begun = sum(1 for _ in _BEGIN.finditer(data, attached.start()))
+    return begun > data.count(b"endstream", attached.start())
 
 
 class NulRun(NamedTuple):
