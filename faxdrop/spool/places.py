@@ -30,8 +30,9 @@ REPORT_DRAFT = "report.draft"  # in the spool: the report that is moved to its p
 DRAFT, PLACE = "receipt.json", "place"  # in the job's folder: the receipt, and where it will lie
 
 _PDF = ".pdf"
-# A report's name does not tell how its document's name ends.
-_ENDINGS = (*("." + "".join(each) for each in product("pP", "dD", "fF")), "")
+# A report's name does not tell how its document's name ends: first how names mostly do.
+_USUAL = (_PDF, _PDF.upper(), "")
+_MIXED = tuple({"." + "".join(each) for each in product("pP", "dD", "fF")} - {*_USUAL})
 _LONGEST_SUFFIX = 16  # bytes; what is longer behind a dot is part of the name
 LONGEST_RECEIPT = 1 << 20  # bytes; ours are a few thousand
 _TRIES = 9  # to enter a folder that somebody removes again and again
@@ -324,7 +325,7 @@ def document_reported(file: Path) -> Path | None:
     if stem == file.name or os.path.lexists(file.with_name(receipt_of(file.name))):
         return None
     with contextlib.suppress(OSError), opened_folder(file.parent.resolve()) as folder:
-        for end in _ENDINGS:
+        for end in (*_USUAL, *_MIXED):
             if report_in(read_receipt(folder, stem + end), stem + end) == file.name:
                 return file.with_name(stem + end)
     return None
@@ -351,6 +352,10 @@ def _free_name(name: str, place: Folder) -> str:
     while free - taken > 1:
         middle = (taken + free) // 2
         taken, free = (middle, free) if is_taken(middle) else (taken, middle)
+    while any(place.kind(each) is not None for each in _rivals(nth_name(name, free, longest))):
+        free += 1
+        while is_taken(free):
+            free += 1
     return nth_name(name, free, longest)
 
 
@@ -359,10 +364,16 @@ def _beside(name: str) -> Iterator[str]:
     yield from (name, receipt_of(name), report_of(name))
     # Another document whose report would have the same name, made already or not.
     stem = report_of(name).removesuffix(REPORT_SUFFIX)
-    yield from (receipt_of(stem + end) for end in _ENDINGS if stem + end != name)
-    # Another document whose report will have this very name.
+    yield from (receipt_of(stem + end) for end in _USUAL if stem + end != name)
+
+
+def _rivals(name: str) -> Iterator[str]:
+    """Yield the receipts of documents whose report could be in the way, as rarely happens."""
+    stem = report_of(name).removesuffix(REPORT_SUFFIX)
+    yield from (receipt_of(stem + end) for end in _MIXED if stem + end != name)
+    # Another document's report will have this very name.
     if (stem := name.removesuffix(REPORT_SUFFIX)) != name:
-        yield from (receipt_of(stem + end) for end in _ENDINGS)
+        yield from (receipt_of(stem + end) for end in (*_USUAL, *_MIXED))
 
 
 def _numbered(name: str, place: Folder, there: set[str]) -> Iterator[tuple[int, str]]:
