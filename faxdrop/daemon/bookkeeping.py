@@ -46,6 +46,7 @@ class Bookkeeping:
         self._told: dict[str, Trouble] = {}  # what holds, as far as the journal knows
         self._untold: list[HoldLine | ReleaseLine] = []
         self._tell_at = self._daily_at = 0.0
+        self._waits_for_clock = False  # the upkeep was done without it
         self.under_way = 0
 
     @property
@@ -58,8 +59,8 @@ class Bookkeeping:
         self._upkeep = self._make_upkeep(config)
         self._daily_at = 0.0
 
-    def turn(self, troubles: Mapping[str, Trouble]) -> None:
-        """Start what is due now."""
+    def turn(self, troubles: Mapping[str, Trouble], clock_offset: float | None = None) -> None:
+        """Start what is due now; ``clock_offset``: see ``Upkeep.daily``."""
         self._compare(troubles)
         now = self._clock.monotonic()
         if self.under_way:
@@ -67,9 +68,10 @@ class Bookkeeping:
         if self._untold and now >= self._tell_at:
             telling = list(self._untold)
             self._start(self._on_told, telling, partial(self._journal.append_all, telling))
-        elif now >= self._daily_at:
+        elif now >= self._daily_at or (self._waits_for_clock and clock_offset is not None):
             self._daily_at = now + _DAILY
-            self._start(self._on_kept, None, self._upkeep.daily)
+            self._waits_for_clock = clock_offset is None and self._upkeep.needs_clock
+            self._start(self._on_kept, None, partial(self._upkeep.daily, clock_offset))
 
     def close(self) -> None:
         """Write what is still unwritten; at a stop, when nothing else is under way.

@@ -179,7 +179,7 @@ class Daemon:
         if self._is_there():
             self._bulletin.has_news |= self._pickup.turn()
             self._dispatcher.turn()
-            self._books.turn(self._troubles())
+            self._books.turn(self._troubles(), self._sipgate.clock_offset)
             self._followers.turn()
             if self._dispatcher.troubles:
                 self.while_held()

@@ -3,8 +3,10 @@
 Faxing needs none of it: each is done when there is time, and again if it failed.
 """
 
+import errno
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +30,7 @@ from faxdrop.words import N_, _, of_system
 log = structlog.stdlib.get_logger(__name__)
 
 _TAKEN_IN = "taken-in"  # marks a journal that knows what was filed before it
+_FARTHEST = 86400.0  # seconds by which our clock may be ahead of sipgate's
 _AT_ONCE = 200  # receipts that are taken in together
 
 
@@ -57,10 +60,13 @@ class Upkeep:
         self._disk = disk
         self.problems: dict[str, str] = {}  # what is not as it should be, and why
 
-    def daily(self) -> None:
-        """Take in what is older than the journal, remove what is over, ask the witness."""
+    def daily(self, clock_offset: float | None = None) -> None:
+        """Take in what is older than the journal, remove what is over, ask the witness.
+
+        ``clock_offset``: by how many seconds sipgate's clock is ahead of ours; None: not known yet.
+        """
         self._do(N_("taking in"), self._take_in)
-        self._do(N_("retention"), self._retain)
+        self._do(N_("retention"), partial(self._retain, clock_offset))
         self._do(N_("witness"), self._ask_witness)
 
     # -- inside -----------------------------------------------------------------------------
@@ -122,10 +128,19 @@ class Upkeep:
                     path = str(document.relative_to(self._root))
                     yield ended(receipt, data, path, taken_in=True)
 
-    def _retain(self) -> None:
+    @property
+    def needs_clock(self) -> bool:
+        """Whether there is something to do once sipgate's clock is known."""
+        return self._wishes.periods != Periods()
+
+    def _retain(self, clock_offset: float | None) -> None:
         periods = self._wishes.periods
-        if periods == Periods():
+        if periods == Periods() or clock_offset is None:
             return
+        # What is removed is gone. A clock that is years ahead, as after a dead battery, must not
+        # decide it alone.
+        if clock_offset < -_FARTHEST:
+            raise OSError(errno.ETIME, _("this machine's clock is ahead of sipgate's"))
         found = retention.expired(self._root, self._journal.folder, periods, self._now())
         count = 0
         for one in list(found):

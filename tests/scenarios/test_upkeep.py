@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from faxdrop.journal import witness
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.flaws import Flaw
@@ -56,10 +58,22 @@ def test_retention_follows_the_wishes(archive: Archive) -> None:
     upkeep = upkeep_of(archive)
     upkeep.daily()
     assert len(list((archive.root / "sent").rglob("*.pdf"))) > 0
-    upkeep_of(archive, UpkeepPlan(periods=Periods(sent=0.001))).daily()
+    upkeep_of(archive, UpkeepPlan(periods=Periods(sent=0.001))).daily(clock_offset=-2.0)
     assert list((archive.root / "sent").rglob("*.pdf")) == []
     assert len(list((archive.root / "failed").rglob("*.pdf"))) > 0
     assert upkeep.problems == {}
+
+
+@pytest.mark.parametrize("clock_offset", [None, -365 * 86400.0])
+def test_a_clock_that_nobody_confirms_removes_nothing(
+    archive: Archive, clock_offset: float | None
+) -> None:
+    """A clock that is years ahead, as after a dead battery, would remove everything at once."""
+    upkeep = upkeep_of(archive, UpkeepPlan(periods=Periods(sent=0.001, failed=0.001)))
+    upkeep.daily(clock_offset)
+    assert archive.verify().documents == FAXES
+    said = " ".join(upkeep.problems.values())
+    assert ("clock is ahead of sipgate's" in said) is (clock_offset is not None)
 
 
 def test_the_witness_is_asked_once_for_each_end(
