@@ -82,11 +82,11 @@ def verify(
     journal = journal_of(root)
     if not months_of(journal):
         raise SpoolError(
-            _("There is no journal to read in {journal}.").format(journal=name_of_file(journal))
+            _("There is no readable journal in {journal}.").format(journal=name_of_file(journal))
         )
     if head and not _HASH.fullmatch(head):
         raise click.BadParameter(
-            _("A hash has 8 to 64 digits of 0-9 and a-f."), param_hint="--head"
+            _("A hash is 8 to 64 of the digits 0-9 and a-f."), param_hint="--head"
         )
     try:
         authorities = roots_in(authority) if authority is not None else []
@@ -99,7 +99,7 @@ def verify(
     if head == "":
         click.echo(f"{verified.head_seq} {verified.head_hash}")
         if not verified.is_well:
-            words = _("faxdrop: not all is as faxdrop left it: `faxdrop verify` says what.")
+            words = _("faxdrop: not everything is as faxdrop left it. `faxdrop verify` shows what.")
             click.echo(words, err=True)
     elif as_json:
         click.echo(json.dumps(_as_json(verified), indent=2))
@@ -146,7 +146,7 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
     target = out or Path(f"{document.stem}.evidence.zip")
     with target.open("xb") as made:
         made.write(packed)
-    click.echo(_("Made: {target}").format(target=name_of_file(target)))
+    click.echo(_("Written: {target}").format(target=name_of_file(target)))
 
 
 def _pair(document: Path) -> tuple[bytes, bytes]:
@@ -156,7 +156,7 @@ def _pair(document: Path) -> tuple[bytes, bytes]:
     if content is None or receipt is None:
         raise NoEvidenceError(
             _(
-                "{document} is not there with its receipt beside it. If both were moved to an "
+                "{document} and its receipt are no longer there. If both were moved to an "
                 "archive, name the document where it is now."
             ).format(document=name_of_file(document))
         )
@@ -175,7 +175,7 @@ def _verified(verified: Verification) -> RenderableType:
         )
     parts.append(
         Text(
-            _("Lines of the journal: {lines}. Documents as faxed: {documents}.").format(
+            _("Lines of the journal: {lines}. Unaltered documents: {documents}.").format(
                 lines=verified.lines, documents=documents
             )
         )
@@ -194,13 +194,15 @@ def _verified(verified: Verification) -> RenderableType:
     if verified.stamps:
         parts.append(
             Text(
-                _("Time stamps that hold: {count}, the last of {when}.").format(
+                _("Valid time stamps: {count}, the last of {when}.").format(
                     count=verified.stamps, when=verified.stamped_at
                 )
             )
         )
     if verified.unchecked_stamps:
-        words = _("Time stamps not checked: {count}. That needs: pip install 'faxdrop[witness]'")
+        words = _(
+            "Time stamps not checked: {count}. Checking needs: pip install 'faxdrop[witness]'"
+        )
         parts.append(Text(words.format(count=verified.unchecked_stamps)))
     parts.append(
         Text(
@@ -210,14 +212,16 @@ def _verified(verified: Verification) -> RenderableType:
         )
     )
     if verified.is_well:
-        parts.append(Text(_("All is as faxdrop left it."), "bold green"))
+        parts.append(Text(_("Everything is as faxdrop left it."), "bold green"))
     else:
         wrong = len(verified.findings)
         parts.append(
             Text(
-                ngettext("{count} thing is not.", "{count} things are not.", wrong).format(
-                    count=wrong
-                ),
+                ngettext(
+                    "{count} thing is not as faxdrop left it.",
+                    "{count} things are not as faxdrop left them.",
+                    wrong,
+                ).format(count=wrong),
                 "bold red",
             )
         )

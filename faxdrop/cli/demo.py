@@ -68,7 +68,7 @@ DROPS: Final = (
     Drop(
         "Labor Nord +493023125030",
         "form.pdf",
-        N_("a form: sipgate could not fax it as it is"),
+        N_("a form, which sipgate could not fax as it is"),
         specimen.form(["Anforderung einer Untersuchung"], label="Name", value="Erika Mustermann"),
     ),
     Drop(

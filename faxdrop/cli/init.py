@@ -99,9 +99,11 @@ def init(  # noqa: PLR0913 - each is an option of its own
     """
     config_path = config_path.absolute()
     if not service and dry_run:
-        raise click.UsageError(_("--dry-run goes with --service."))
+        raise click.UsageError(_("--dry-run works only with --service."))
     if service and owner is not None:
-        raise click.UsageError(_("--owner does not go with --service, which runs as faxdrop."))
+        raise click.UsageError(
+            _("--owner does not work with --service: the service runs as faxdrop.")
+        )
     if not service and os.path.lexists(config_path):
         raise init_.already(config_path)
     token = token_file.read().strip() if token_file else os.environ.get("TOKEN", "")
@@ -113,7 +115,7 @@ def init(  # noqa: PLR0913 - each is an option of its own
     questions = Questions(config_path, given, service=False)
     answers = questions.answers(init_.stored(config_path, service=False))
     for path in init_.write(config_path, answers, belongs_to, service=False):
-        click.echo(_("Made {path}").format(path=name_of_file(path)))
+        click.echo(_("Created {path}").format(path=name_of_file(path)))
     click.echo()
     config = load(config_path, {**os.environ, **answers.secrets})
     tell(checked(config, config_path, simulate=False), as_json=False)
@@ -172,7 +174,7 @@ def _known_root(config: Path, given: Given) -> Path | None:
         root = load_what_is_right(config).config.root
         if given.root not in (None, root):
             raise InitError(
-                _("The root stands in {config}, and is {root}. Change it there.").format(
+                _("{config} sets the root to {root}. Change it there.").format(
                     config=config, root=root
                 )
             )
@@ -187,14 +189,14 @@ def _may_be_a_service(config: Path, machine: Machine, *, dry_run: bool) -> None:
     if unit is None:
         raise InitError(
             _(
-                "A service has its config in {folder}: leave --config out, or say --instance NAME."
+                "A service has its config in {folder}: leave out --config, or use --instance NAME."
             ).format(folder=place.ETC)
         )
     if not (machine.prefix / "lib/systemd/system/faxdrop.service").is_file():
         raise InitError(
             _(
-                "{prefix} holds no units of systemd: install faxdrop into a venv of its own, "
-                "such as /opt/faxdrop (an editable installation has none)."
+                "{prefix} contains no systemd units: install faxdrop into its own venv, such as "
+                "/opt/faxdrop (an editable installation has no units)."
             ).format(prefix=machine.prefix)
         )
     if why := installation.hidden(machine.prefix):
@@ -205,13 +207,11 @@ def _may_be_a_service(config: Path, machine: Machine, *, dry_run: bool) -> None:
         raise InitError(
             _(
                 "You are {user}, and only root can install a service: put sudo before the "
-                "command, or say --dry-run to see what it would do."
+                "command, or use --dry-run to see what it would do."
             ).format(user=name_of(os.geteuid()))
         )
     if not installation.has_systemd():
-        raise InitError(
-            _("This machine was not started by systemd, so it can have no such service.")
-        )
+        raise InitError(_("This machine does not run systemd, so it cannot have this service."))
 
 
 def _is_older(config: Path, root: Path) -> bool:
@@ -242,7 +242,7 @@ def _show(config: Path, steps: list[Step], machine: Machine) -> None:
         mode = (
             ""
             if there
-            else _("  (asks, and writes it: mode {mode})").format(
+            else _("  (asks for it and writes it: mode {mode})").format(
                 mode="640" if path == config else "600"
             )
         )
@@ -269,8 +269,8 @@ def _tell_step(mark: str, step: Step, *, in_full: bool) -> None:
 def _afterword(config: Path, root: Path) -> None:
     click.echo(
         _(
-            "Drop PDFs into {root}/inbox/RECIPIENT/\n  where they are:   sudo {command}\n  who "
-            "may fax, too: sudo usermod --append --groups {group} USER"
+            "Drop PDFs into {root}/inbox/RECIPIENT/\n  To see where they are:     sudo "
+            "{command}\n  To let somebody else fax:  sudo usermod --append --groups {group} USER"
         ).format(
             root=name_of_file(root),
             command=command("status", config),

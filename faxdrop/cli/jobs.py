@@ -138,8 +138,8 @@ def _note(journal: Journal, retried: RetryLine) -> None:
     except OSError as error:
         click.echo(
             _(
-                "faxdrop: the journal could not be told ({why}): `faxdrop verify` will say that "
-                "the document is gone from failed/."
+                "faxdrop: this could not be written to the journal ({why}): `faxdrop verify` "
+                "will report that the document is gone from failed/."
             ).format(why=of_file(error)),
             err=True,
         )
@@ -174,7 +174,7 @@ def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
                 failures += 1
                 ids = command("status", config_path)
                 click.echo(
-                    "faxdrop: " + _("{error} The ids stand in: {ids}").format(error=error, ids=ids),
+                    "faxdrop: " + _("{error} To see the ids: {ids}").format(error=error, ids=ids),
                     err=True,
                 )
             else:
@@ -205,16 +205,16 @@ def _cancelled(answered: Answered, config_path: Path) -> str:
             return words.format(what=what) + where
         case Cancellation.REST:
             return _(
-                "{what} is with sipgate and cannot be taken back: this attempt goes on, and the "
-                "fax may arrive. There will be no further attempt."
+                "sipgate has {what} already, and it cannot be taken back: this attempt goes on, "
+                "and the fax may arrive. There will be no further attempt."
             ).format(what=what)
         case Cancellation.ASKED:
             return _(
-                "{what} is in faxdrop's hands at this moment; it is cancelled as soon as they "
-                "are free. What became of it: {command}"
+                "faxdrop is working on {what} at this moment and cancels it right after. To see "
+                "what became of it: {command}"
             ).format(what=what, command=command("status", config_path))
         case Cancellation.TOO_LATE:
-            return _("Too late: {what} has come to its end.").format(what=what) + where
+            return _("Too late: {what} has ended already.").format(what=what) + where
 
 
 def _patience() -> Callable[[], bool]:
@@ -237,7 +237,7 @@ def _without_secrets(config_path: Path) -> Config:
     config, problems = load_what_is_right(config_path)
     if problems:
         click.echo(
-            _("faxdrop: the config has problems (a daemon that runs keeps its old one):"), err=True
+            _("faxdrop: the config has problems (a running daemon keeps its old one):"), err=True
         )
         for line in str(ConfigError(problems)).splitlines():
             click.echo(f"  {shown(line)}", err=True)

@@ -72,8 +72,8 @@ def retry(
         if not even_if_sent and (why := _perhaps_sent(receipt)):
             raise PerhapsSentError(
                 _(
-                    "{document} may have been sent already ({why}). Ask the recipient, or look "
-                    "into the sipgate account."
+                    "{document} may have been sent already ({why}). Ask the recipient, or check "
+                    "the sipgate account."
                 ).format(document=shown(str(document)), why=why)
             )
         if even_if_sent:

@@ -37,7 +37,7 @@ def _choose(ctx: click.Context, param: click.Parameter, config: Path | None) -> 
     if ctx.get_parameter_source(param.name or "") is click.core.ParameterSource.COMMANDLINE:
         if ctx.meta.setdefault(_NAMED, config) != config:
             raise click.UsageError(
-                _("Two configs are named: give --config or --instance, and once.")
+                _("The command names two configs: use either --config or --instance, once.")
             )
     elif _NAMED in ctx.meta:
         return  # the command line goes before the environment

@@ -54,9 +54,9 @@ def preview(config_path: Path, *, file: Path, out: Path | None) -> None:
             made = preview_.make(document, folder, _limits(config_path))
     except UndrawnError:
         click.echo(
-            _("faxdrop: {name} can be faxed, but its pages cannot be drawn here.").format(
-                name=name
-            ),
+            _(
+                "faxdrop: {name} can be faxed, but its pages cannot be drawn on this machine."
+            ).format(name=name),
             err=True,
         )
         raise SystemExit(1) from None

@@ -87,7 +87,7 @@ class Questions:
         if left := [what for what, said in asked.items() if not said]:
             say(
                 _(
-                    "This asks for {what}. Tokens are made at "
+                    "You will be asked for {what}. Create a token at "
                     "https://app.sipgate.com/personal-access-token; `{command}` needs none."
                 ).format(
                     what=listed(left),
@@ -124,11 +124,7 @@ class Questions:
         except Unreachable as error:
             if error.answer.status in _REFUSED:
                 return f"{error.answer.words}. {error.answer.advice}".strip()
-            click.echo(
-                _("(sipgate cannot be asked at the moment: {words})").format(
-                    words=error.answer.words
-                )
-            )
+            click.echo(_("(sipgate could not be asked: {words})").format(words=error.answer.words))
         return None
 
     def _root(self, text: str) -> str:
@@ -153,7 +149,7 @@ class Questions:
                 )
             if lines and not lines[text].can_send:
                 raise click.UsageError(
-                    _("{text} may not send: allow it at sipgate, or take another.").format(
+                    _("{text} may not send: allow it at sipgate, or choose another.").format(
                         text=text
                     )
                 )
@@ -187,7 +183,7 @@ def _right(what: str, text: str) -> str:
 def _secret(name: str, text: str) -> str:
     secrets = {"TOKEN_ID": "token-A", "TOKEN": "A", name: text.strip()}
     if remedy := init_.fault(secrets=secrets):
-        raise click.UsageError(_("Not that: {remedy}.").format(remedy=remedy))
+        raise click.UsageError(_("That does not work: {remedy}.").format(remedy=remedy))
     return text.strip()
 
 

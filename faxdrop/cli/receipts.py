@@ -75,7 +75,7 @@ def receipts(  # noqa: PLR0913 - one for each option
     Days are days here. Where the journal cannot be read, the receipts themselves are.
     """
     if as_csv and (as_json or summary):
-        raise click.UsageError(_("--csv goes with neither --json nor --summary."))
+        raise click.UsageError(_("--csv cannot be combined with --json or --summary."))
     wanted = Filter(_day(since), _day(until), to, status or "", reason)
     root = root_of(config_path, root)
     if summary:
@@ -142,7 +142,7 @@ def _when(at: Any) -> str:
 
 def _listed(rows: list[tuple[str, ...]]) -> RenderableType:
     if not rows:
-        return Text(_("Nothing of that kind was filed."))
+        return Text(_("No fax matches."))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in _HEADINGS:
         table.add_column(_(heading), overflow="fold", no_wrap=heading in ("Finished", "Pages"))

@@ -64,7 +64,7 @@ def _made(config_path: Path, document: Path) -> bytes:
         receipt = _receipt_in(content or b"")
         if content is None or receipt is None:
             raise OrderError(
-                _("There is no receipt of faxdrop's beside {file}.").format(
+                _("There is no receipt by faxdrop beside {file}.").format(
                     file=name_of_file(document)
                 )
             )
@@ -84,7 +84,7 @@ def _made(config_path: Path, document: Path) -> bytes:
                 return order.report(maker, words, content, source)
             except UnmadeError:
                 raise OrderError(
-                    _("The report of {file} cannot be made.").format(file=name_of_file(document))
+                    _("The report of {file} could not be made.").format(file=name_of_file(document))
                 ) from None
 
 
@@ -121,7 +121,7 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         file = path.open("xb")
     except FileExistsError:
         raise OrderError(
-            _("{file} is there already: move it away, or name another file with --out.").format(
+            _("{file} exists already: move it away, or name another file with --out.").format(
                 file=name_of_file(path)
             )
         ) from None

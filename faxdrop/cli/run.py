@@ -43,7 +43,7 @@ def run(config_path: Path, *, simulate: bool) -> None:
     if (owner := refuses_root(config.root)) is not None:
         raise SpoolError(
             _(
-                "{root} belongs to {owner}, who could not read what root puts there. Do it as "
+                "{root} belongs to {owner}, who could not read what root writes there. Run it as "
                 "{owner}: sudo {start}"
             ).format(root=config.root, owner=owner, start=_start(config_path, owner))
         )

@@ -95,16 +95,17 @@ def demo(keep: Path | None, *, opens: bool) -> None:
         console.print(
             "\n"
             + _(
-                "It is all in {folder}. To go on, drop PDFs into share/inbox/ there, and run:"
+                "Everything is in {folder}. To continue, drop PDFs into share/inbox/ there, and "
+                "run:"
             ).format(folder=name_of_file(folder))
             + f"\n  faxdrop --config {config} run --simulate",
             soft_wrap=True,
         )
     else:
-        console.print("\n" + _("They are removed now. To look at them: faxdrop demo --open"))
+        console.print("\n" + _("All this is removed now. To look at it: faxdrop demo --open"))
     if not over:
         raise click.ClickException(
-            _("not all was done within {seconds} s").format(seconds=number_(_DEMO_WITHIN))
+            _("the demo did not finish within {seconds} s").format(seconds=number_(_DEMO_WITHIN))
         )
 
 
@@ -128,7 +129,7 @@ def _open(shows: Demo) -> None:
     """Show the status page in the browser; the daemon runs until the person ends it."""
     _until(shows.page_is_current, _PAGE_WITHIN)
     if not webbrowser.open(shows.page.as_uri()):
-        click.echo(_("No browser could be opened: open the page yourself."), err=True)
+        click.echo(_("No browser could be opened. Open the page yourself."), err=True)
     click.pause(_("Press any key to end the demo."))
 
 
@@ -291,8 +292,8 @@ def _where(simulator: Simulator, *, as_json: bool) -> str:
         f"TOKEN={where['token']}",
         f"FAXLINE_ID={where['faxline']}",
         "# "
-        + _("What was taken, and ways to make trouble: {url}").format(url=where["control_url"]),
+        + _("What was faxed, and how to simulate trouble: {url}").format(url=where["control_url"]),
     ]
     if simulator.seed is not None:
-        lines.append("# " + _("Hostile; the same again: --seed {seed}").format(seed=simulator.seed))
+        lines.append("# " + _("Hostile; to repeat it: --seed {seed}").format(seed=simulator.seed))
     return "\n".join(lines)

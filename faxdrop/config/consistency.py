@@ -51,19 +51,19 @@ def unwise(settings: Settings) -> Iterator[str]:
     documents, sending = settings.documents, settings.sending
     if documents.max_megabytes > HELP_CENTRE_MEGABYTES or documents.max_pages > HELP_CENTRE_PAGES:
         yield _(
-            "documents: sipgate promises to fax {size} MB and "
-            "{pages} pages; what is larger may fail there"
+            "documents: sipgate promises to fax {size} MB and {pages} pages; anything larger may "
+            "fail there"
         ).format(size=HELP_CENTRE_MEGABYTES, pages=HELP_CENTRE_PAGES)
     unused = len(sending.delays) - (sending.attempts - 1)
     if "delays" in sending.model_fields_set and unused > 0:
         yield _(
-            "sending.delays: the last {unused} will never be used, for there are "
-            "{attempts} attempts in all"
+            "sending.delays: the last {unused} will never be used, because there are only "
+            "{attempts} attempts"
         ).format(unused=unused, attempts=sending.attempts)
     if sending.resend_if_absent and sending.reconcile_for < _SOON:
         yield _(
-            "sending.resend_if_absent: with reconcile_for below {time}, a fax "
-            "that shows late in the history is sent twice"
+            "sending.resend_if_absent: with reconcile_for below {time}, a fax that appears late "
+            "in the history is sent twice"
         ).format(time=format_duration(_SOON))
     for name in settings.recipients:
         if name.endswith(".") or set(name) & set('\\:*?"<>|'):
@@ -78,7 +78,7 @@ def not_ready(settings: Settings) -> Iterator[str]:
         program = Path(settings.hook.command[0])
         if not program.is_file():
             yield _(
-                "[hook] command: {program} is not there: put it there, or correct the path"
+                "[hook] command: there is no {program}: put it there, or correct the path"
             ).format(program=program)
         elif not os.access(program, os.X_OK, effective_ids=True):
             words = _("[hook] command: {program} cannot be executed: chmod 755 {quoted}")
@@ -86,5 +86,5 @@ def not_ready(settings: Settings) -> Iterator[str]:
     folder = Path(settings.heartbeat.metrics_file).parent
     if not folder.is_dir():
         yield _(
-            "[heartbeat] metrics_file: {folder} is not there: make it, or correct the path"
+            "[heartbeat] metrics_file: there is no folder {folder}: create it, or correct the path"
         ).format(folder=folder)

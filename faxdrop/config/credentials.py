@@ -167,7 +167,7 @@ def _fault(name: str, value: str, where: str) -> Problem | None:
             name,
             value if value.replace("_", "").isalpha() else NOT_SHOWN,
             _(
-                "put your own in the place of the placeholder in {where} (tokens are made at "
+                "replace the placeholder in {where} by your own (create tokens at "
                 "https://app.sipgate.com, personal access tokens)"
             ).format(where=where),
         )
@@ -237,7 +237,7 @@ def unreadable(path: Path, error: OSError | ValueError) -> str:
             return _("{user} may not look into {folder}: put sudo before the command").format(
                 user=user, folder=folder
             )
-    return _("{path} is there, but not for {user} to read: put sudo before the command").format(
+    return _("{path} exists, but {user} may not read it: put sudo before the command").format(
         path=path, user=user
     )
 

@@ -147,7 +147,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, simulate: bool = Fals
 
 def _open(file: Path, remedy: str) -> Iterator[str]:
     if credentials.open_to_others(file):
-        yield _("{file} can be read by everybody on this machine: {remedy}").format(
+        yield _("everybody on this machine can read {file}: {remedy}").format(
             file=file, remedy=remedy
         )
 
@@ -228,7 +228,7 @@ def _syntax(error: Exception) -> str:
     if re.match(r"Cannot overwrite|Cannot declare .* twice|Duplicate ", text):
         at = _LINE.search(text)
         where = _("line {number}").format(number=at[1]) if at else _("the last line")
-        return _("each name and each [table] once; {where} has one again").format(where=where)
+        return _("each name and each [table] only once; {where} repeats one").format(where=where)
     return _(
         "TOML as in config.example.toml: {text}. Names with blanks, dots or umlauts "
         'need quotes: "Dr. Müller" = ...'
@@ -363,9 +363,13 @@ def _no_folder_name(name: str) -> str | None:
     if not name.strip() or name != name.strip() or not name.isprintable():
         return _("a name without blanks at its ends and without control characters")
     if name.startswith((".", "~$")) or "/" in name:
-        return _("a name without / and without . or ~$ at its start, for it names a folder")
+        return _(
+            "a name without / and without . or ~$ at its start, because it becomes a folder's name"
+        )
     if is_passed_over(name):
         return _("another name: files and folders of such a name are temporary or the system's own")
     if len(name.encode()) > _LONGEST_NAME:
-        return _("a name of at most {most} bytes, for it names a folder").format(most=_LONGEST_NAME)
+        return _("a name of at most {most} bytes, because it becomes a folder's name").format(
+            most=_LONGEST_NAME
+        )
     return None

@@ -41,7 +41,7 @@ def find(
     for secret in files:
         problems += () if is_closed else found.missing(secret, dotenv)
     for name in sorted(unusable(addresses)):
-        remedy = _('an address that apprise knows: the README has some in "Who hears of it"')
+        remedy = _('an address that apprise knows: the README has examples in "Who hears of it"')
         problems.append(Problem(f"NOTIFY_{name.upper()}", NOT_SHOWN, remedy))
     return addresses
 
@@ -63,7 +63,9 @@ def wrong_names(settings: Settings) -> Iterator[Problem]:
     for name in settings.notify:
         twin = seen.setdefault(name.upper(), name)
         if not _NAME.fullmatch(name):
-            remedy = _("a name of letters, digits and _, for its address is the secret NOTIFY_NAME")
+            remedy = _(
+                "a name of letters, digits and _, because its address is the secret NOTIFY_NAME"
+            )
             yield Problem(dotted(("notify", name)), toml(name), remedy)
         elif twin != name:
             yield Problem(

@@ -125,22 +125,22 @@ def _unknown(loc: Loc, key: str, value: Any) -> Problem:
     elif homes:
         home = "notify.NAME" if homes[0] == "notify" else homes[0]
         remedy = (
-            _("it belongs into [{table}]").format(table=home)
+            _("put it into [{table}]").format(table=home)
             if home
-            else _("it belongs above all [tables]")
+            else _("put it above all [tables]")
         )
     elif table is NotifySettings:
         remedy = _(
-            "no such setting; here may stand {names} (the address is a secret: {secret}, beside "
+            "no such setting; possible here: {names} (the address is a secret: {secret}, beside "
             "TOKEN)"
         ).format(names=", ".join(table.model_fields), secret=f"NOTIFY_{str(loc[1]).upper()}")
     elif secret:
         remedy = _(
-            "secrets never stand here: give TOKEN_ID and TOKEN in the environment, as systemd "
-            "credentials, or in the .env beside this file"
+            "secrets are never in this file: set TOKEN_ID and TOKEN in the environment, as "
+            "systemd credentials, or in the .env beside it"
         )
     else:
-        remedy = _("no such setting; here may stand {names}").format(
+        remedy = _("no such setting; possible here: {names}").format(
             names=", ".join(table.model_fields)
         )
     if table is AddressEntry and not secret:  # Dr.Mueller = "..." is a table Dr to TOML

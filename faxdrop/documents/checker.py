@@ -277,7 +277,7 @@ def _given_up(how: _Break, known: Verdict | None, seconds: float) -> Verdict:
     if how is _Break.SLOW:
         raise TimeoutError(_("the document could not be read in time"))
     if how is _Break.KILLED:
-        raise CheckerError(errno.ENOMEM, _("the PDF reader is killed again and again"))
+        raise CheckerError(errno.ENOMEM, _("the PDF reader is killed repeatedly"))
     raise CheckerError(_("the PDF reader does not answer"))
 
 

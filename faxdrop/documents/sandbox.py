@@ -283,7 +283,7 @@ def missing() -> list[str]:
         lacks.append(_("open files that faxdrop may read (no Landlock in this kernel)"))
     has_seccomp = _prctl(_PR_GET_SECCOMP, 0) >= 0
     if not has_seccomp or make_filter() is None:
-        lacks.append(_("connect to others and signal them (no seccomp filter for this machine)"))
+        lacks.append(_("open connections and send signals (no seccomp filter for this machine)"))
     return lacks
 
 

@@ -32,7 +32,7 @@ Faxline = Annotated[str, StringConstraints(strict=True, pattern="^f(0|[1-9][0-9]
 """A fax line's id at sipgate."""
 
 FAXLINE_REMEDY = N_(
-    'the id of a fax line, such as "f0" (it ends the address of its page at sipgate)'
+    'the id of a fax line, such as "f0" (the end of the address of its page at sipgate)'
 )
 
 # A number as people write it: digits, and between them what sets groups apart. No letters: neither

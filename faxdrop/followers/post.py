@@ -11,13 +11,13 @@ from faxdrop.words import N_, _
 _SECONDS: Final = 60.0  # for one notice, to all its recipients
 
 _WHY: Final = {
-    "address": N_("the address is none that can be used"),
+    "address": N_("the address cannot be used"),
     "certificate": N_("the server's certificate is not trusted"),
-    "encryption": N_("no encrypted connection could be made"),
+    "encryption": N_("no encrypted connection was possible"),
     "later": N_("the server asks to try again later"),
     "password": N_("the server refuses the user name or the password"),
     "recipient": N_("the server refuses a recipient"),
-    "refused": N_("the server did not take it"),
+    "refused": N_("the server did not accept it"),
     "silent": N_("the server did not answer in time"),
     "unreachable": N_("the server cannot be reached"),
 }

@@ -174,14 +174,12 @@ class Journal:
         words = []
         if self._head.seq > before.seq:
             words.append(
-                _("The lines {first} to {last} are gone.").format(
+                _("The lines {first} to {last} are missing.").format(
                     first=before.seq + 1, last=self._head.seq
                 )
             )
         if kept:
-            words.append(
-                _("What stood behind line {seq} could not be read.").format(seq=before.seq)
-            )
+            words.append(_("What came after line {seq} could not be read.").format(seq=before.seq))
         self._seen = self._head
         if words:
             self._write(MendLine(words=" ".join(words), kept=kept))
@@ -333,8 +331,8 @@ def content_of(line: bytes) -> dict[str, Any] | None:
         if isinstance(written, str) and written.startswith("faxdrop-journal/"):
             raise JournalError(
                 _(
-                    "The journal was written by another version of faxdrop (format {found}, "
-                    "this one reads {readable}). Install that version again; nothing was changed."
+                    "The journal was written by another version of faxdrop (format {found}; this "
+                    "version reads {readable}). Install that version again. Nothing was changed."
                 ).format(found=shown(written), readable=FORMAT)
             )
         return None

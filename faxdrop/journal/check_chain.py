@@ -39,7 +39,7 @@ class ChainCheck:
             self._month = Path(line.file).stem
             where = _("{file}, line {number}").format(file=line.file, number=line.number)
             if line.content is None:
-                words = _("is no line of a journal: it was altered, or torn.")
+                words = _("is not a line of a journal: it was altered or torn.")
                 self._find(Flaw.LINE_UNREADABLE, where, words)
                 previous, seq = hash_of(line.raw), seq + 1
                 continue
@@ -52,7 +52,7 @@ class ChainCheck:
             self._keep(folder, where, line.content)
         self._verified.head_seq, self._verified.head_hash = seq, previous
         if not is_head_seen:
-            words = _("has no line with the hash {hash}: its end was cut off, or altered.").format(
+            words = _("has no line with the hash {hash}: its end was cut off or altered.").format(
                 hash=self._head
             )
             self._find(Flaw.HEAD_MISSING, str(folder), words)
@@ -71,18 +71,18 @@ class ChainCheck:
     def _follows(self, where: str, before: int, seq: int, *, is_chained: bool) -> None:
         if seq == before + 1:
             if not is_chained:
-                words = _(
-                    "does not continue line {before}: that one was altered, or this one."
-                ).format(before=before)
+                words = _("does not continue line {before}: one of the two was altered.").format(
+                    before=before
+                )
                 self._find(Flaw.LINE_ALTERED, where, words)
         elif seq > before + 1:
-            words = _("comes after line {before}, so {count} between them are missing.").format(
+            words = _("comes after line {before}: {count} between them are missing.").format(
                 before=before, count=seq - before - 1
             )
             self._find(Flaw.LINES_MISSING, where, words)
         else:
             words = _(
-                "has the number {seq}, yet it stands behind {before}: lines were reordered."
+                "has the number {seq} but comes after {before}: lines were reordered."
             ).format(seq=seq, before=before)
             self._find(Flaw.LINES_REORDERED, where, words)
 
@@ -105,7 +105,7 @@ class ChainCheck:
             name = str(each.get("file")) if isinstance(each, dict) else ""
             read = read_file(folder / Path(name).name, _LONGEST_KEPT) if name else None
             if read is None or hash_of(read) != each.get("sha256"):
-                words = _("says that {name} was kept; it is missing, or altered.").format(
+                words = _("says that {name} was kept, but that is missing or altered.").format(
                     name=shown(name)
                 )
                 self._find(Flaw.LINES_MISSING, where, words)

@@ -88,7 +88,7 @@ class FilesCheck:
             elif is_being_filed:
                 self._verified.unfinished += 1
             else:
-                words = _("is a receipt of which the journal knows nothing: another hand wrote it.")
+                words = _("is a receipt that the journal does not know: somebody else wrote it.")
                 self._find(Flaw.STRANGE_RECEIPT, str(filed.receipt_path), words)
         self._tell_suspects()
         self._tell_reports(reports, draft)
@@ -96,7 +96,7 @@ class FilesCheck:
             content = self._ends.get(job_id, {})
             if job_id not in self._seen and content.get("path") is not None:
                 path = shown(path_text(content["path"]))
-                words = _("was filed here and is gone, with its receipt: moved away, or deleted.")
+                words = _("was filed here and is gone, with its receipt: moved away or deleted.")
                 self._find(Flaw.GONE, path, words)
 
     def _check_folder(self, folder: Path, names: set[str]) -> None:
@@ -117,7 +117,7 @@ class FilesCheck:
                     answered.add(report)
             elif spoiled is not None:
                 self._seen.add(spoiled)
-                words = _("is no receipt any more: somebody wrote something else in its place.")
+                words = _("is no longer a receipt: somebody wrote something else into it.")
                 self._find(Flaw.RECEIPT_ALTERED, str(folder / name), words)
                 answered.add(name)
         for name in sorted(names - answered):
@@ -165,7 +165,7 @@ class FilesCheck:
         sha256 = sha256_of(path)
         job_id = self._by_content.get(sha256 or "")
         if sha256 is None:
-            self._find(Flaw.UNREADABLE, str(path), _("cannot be read, so nobody knows what it is."))
+            self._find(Flaw.UNREADABLE, str(path), _("cannot be read, so it cannot be checked."))
         elif job_id is not None:
             self._seen.add(job_id)
             words = _("has no receipt beside it; it is the document of job {job_id}.").format(
@@ -173,7 +173,7 @@ class FilesCheck:
             )
             self._find(Flaw.RECEIPT_MISSING, str(path), words)
         else:
-            words = _("is nothing that faxdrop filed: another hand put it here.")
+            words = _("was not filed by faxdrop: somebody else put it here.")
             self._find(Flaw.STRANGE_FILE, str(path), words)
 
     def _tell_reports(self, reports: Mapping[str, Any], draft: str | None) -> None:
@@ -186,7 +186,7 @@ class FilesCheck:
                 continue
             wanted = reports.get(job_id)
             if found is not None and found != wanted:
-                words = _("is not the report that faxdrop made: it was altered, or put there.")
+                words = _("is not the report that faxdrop made: it was altered or put there.")
                 self._find(Flaw.REPORT_ALTERED, str(place), words)
             elif wanted is None and job_id in reports:
                 self._verified.unmade += 1
@@ -203,9 +203,9 @@ class FilesCheck:
             where = str(suspect.filed.document)
             if other is not None:
                 name = shown(str(other.filed.document))
-                words = _(
-                    "is another document than the one that was faxed: that one is {name}."
-                ).format(name=name)
+                words = _("is not the document that was faxed: that one is {name}.").format(
+                    name=name
+                )
                 self._find(Flaw.DOCUMENTS_EXCHANGED, where, words)
             else:
                 words = _("is not the document that was faxed: it was altered.")

@@ -67,9 +67,7 @@ def extract(journal: Path, job_id: str) -> Extract:
             reported = line
         before.append(line)
     if own is None:
-        raise NoEvidenceError(
-            _("The journal tells nothing of a job {job_id}.").format(job_id=job_id)
-        )
+        raise NoEvidenceError(_("The journal has no job {job_id}.").format(job_id=job_id))
     return Extract(found, own, head, reported)
 
 
@@ -153,7 +151,7 @@ def _explained(name: str, found: Extract, *, is_known: bool) -> str:
     files = _("{one} and in {other}").format(one=f'"{name}.json"', other=own)
     document = f'sha256sum "{name}"\n     ' + stands_in.format(key='"sha256"', file=files)
     if not is_known:
-        document = _("(faxdrop could not read it, so its SHA-256 stands nowhere)")
+        document = _("(faxdrop could not read it, so its SHA-256 is not known)")
     return _(
         """\
 This proves what faxdrop faxed, when, to whom, and how it ended.

@@ -85,7 +85,7 @@ def ask(url: str, head: Head, http: requests.Session) -> bytes:
         is_granted = PKIStatus(found.status) == PKIStatus.GRANTED
         is_ours = found.tst_info.nonce == wanted.nonce
     except ValueError:
-        raise WitnessError(_("what the time stamp authority sends is no time stamp")) from None
+        raise WitnessError(_("the time stamp authority did not send a time stamp")) from None
     if not is_granted or not is_ours:
         raise WitnessError(_("the time stamp authority signed nothing"))
     return data
@@ -121,9 +121,9 @@ def check(answer: bytes, line_hash: str, roots: Sequence["Certificate"]) -> date
             verifier = verifier.add_root_certificate(root)
         verifier.build().verify_message(found, line_hash.encode())
     except VerificationError as error:
-        raise WitnessError(_("it does not hold: {why}").format(why=error)) from None
+        raise WitnessError(_("it is not valid: {why}").format(why=error)) from None
     except ValueError:
-        raise WitnessError(_("it is no time stamp")) from None
+        raise WitnessError(_("it is not a time stamp")) from None
     return found.tst_info.gen_time
 
 

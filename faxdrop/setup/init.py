@@ -84,7 +84,7 @@ def owner_called(name: str | None) -> Owner:
     except KeyError:
         if name is None:
             return Owner()
-        raise InitError(_("There is no user {name} on this machine.").format(name=name)) from None
+        raise InitError(_("This machine has no user {name}.").format(name=name)) from None
     return Owner(user.pw_uid, user.pw_gid)
 
 
@@ -101,8 +101,8 @@ def stored(config: Path, *, service: bool) -> dict[str, str]:
     if len(found) < len(secret_files(config)) and not service and os.path.lexists(dotenv):
         raise InitError(
             _(
-                "{dotenv} is there already, and nothing is ever overwritten: put TOKEN_ID and "
-                "TOKEN into it, or remove it."
+                "{dotenv} exists already, and faxdrop overwrites nothing: put TOKEN_ID and TOKEN "
+                "into it, or remove it."
             ).format(dotenv=dotenv)
         )
     return found
@@ -153,11 +153,11 @@ def root_fault(root: Path, *, service: bool) -> str:
         return _("It must be another folder: {why}.").format(why=why)
     there = next(path for path in (root, *root.parents) if os.path.lexists(path))
     if not there.is_dir():
-        return _("{there} is no folder.").format(there=there)
+        return _("{there} is not a folder.").format(there=there)
     owner = name_of(there.stat().st_uid)
     if service and there == root and owner not in ("root", SERVICE_USER):
         return _(
-            "{root} belongs to {owner}; the service runs as {user}, and needs its own."
+            "{root} belongs to {owner}; the service runs as {user} and needs its own folder."
         ).format(root=root, owner=owner, user=SERVICE_USER)
     return ""
 
@@ -207,8 +207,7 @@ def already(config: Path) -> InitError:
     """Return the refusal to overwrite a config."""
     return InitError(
         _(
-            "{config} is there already, and nothing is ever overwritten. Edit it, and then "
-            "run: {command}"
+            "{config} exists already, and faxdrop overwrites nothing. Edit it, then run: {command}"
         ).format(config=config, command=command("check", config))
     )
 

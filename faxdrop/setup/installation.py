@@ -140,7 +140,7 @@ def has_systemd() -> bool:
 def hidden(prefix: Path) -> str:
     """Return why a service could not start the program installed there; "" if it could."""
     if any(prefix.is_relative_to(folder) for folder in ("/home", "/root", "/tmp", "/var/tmp")):  # noqa: S108
-        return _("A service does not see what lies in {prefix}.").format(prefix=prefix)
+        return _("A service cannot see what is in {prefix}.").format(prefix=prefix)
     for folder in prefix.parents:
         if not folder.stat().st_mode & stat.S_IXOTH:
             return _("{folder} keeps the service out of {prefix}.").format(
@@ -169,7 +169,7 @@ def _readable(machine: Machine) -> Step:
             path.chmod(mode)
 
     return Step(
-        _("the program is for everybody to read"),
+        _("everybody can read the program"),
         f"chmod -R a+rX {shlex.quote(str(prefix))}",
         lambda: next(closed(), None) is None,
         do,
@@ -256,7 +256,7 @@ def _link(machine: Machine) -> Step:
 
     stays = ""
     if is_done() and LINK.resolve() != machine.program.resolve():
-        stays = " " + _("(another program of that name is there, and stays)")
+        stays = " " + _("(another program has that name, and stays)")
     return Step(
         _("faxdrop is a command: {link}").format(link=LINK) + stays,
         f"ln -s {shlex.quote(str(machine.program))} {LINK}",
@@ -300,8 +300,8 @@ def _drop_in(config: Path, root: Path, machine: Machine) -> Iterator[Step]:
         if not (found() or header).startswith(header):
             raise InstallationError(
                 _(
-                    "{path} is somebody's own. Put this into it:\n{text}then: systemctl "
-                    "daemon-reload"
+                    "{path} was not written by faxdrop. Put this into it:\n{text}then run: "
+                    "systemctl daemon-reload"
                 ).format(path=path, text=text)
             )
         path.parent.mkdir(parents=True, exist_ok=True)

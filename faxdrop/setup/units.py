@@ -117,7 +117,7 @@ def no_place(root: Path) -> str:
         return why
     for place_ in ("/tmp", "/var/tmp", "/proc", "/sys", "/dev", "/run", "/etc", "/usr", "/boot"):  # noqa: S108
         if root.is_relative_to(place_):
-            return _("a service keeps nothing in {place}").format(place=place_)
+            return _("a service's files in {place} do not last").format(place=place_)
     return ""
 
 

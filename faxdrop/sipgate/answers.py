@@ -134,14 +134,14 @@ class Balance(_Shape):
 
 
 _CHECK_LOGIN: Final = N_(
-    "Check TOKEN_ID and TOKEN. A new personal access token can be made in the sipgate account; it "
-    "needs the scopes sessions:fax:write and history:read. It counts once it stands where the old "
-    "one stood (in the environment of a running faxdrop: after a restart)."
+    "Check TOKEN_ID and TOKEN. You can create a new personal access token in the sipgate "
+    "account; it needs the scopes sessions:fax:write and history:read. Put it in the place of "
+    "the old one; faxdrop then uses it by itself (from its environment only after a restart)."
 )
 _CHECK_RIGHTS: Final = N_(
-    "Check in the sipgate account that faxing is booked, that the fax line belongs to the token's "
-    "user and may send, and that the token has the scopes sessions:fax:write and history:read; and "
-    "log in to the web app once, in case the password must be reset."
+    "Check in the sipgate account that faxing is booked, that the fax line belongs to the "
+    "token's user and may send, and that the token has the scopes sessions:fax:write and "
+    "history:read. Also log in to the web app once, in case the password has to be reset."
 )
 _CHECK_URL: Final = N_("Check base_url in the config, and any proxy between here and sipgate.")
 
@@ -155,10 +155,13 @@ PHRASES: Final[dict[int, tuple[str, str]]] = {
     ),
     403: (N_("sipgate does not allow this"), _CHECK_RIGHTS),
     404: (N_("sipgate does not know the address"), _CHECK_URL),
-    405: (N_("sipgate does not take this request at the address"), _CHECK_URL),
-    407: (N_("sipgate says that this is no valid fax number"), N_("Check the recipient's number.")),
+    405: (N_("sipgate does not accept this request at the address"), _CHECK_URL),
+    407: (
+        N_("sipgate says that this is not a valid fax number"),
+        N_("Check the recipient's number."),
+    ),
     413: (N_("the document is too large for sipgate"), N_("Send it in several parts.")),
-    415: (N_("sipgate did not see the request's content type"), _CHECK_URL),
+    415: (N_("sipgate did not accept the request's content type"), _CHECK_URL),
     429: (N_("sipgate asks for fewer requests"), ""),
 }
 PROXY_PHRASE: Final = (
@@ -176,9 +179,9 @@ def phrase(status: int, *, proxy: bool) -> tuple[str, str]:
     elif status in range(300, 400):
         what, advice = N_("the answer points to another address"), _CHECK_URL
     elif status in range(500, 600):
-        what, advice = N_("sipgate has trouble of its own"), ""
+        what, advice = N_("sipgate has a fault of its own"), ""
     else:
-        what, advice = N_("an answer that nobody expected"), ""
+        what, advice = N_("an unexpected answer"), ""
     return f"{_(what)} ({status})", _(advice)
 
 

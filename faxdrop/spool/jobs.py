@@ -234,9 +234,8 @@ def _readable(path: Path) -> Job | None:
     except PermissionError:
         raise SpoolError(
             _(
-                "{path} cannot be read: it belongs to another user than the one that faxdrop "
-                "runs as. Give the whole folder .faxdrop to that user (chown -R); nothing was "
-                "changed."
+                "{path} cannot be read: it does not belong to the user that faxdrop runs as. "
+                "Give the whole folder .faxdrop to that user (chown -R). Nothing was changed."
             ).format(path=path)
         ) from None
     except (OSError, ValidationError, ValueError):
@@ -263,7 +262,7 @@ def _refuse_foreign(path: Path) -> None:
     if found.startswith("faxdrop-job/"):
         raise SpoolError(
             _(
-                "{path} was written by another version of faxdrop (format {found}, this one "
-                "reads {readable}). Install that version again; nothing was changed."
+                "{path} was written by another version of faxdrop (format {found}; this version "
+                "reads {readable}). Install that version again. Nothing was changed."
             ).format(path=path, found=shown(found), readable=RECORD_FORMAT)
         )

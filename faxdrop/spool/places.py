@@ -184,23 +184,25 @@ class Places:
             within = (filed.parent.resolve() / filed.name).relative_to(failed.resolve())
         except (ValueError, RuntimeError):
             raise SpoolError(
-                _("{file} does not lie in {folder}.").format(file=filed, folder=failed)
+                _("{file} is not in {folder}.").format(file=filed, folder=failed)
             ) from None
         folder, name = within.parts[:-1], within.name
         if filed.is_symlink():
             raise SpoolError(
                 _(
-                    "{file} is a symbolic link, and those are not faxed: put the document itself "
+                    "{file} is a symbolic link, and faxdrop faxes none: put the document itself "
                     "into the inbox."
                 ).format(file=filed)
             )
         if not filed.is_file():
-            raise SpoolError(_("{file} is not there, or is no ordinary file.").format(file=filed))
+            raise SpoolError(
+                _("{file} does not exist, or is not an ordinary file.").format(file=filed)
+            )
         if len(folder) > 1:
             raise SpoolError(
                 _(
-                    "{file} lies deeper than a recipient folder of {folder}: put it into the "
-                    "inbox by hand."
+                    "{file} is deeper than a recipient folder of {folder}: put it into the inbox "
+                    "by hand."
                 ).format(file=filed, folder=failed)
             )
         return (folder[0] if folder else None), name
@@ -236,7 +238,7 @@ class Places:
             except FileExistsError:
                 raise SpoolError(
                     _(
-                        "{file} is there already. Wait until it is faxed, or rename one of the two."
+                        "{file} exists already. Wait until it is faxed, or rename one of the two."
                     ).format(file=target.path / name)
                 ) from None
             self._disk.sync_folder(target.path, within=target.fd)
@@ -261,9 +263,7 @@ class Places:
                 entered = stack.enter_context(self._entered(path, inbox))
             except NotADirectoryError:
                 raise SpoolError(
-                    _("{path} is no folder: take away what has its name, and try again.").format(
-                        path=path
-                    )
+                    _("{path} is not a folder: move it away, and try again.").format(path=path)
                 ) from None
             yield entered
 

@@ -49,12 +49,12 @@ from faxdrop.words import N_, _
 _LOOKS_AT_LOCK, _LOOK_AT_LOCK = 5, 0.02  # times, seconds: a lock that is held so long is a daemon's
 
 _NO_REHEARSAL = N_(
-    "Documents that wait to be faxed for good: {count}, in {root}. The simulator would only say "
-    "that they were sent. Rehearse with another root (`root` in a config of its own)."
+    "Documents that should really be faxed are waiting in {root}: {count}. The simulator would "
+    "only claim to have sent them. Rehearse with another root (`root` in a separate config)."
 )
 _REHEARSED = N_(
-    "Documents of a rehearsal (run --simulate) that wait: {count}, in {root}. They would be faxed "
-    "for good now. Let the rehearsal end first, or cancel them (faxdrop cancel)."
+    "Documents of a rehearsal (run --simulate) are waiting in {root}: {count}. They would really "
+    "be faxed now. Let the rehearsal finish first, or cancel them (faxdrop cancel)."
 )
 
 
@@ -97,8 +97,8 @@ class Spool:
             if folder.is_symlink():
                 raise SpoolError(
                     _(
-                        "{folder} is a symbolic link, and no document goes through one: put a "
-                        "folder in its place, or set `root` to where all three folders are."
+                        "{folder} is a symbolic link, and faxdrop follows none: put a folder in "
+                        "its place, or set `root` to where all three folders are."
                     ).format(folder=folder)
                 )
             self._ensure_folder(folder)
@@ -200,7 +200,7 @@ class Spool:
                 return
         os.close(fd)
         raise SpoolError(
-            _("Another faxdrop is already at work on {root}. Stop that one first.").format(
+            _("Another faxdrop is running on {root} already. Stop that one first.").format(
                 root=self.root
             )
         )

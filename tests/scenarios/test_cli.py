@@ -256,7 +256,7 @@ def test_a_second_daemon_is_refused(config: Path) -> None:
         result = faxdrop(config, "run", "--simulate", code=1)
     finally:
         spool.close()
-    assert "Another faxdrop is already at work" in result.stderr
+    assert "Another faxdrop is running" in result.stderr
 
 
 # -- status ----------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ def test_retry_some(config: Path) -> None:
     path = failed_document(config.parent / "share")
     perhaps = failed_document(config.parent / "share", "outcome_unknown", "perhaps.pdf")
     result = faxdrop(config, "retry", "gone.pdf", str(perhaps), str(path), code=1)
-    assert "gone.pdf does not lie in" in result.stderr
+    assert "gone.pdf is not in" in result.stderr
     assert "To fax it again all the same: --even-if-sent" in result.stderr
     assert not path.exists()
     assert perhaps.exists()
@@ -365,13 +365,13 @@ def test_cancel(config: Path) -> None:
     place = f"{root}/failed/Dr. Müller"
     assert first == f"Cancelled: a.pdf to Dr. Müller is not faxed. It lies in {place}/a.pdf."
     assert second == (
-        "b.pdf to Dr. Müller is with sipgate and cannot be taken back: this attempt goes on, and "
-        "the fax may arrive. There will be no further attempt."
+        "sipgate has b.pdf to Dr. Müller already, and it cannot be taken back: this attempt goes "
+        "on, and the fax may arrive. There will be no further attempt."
     )
     assert third == f"Cancelled: c.pdf to Dr. Müller is not faxed again. It lies in {place}/c.pdf."
     assert result.stderr == (
         "faxdrop: No document with the job id 'j4' is on its way. "
-        f"The ids stand in: faxdrop --config {config} status\n"
+        f"To see the ids: faxdrop --config {config} status\n"
     )
 
 
@@ -380,7 +380,7 @@ def test_cancel_too_late(config: Path) -> None:
     job = job_in(State.SENT, attempts=(attempt("SENT"),), finished_at=attempt().submitted_at)
     in_spool(config.parent / "share", job)
     text = faxdrop(config, "cancel", job.job_id, code=1).output
-    assert text == "Too late: letter.pdf to Dr. Müller has come to its end.\n"
+    assert text == "Too late: letter.pdf to Dr. Müller has ended already.\n"
 
 
 def test_cancel_while_the_daemon_is_busy(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,8 +394,8 @@ def test_cancel_while_the_daemon_is_busy(config: Path, monkeypatch: pytest.Monke
     finally:
         daemon.close()
     assert text == (
-        "letter.pdf to Dr. Müller is in faxdrop's hands at this moment; it is cancelled as soon as "
-        f"they are free. What became of it: faxdrop --config {config} status\n"
+        "faxdrop is working on letter.pdf to Dr. Müller at this moment and cancels it right after. "
+        f"To see what became of it: faxdrop --config {config} status\n"
     )
     assert daemon.notes.cancellations() == [job.job_id]
 
@@ -511,7 +511,7 @@ def test_root_does_not_run_what_is_anothers(config: Path, command: list[str]) ->
     """The daemon of root would write what the folders' owner cannot read, and is refused."""
     os.chown(config.parent / "share", NOBODY, NOBODY)
     said = faxdrop(config, *command, code=1, env=dict(SIMULATED)).stderr
-    assert "share belongs to nobody, who could not read what root puts there" in said
+    assert "share belongs to nobody, who could not read what root writes there" in said
     assert f"sudo -u nobody faxdrop --config {config} run" in said
 
 
@@ -524,7 +524,7 @@ def test_the_config_may_be_named_behind_the_command(config: Path) -> None:
     behind = faxdrop(None, "status", "--config", str(config), env={"FAXDROP_CONFIG": "/x.toml"})
     assert behind.output == faxdrop(config, "status").output
     twice = faxdrop(config, "status", "--config", "/y.toml", code=2)
-    assert "Two configs are named" in twice.stderr
+    assert "The command names two configs" in twice.stderr
     faxdrop(config, "status", "--config", str(config))
 
 
@@ -540,7 +540,7 @@ def test_an_instance_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("../berlin", "config", ""):
         assert "names no instance" in faxdrop(None, "--instance", name, "status", code=2).stderr
     both = faxdrop(config, "status", "--instance", "berlin", code=2)
-    assert "Two configs are named" in both.stderr
+    assert "The command names two configs" in both.stderr
 
 
 # -- real processes --------------------------------------------------------------------------
@@ -581,7 +581,7 @@ def test_simulate(tmp_path: Path, how: signal.Signals) -> None:
         (tmp_path / ".env").write_text("".join(lines))
         values = dotenv_values(tmp_path / ".env")
         assert set(values) == {"TOKEN_ID", "TOKEN", "BASE_URL", "FAXLINE_ID"}
-        seed = re.fullmatch(r"# Hostile; the same again: --seed (\d+)\n", lines[5])
+        seed = re.fullmatch(r"# Hostile; to repeat it: --seed (\d+)\n", lines[5])
         assert seed
         config = tmp_path / "config.toml"
         config.write_text(f'root = "{tmp_path}"\n')

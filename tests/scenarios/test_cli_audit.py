@@ -124,7 +124,7 @@ def test_receipts_are_filtered(
     wanted = [f"letter {number}.pdf" for number in numbers]
     text = faxdrop(archive.root, "receipts", *arguments).output
     assert [name for name in (f"letter {n}.pdf" for n in range(FAXES)) if name in text] == wanted
-    assert (f"{len(wanted)} in all." if wanted else "Nothing of that kind was filed.") in text
+    assert (f"{len(wanted)} in all." if wanted else "No fax matches.") in text
     lines = faxdrop(archive.root, "receipts", "--json", *arguments).output.splitlines()
     assert [json.loads(line)["document"]["name"] for line in lines] == wanted
 
@@ -151,7 +151,7 @@ def test_receipts_as_a_table(archive: Archive) -> None:
     assert found[-1]["Recipient"].startswith("'=cmd|")
     assert found[-1]["Document"] == r"evil\x1b[31m\u202efdp\xff.pdf"
     result = faxdrop(archive.root, "receipts", "--csv", "--json", code=2)
-    assert "--csv goes with neither" in result.stderr
+    assert "--csv cannot be combined" in result.stderr
 
 
 def test_a_table_in_german_is_one_that_a_german_spreadsheet_opens(archive: Archive) -> None:
@@ -219,9 +219,9 @@ def test_a_newer_journal_is_said_to_be_one(archive: Archive, command: str) -> No
 def test_all_is_well(archive: Archive) -> None:
     """Figures, the journal's end, and one sentence."""
     assert faxdrop(archive.root, "verify").output.splitlines() == [
-        f"Lines of the journal: {FAXES}. Documents as faxed: {FAXES}.",
+        f"Lines of the journal: {FAXES}. Unaltered documents: {FAXES}.",
         f"The journal ends with line {FAXES}: {archive.head.hash}",
-        "All is as faxdrop left it.",
+        "Everything is as faxdrop left it.",
     ]
 
 
@@ -280,7 +280,9 @@ def test_tampering_is_named(archive: Archive, kind: str) -> None:
     where = str(TAMPERING[kind](archive))
     lines = faxdrop(archive.root, "verify", code=1).stdout.splitlines()
     assert any(line.startswith(f"{kind} ") and where in line for line in lines), lines
-    assert lines[-1].endswith(("thing is not.", "things are not."))
+    assert lines[-1].endswith(
+        ("thing is not as faxdrop left it.", "things are not as faxdrop left them.")
+    )
     found = json.loads(faxdrop(archive.root, "verify", "--json", code=1).stdout)
     jsonschema.validate(found, VERIFIED)
     assert not found["is_well"]
@@ -306,10 +308,10 @@ def test_the_end_is_printed_and_looked_for(archive: Archive) -> None:
     assert "its end was cut off" in " ".join(result.stdout.split())
     result = faxdrop(archive.root, "verify", "--head", code=1)
     assert result.stdout.startswith(f"{FAXES - 1} ")
-    assert "not all is as faxdrop left it" in result.stderr
+    assert "not everything is as faxdrop left it" in result.stderr
     for wrong in ("xyz", "1234567", "0" * 65):
         result = faxdrop(archive.root, "verify", "--head", wrong, code=2)
-        assert "A hash has 8 to 64 digits" in result.stderr
+        assert "A hash is 8 to 64" in result.stderr
 
 
 def test_archives_are_looked_into(archive: Archive, tmp_path: Path) -> None:
@@ -320,7 +322,7 @@ def test_archives_are_looked_into(archive: Archive, tmp_path: Path) -> None:
         path.rename(elsewhere / path.name)
     assert "gone " in faxdrop(archive.root, "verify", code=1).stdout
     text = faxdrop(archive.root, "verify", str(tmp_path / "archive")).output
-    assert f"Documents as faxed: {FAXES} (1 elsewhere than filed)." in text
+    assert f"Unaltered documents: {FAXES} (1 elsewhere than filed)." in text
     result = faxdrop(archive.root, "verify", str(tmp_path / "misspelt"), code=2)
     assert "does not exist" in result.stderr
 
@@ -334,14 +336,14 @@ def test_a_copy_is_verified_by_another_user(archive: Archive) -> None:
     before = sorted(archive.root.rglob("*"))
     with as_nobody():
         text = faxdrop(archive.root, "verify").output
-    assert "All is as faxdrop left it." in text
+    assert "Everything is as faxdrop left it." in text
     assert sorted(archive.root.rglob("*")) == before
 
 
 def test_no_journal_is_said_to_be_none(tmp_path: Path) -> None:
     """A root without a journal is not called well."""
     result = faxdrop(tmp_path, "verify", code=1)
-    assert "There is no journal to read in" in result.stderr
+    assert "There is no readable journal in" in result.stderr
 
 
 def test_authorities_that_are_none(archive: Archive, tmp_path: Path) -> None:
@@ -370,7 +372,7 @@ def test_a_bar_on_a_terminal_only(archive: Archive) -> None:
         os.close(primary)
     assert process.returncode == 0
     assert b"Verifying" in text
-    assert b"All is as faxdrop left it." in text
+    assert b"Everything is as faxdrop left it." in text
     assert "Verifying" not in faxdrop(archive.root, "verify").output
 
 
@@ -389,7 +391,7 @@ def test_evidence_is_made(
         "job": "20261030-080000-00000001",
     }[by]
     text = faxdrop(archive.root, "evidence", fax).output
-    assert text == "Made: letter 1.evidence.zip\n"
+    assert text == "Written: letter 1.evidence.zip\n"
     _check(tmp_path / "letter 1.evidence.zip", tmp_path / "out")
     again = faxdrop(archive.root, "evidence", fax, code=1)
     assert again.stderr == "faxdrop: letter 1.evidence.zip: File exists\n"
@@ -408,7 +410,7 @@ def test_evidence_of_any_name(archive: Archive, tmp_path: Path, name: str) -> No
     document = archive.file(name)
     faxdrop(archive.root, "evidence", str(document), "--out", str(tmp_path / "e.zip"))
     _check(tmp_path / "e.zip", tmp_path / "out")
-    assert "All is as faxdrop left it." in faxdrop(archive.root, "verify").output
+    assert "Everything is as faxdrop left it." in faxdrop(archive.root, "verify").output
     found = [path.read_bytes() for path in (tmp_path / "out" / "fax").iterdir()]
     assert document.read_bytes() in found
     receipt = document.with_name(f"{name}.json").read_bytes()
@@ -430,7 +432,7 @@ def test_no_evidence_of_what_was_altered(archive: Archive, tmp_path: Path) -> No
 def test_evidence_of_what_is_not_there(archive: Archive, tmp_path: Path) -> None:
     """No such fax; one that was moved, whose new place is to be named."""
     result = faxdrop(archive.root, "evidence", "20200101-000000-00000000", code=1)
-    assert "tells nothing of a job 20200101-000000-00000000" in result.stderr
+    assert "has no job 20200101-000000-00000000" in result.stderr
     for path in (archive.documents[1], archive.receipt(1)):
         path.rename(tmp_path / path.name)
     result = faxdrop(archive.root, "evidence", "20261030-080000-00000001", code=1)

@@ -158,7 +158,7 @@ def test_it_opens_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(one.name in page for one in DROPS)
     opened = Path((tmp_path / "address").read_text().strip().removeprefix("file://"))
     assert "faxdrop is not running" in opened.read_text(), "it is left, and the demo is over"
-    assert f"It is all in {opened.parents[1]}." in result.output
+    assert f"Everything is in {opened.parents[1]}." in result.output
 
 
 def test_to_go_on(shown: Shown, tmp_path: Path) -> None:

@@ -248,7 +248,7 @@ def test_what_nobody_takes_is_passed_over_after_a_day(staged: Stage) -> None:
     class Refusing(Letterbox):
         def send(self, *notice: Any, **more: Any) -> NoticePosting:
             if refuse[0]:
-                return NoticePosting((), "the server did not take it", is_final=False)
+                return NoticePosting((), "the server did not accept it", is_final=False)
             return super().send(*notice, **more)
 
     post = Refusing()
@@ -257,7 +257,7 @@ def test_what_nobody_takes_is_passed_over_after_a_day(staged: Stage) -> None:
     world.live(HOUR)
     fail(world, "b.pdf")
     world.live(22 * HOUR)
-    assert "tried again: the server did not take it" in problems(world)
+    assert "tried again: the server did not accept it" in problems(world)
     world.live(1.5 * HOUR)
     refuse[0] = False
     world.live(2 * HOUR)

@@ -102,7 +102,12 @@ def _is_on(fresh: Fresh, suite: str) -> None:
 def test_the_first_fax(fresh: Fresh) -> None:
     """Three commands and some answers later, a member of the group faxes, and all is well."""
     assert "sipgate refused the token (401)" in fresh.said
-    for again in ("Not that", "a service keeps nothing in /tmp", "a name without /", "two capital"):
+    for again in (
+        "That does not work",
+        "a service's files in /tmp do not last",
+        "a name without /",
+        "two capital",
+    ):
         assert f"Error: {again}" in fresh.said or again in fresh.said
     assert "emergency" in fresh.said
     assert "There is no fax line f9" in fresh.said
@@ -186,7 +191,7 @@ def test_who_is_no_root(fresh: Fresh) -> None:
     """A member of the group is told what to do where root is needed, and of no missing file."""
     as_anna = "runuser -u anna -- sh -c 'faxdrop check 2>&1; true'"
     said = fresh.machine.run(as_anna).stdout
-    assert "/etc/faxdrop/token_id is there, but not for anna to read: put sudo before" in said
+    assert "/etc/faxdrop/token_id exists, but anna may not read it: put sudo before" in said
     assert "missing" not in said
     seen = fresh.machine.run("runuser -u anna -- faxdrop status").stdout
     assert "In /srv/fax: 0 documents in inbox/" in seen

@@ -542,7 +542,7 @@ def test_an_account_that_does_not_answer(config: Config, simulator: Simulator, p
     simulator.trouble = {path: 500}
     seen = report(config)
     note = finding(seen, "faxline", Level.NOTE)
-    assert note.words.startswith("sipgate did not show the account (sipgate has trouble of its own")
+    assert note.words.startswith("sipgate did not show the account (sipgate has a fault of its own")
     assert "token" not in note.words + note.advice
     assert seen.would_fax
 

@@ -338,7 +338,7 @@ def test_killed_at_once_each_time(hostile: Checker) -> None:
         checked = threads.submit(hostile.check, document.fd)
         for times in (1, 2, 3):
             document.kill_when_looked_at(times)
-        with pytest.raises(CheckerError, match="killed again and again") as raised:
+        with pytest.raises(CheckerError, match="killed repeatedly") as raised:
             checked.result()
     assert raised.value.errno == errno.ENOMEM
 

@@ -443,9 +443,12 @@ def test_a_config_that_is_not_there_is_told(
     [
         ('[recipients]\nDr. Müller = "1"', 'umlauts need quotes: "Dr. Müller" = ...'),
         ('[recipients]\nAmt Nord = "1"', "Names with blanks, dots or umlauts need quotes"),
-        ('[recipients]\nAmt = "1"\n"Amt" = "2"', "each name and each [table] once; the last line "),
-        ("[inbox]\n[inbox]", "each name and each [table] once; line 2 has one again"),
-        ("a = {b = 1, b = 2}", "each name and each [table] once; line 1 has one again"),
+        (
+            '[recipients]\nAmt = "1"\n"Amt" = "2"',
+            "each name and each [table] only once; the last line ",
+        ),
+        ("[inbox]\n[inbox]", "each name and each [table] only once; line 2 repeats one"),
+        ("a = {b = 1, b = 2}", "each name and each [table] only once; line 1 repeats one"),
     ],
 )
 def test_what_people_get_wrong_in_toml_is_told(tmp_path: Path, text: str, words: str) -> None:
@@ -538,7 +541,7 @@ def test_a_secret_in_a_wrong_place_is_not_repeated(tmp_path: Path, text: str) ->
 def test_an_unknown_key_in_every_table(tmp_path: Path, table: str) -> None:
     """It is a problem like every other, with what may stand there."""
     found = wrong(tmp_path, f"{MINIMAL}[{table}]\nnosuch = 1\n")
-    assert "here may stand" in found[f"{table}.nosuch"].remedy
+    assert "possible here: " in found[f"{table}.nosuch"].remedy
 
 
 def test_a_token_in_the_config_is_sent_where_it_belongs(tmp_path: Path) -> None:
@@ -574,12 +577,12 @@ def test_files_that_everybody_can_read_are_a_warning(tmp_path: Path) -> None:
     (tmp_path / "share").mkdir()
     user, group = (tmp_path / "share").owner(), (tmp_path / "share").group()
     let_in(tmp_path)
-    everybody = "can be read by everybody on this machine"
+    everybody = "everybody on this machine can read"
     loaded = load(path, ENVIRON)
-    assert loaded.warnings == (f"{path} {everybody}: chgrp {group} {path} && chmod 640 {path}",)
+    assert loaded.warnings == (f"{everybody} {path}: chgrp {group} {path} && chmod 640 {path}",)
     assert loaded.faults == (
-        f"{dotenv} {everybody}: chown {user} {dotenv} && chmod 600 {dotenv}",
-        f"{token} {everybody}: chmod 600 {token}",
+        f"{everybody} {dotenv}: chown {user} {dotenv} && chmod 600 {dotenv}",
+        f"{everybody} {token}: chmod 600 {token}",
     )
 
 
@@ -643,7 +646,7 @@ def test_what_lies_there_is_not_missing(tmp_path: Path) -> None:
             os.seteuid(0)
         return str(error.value)
 
-    sudo = "is there, but not for nobody to read: put sudo before the command"
+    sudo = "exists, but nobody may not read it: put sudo before the command"
     assert seen() == f"{tmp_path}/token_id {sudo}"
     for token in tokens:
         token.unlink()
@@ -862,8 +865,8 @@ def test_a_hook_that_is_not_ready_is_a_fault_and_stops_no_fax(tmp_path: Path) ->
     """
     path = write(tmp_path, text)
     gone, folder = load(path, ENVIRON).faults
-    assert f"{program} is not there" in gone
-    assert f"{tmp_path}/none is not there" in folder
+    assert f"there is no {program}" in gone
+    assert f"there is no folder {tmp_path}/none" in folder
     program.touch(mode=0o644)
     assert f"chmod 755 '{program}'" in load(path, ENVIRON).faults[0]
     program.chmod(0o755)

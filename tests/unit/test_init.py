@@ -103,7 +103,7 @@ def test_for_scripts(place: Place) -> None:
     assert has_access_list(place.root / "inbox") == share(place.config.parent)
     assert not has_access_list(place.root / ".faxdrop")
     for path in place.modes():
-        assert f"Made {place.config.parent.parent / path}" in result.output
+        assert f"Created {place.config.parent.parent / path}" in result.output
     config = load(place.config, {})
     assert config.root == place.root
     assert config.recipients["Dr. Müller"].number == "0211 1234567"
@@ -111,7 +111,7 @@ def test_for_scripts(place: Place) -> None:
     assert config.secrets.token.get_secret_value() == TOKEN
     assert config.warnings == ()
     assert "This machine would fax" in result.output
-    assert "This asks for" not in result.output
+    assert "You will be asked for" not in result.output
     assert f"faxdrop --config {place.config} check" in place.config.read_text()
 
 
@@ -136,8 +136,8 @@ def test_the_dialogue(place: Place) -> None:
     ]
     result = place.run(input="\n".join(answers) + "\n")
     assert result.output.splitlines()[0] == (
-        "This asks for the id of a sipgate token, the token, a folder, a first recipient, their "
-        "fax number and the fax line that sends. Tokens are made at "
+        "You will be asked for the id of a sipgate token, the token, a folder, a first recipient, "
+        "their fax number and the fax line that sends. Create a token at "
         f"{ACCOUNT}/personal-access-token; "
         f"`faxdrop --config {place.config} run --simulate` needs none."
     )
@@ -164,8 +164,8 @@ def test_a_wrong_token_is_asked_for_again(place: Place) -> None:
     asked = ["YOUR_SIPGATE_TOKEN_ID", "token:FAXSIM", "token-FAXSIM", "5f0fa5ed", "token-FAXSIM"]
     rest = [TOKEN, str(place.root), "Amt", "", "+493023125030", ""]
     result = place.run(input="\n".join([*asked, *rest]) + "\n")
-    assert "Error: Not that: put your own in the place of the placeholder" in result.output
-    assert "Error: Not that: write only the id" in result.output
+    assert "Error: That does not work: replace the placeholder" in result.output
+    assert "Error: That does not work: write only the id" in result.output
     assert "Error: sipgate refused the token (401)" in result.output
     assert load(place.config, {}).secrets.token.get_secret_value() == TOKEN
 
@@ -178,7 +178,7 @@ def test_the_fax_lines_cannot_be_listed(place: Place) -> None:
         result = place.run(input="\n".join(answers) + "\n", code=1)
     finally:
         place.simulator.trouble = None
-    assert "(sipgate cannot be asked at the moment: " in result.output
+    assert "(sipgate could not be asked: " in result.output
     assert "This machine would not fax" in result.output
     assert place.config.is_file()
 
@@ -222,7 +222,7 @@ def test_what_would_be_a_wrong_config(place: Place, arguments: list[str], key: s
     assert place.modes() == {}
 
 
-# -- nothing is ever overwritten -------------------------------------------------------------
+# -- faxdrop overwrites nothing -------------------------------------------------------------
 
 
 def test_a_config_that_is_there(place: Place) -> None:
@@ -230,7 +230,7 @@ def test_a_config_that_is_there(place: Place) -> None:
     place.config.parent.mkdir()
     place.config.write_text("mine")
     result = place.run(code=1)
-    assert "nothing is ever overwritten" in result.stderr
+    assert "faxdrop overwrites nothing" in result.stderr
     assert f"faxdrop --config {place.config} check" in result.stderr
     assert place.config.read_text() == "mine"
     assert sorted(place.modes()) == ["etc", "etc/config.toml"]
@@ -266,7 +266,7 @@ def test_a_file_without_the_token(place: Place, text: str) -> None:
     place.config.parent.mkdir()
     place.dotenv.write_text(text)
     result = place.told(code=1)
-    assert f"{place.dotenv} is there already" in result.stderr
+    assert f"{place.dotenv} exists already" in result.stderr
     assert place.dotenv.read_text() == text
     assert not place.config.exists()
 
@@ -346,7 +346,7 @@ def test_the_service_user_is_the_default(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(
     ("environment", "language", "said"),
-    [("de_DE.UTF-8", "de", "Angelegt: "), ("C.UTF-8", "en", "Made ")],
+    [("de_DE.UTF-8", "de", "Angelegt: "), ("C.UTF-8", "en", "Created ")],
 )
 def test_the_language_of_the_environment(
     place: Place, monkeypatch: pytest.MonkeyPatch, environment: str, language: str, said: str

@@ -265,7 +265,7 @@ def test_an_instance_elsewhere(made_up: MadeUp) -> None:
     made_up.init(instance="berlin")
     assert f'ReadWritePaths="{made_up.base}/their fax"\n' in drop_in.read_text()
     assert "systemctl restart faxdrop@berlin" in made_up.ran
-    assert "stands in" in made_up.init("--root", "/x", instance="berlin", code=1).stderr
+    assert "sets the root to" in made_up.init("--root", "/x", instance="berlin", code=1).stderr
     theirs = made_up.base / "theirs"
     theirs.mkdir()
     os.chown(theirs, 65534, 65534)
@@ -295,7 +295,7 @@ def test_what_others_made_stays(made_up: MadeUp) -> None:
     made_up.units.mkdir(parents=True)
     (made_up.units / "faxdrop.service").write_text("[Unit]\n")
     said = made_up.init(*SAID, "--root", str(made_up.root)).output
-    assert "another program of that name is there, and stays" in said
+    assert "another program has that name, and stays" in said
     assert made_up.link.read_text() == "#!/bin/sh\n"
     assert (made_up.units / "faxdrop.service").read_text() == "[Unit]\n"
     own = made_up.units / "faxdrop@bonn.service.d" / "place.conf"
@@ -363,10 +363,10 @@ def test_who_cannot_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         assert result.exit_code in (1, 2)
         return result.stderr
 
-    assert "leave --config out" in said(config="/x.toml")
-    assert "--owner does not go with" in said("--owner", "x")
+    assert "leave out --config" in said(config="/x.toml")
+    assert "--owner does not work with" in said("--owner", "x")
     monkeypatch.setattr(cli_init, "Machine", lambda: Machine(tmp_path))
-    assert "holds no units" in said()
+    assert "contains no systemd units" in said()
     shipped = tmp_path / "lib/systemd/system"
     shipped.mkdir(parents=True)
     (shipped / "faxdrop.service").touch()
@@ -375,7 +375,7 @@ def test_who_cannot_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setattr(installation, "hidden", lambda _prefix: "")
     monkeypatch.setattr(installation, "has_systemd", lambda: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert "not started by systemd" in said()
+    assert "does not run systemd" in said()
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert "put sudo before the command" in said()
 
@@ -383,8 +383,8 @@ def test_who_cannot_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("prefix", "words"),
     [
-        ("/home/anna/venv", "does not see what lies in /home"),
-        ("/root/faxdrop", "does not see"),
+        ("/home/anna/venv", "cannot see what is in /home"),
+        ("/root/faxdrop", "cannot see"),
         ("/opt/faxdrop", ""),
     ],
 )
@@ -409,7 +409,7 @@ def test_a_root_of_somebody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "belongs to nobody" in init.root_fault(tmp_path, service=True)
     assert init.root_fault(tmp_path / "new", service=True) == ""
     (tmp_path / "file").touch()
-    assert "is no folder" in init.root_fault(tmp_path / "file" / "x", service=False)
+    assert "is not a folder" in init.root_fault(tmp_path / "file" / "x", service=False)
 
 
 def test_the_drop_in_of_another_program() -> None:

@@ -107,7 +107,7 @@ def test_retry_of_something_strange(tmp_path: Path, strange: Callable[[Path], ob
     strange(path)
     if path.is_file() and not path.is_symlink():
         return  # an ordinary one: what it holds, the check will tell
-    with pytest.raises(OrderError, match=r"no ordinary file|symbolic link"):
+    with pytest.raises(OrderError, match=r"not an ordinary file|symbolic link"):
         retry(Spool(tmp_path), path)
 
 
@@ -117,7 +117,7 @@ def test_retry_of_what_lies_too_deep(tmp_path: Path) -> None:
     deeper = path.parent / "2026" / "letter.pdf"
     deeper.parent.mkdir()
     path.rename(deeper)
-    with pytest.raises(OrderError, match="lies deeper than a recipient folder"):
+    with pytest.raises(OrderError, match="is deeper than a recipient folder"):
         retry(Spool(tmp_path), deeper)
 
 
@@ -136,7 +136,7 @@ def test_retry_never_overwrites(tmp_path: Path) -> None:
     taken = tmp_path / "inbox" / "Amt" / "letter.pdf"
     taken.parent.mkdir()
     taken.write_bytes(b"another")
-    with pytest.raises(OrderError, match="is there already"):
+    with pytest.raises(OrderError, match="exists already"):
         retry(Spool(tmp_path), path)
     assert path.is_file()
     assert taken.read_bytes() == b"another"
@@ -150,11 +150,11 @@ def test_retry_of_what_is_not_in_failed(tmp_path: Path) -> None:
     link = path.with_name("link.pdf")
     link.symlink_to(elsewhere)
     for wrong, why in (
-        (elsewhere, "does not lie in"),
+        (elsewhere, "is not in"),
         (link, "is a symbolic link"),
-        (path.with_name("gone.pdf"), "is not there"),
-        (path.parent, "is not there"),
-        (path.parent / ".." / ".." / "sent" / "letter.pdf", "does not lie in"),
+        (path.with_name("gone.pdf"), "does not exist"),
+        (path.parent, "does not exist"),
+        (path.parent / ".." / ".." / "sent" / "letter.pdf", "is not in"),
     ):
         with pytest.raises(OrderError, match=why):
             retry(Spool(tmp_path), wrong)

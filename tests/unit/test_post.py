@@ -78,7 +78,7 @@ def test_what_went_wrong_is_said_without_the_address(
         "password": Post().send(SecretStr(right.replace(PASSWORD, "wr0ng")), "a", "b"),
         "cannot be reached": Post().send(SecretStr(closed), "a", "b"),
         "refuses a recipient": Post().send(mail.address(BERT), "a", "b"),
-        "none that can be used": Post().send(SecretStr("nosuch://x"), "a", "b"),
+        "cannot be used": Post().send(SecretStr("nosuch://x"), "a", "b"),
     }
     monkeypatch.delenv("SSL_CERT_FILE")
     said["certificate is not trusted"] = Post().send(mail.address(ANNA), "a", "b")

@@ -206,7 +206,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(document).output == "The report lies in letter.report.pdf\n"
     made = Path("letter.report.pdf").read_bytes()
     assert "SENT" in text(made)
-    assert "is there already" in run(f"{document}.json", code=1).output
+    assert "exists already" in run(f"{document}.json", code=1).output
     run(document, "--out", tmp_path / "other.pdf")
     assert (tmp_path / "other.pdf").read_bytes() == made
     assert {path: path.read_bytes() for path in (tmp_path / "sent").iterdir()} == before
