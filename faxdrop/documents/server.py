@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+from faxdrop.names.printable import of_file
 from faxdrop.words import _
 
 _REAPED = 5.0  # seconds within which the server says how a child ended
@@ -99,7 +100,7 @@ def start_server(reader: str) -> ReaderServer:
         ours.close()
         os.close(ends)
         raise CheckerError(
-            error.errno, _("the PDF reader cannot be started: {error}").format(error=error)
+            error.errno, _("the PDF reader cannot be started: {error}").format(error=of_file(error))
         ) from error
     finally:
         theirs.close()

@@ -14,10 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import quote
@@ -40,78 +37,22 @@ from faxdrop.sipgate.answers import (
 from faxdrop.sipgate.connection import Upload
 from faxdrop.sipgate.download import fetch
 from faxdrop.sipgate.outcome import Outcome, PostResult, decide
+from faxdrop.sipgate.results import (
+    AccountFaxline,
+    AccountReport,
+    Answer,
+    Entry,
+    History,
+    Unreachable,
+)
+from faxdrop.sipgate.server_clock import ServerClock
 from faxdrop.sipgate.transport import NoAnswer, Reply, Transport
 from faxdrop.words import _
 
 SMALL = 1 << 20  # bytes of an answer that should be a few hundred
 LARGE = 16 << 20  # bytes of a list of 1000 entries, which are 1 to 2 kB each
 MOST_PAGES = 100  # requests for one look at the history, whatever the server says of its length
-LONGEST_DELAY = 3600.0  # seconds; a longer Retry-After is cut to it
-_EARLIEST, _LATEST = 1577836800.0, 4102444800.0  # 2020 and 2100: the dates that are believed
-# Addresses, that of a report with its key among them, and what was submitted, sent back.
 _Shaped = TypeVar("_Shaped", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An outcome, with words for people: what happened, and advice if there is any."""
-
-    outcome: Outcome
-    session_id: str | None
-    status: int | None  # None: no answer came
-    words: str  # one line, no secrets
-    retry_after: float | None  # seconds, 1 to 3600; None: the server did not say
-    advice: str = ""
-
-
-class Unreachable(Exception):  # noqa: N818 - the state of things, not an error of ours
-    """A question brought no usable answer. ``answer.outcome`` is HOLD or LATER."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.words)
-        self.answer = answer
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One outgoing fax in sipgate's history."""
-
-    session_id: str
-    target: str  # the number as sipgate writes it: in E.164 or localized
-    status: str  # faxStatusType, an open set; "" where there is none
-    created: datetime | None  # UTC, by sipgate's clock
-    pages: int | None
-    faxlines: tuple[str, ...]
-    archived: bool
-
-
-class History(list[Entry]):
-    """The entries that were found, each once.
-
-    ``complete`` is false if there may be others: the list was cut off, changed while it was read,
-    or held something unreadable. Only a complete history proves that a fax is *not* there.
-    """
-
-    complete: bool = True
-
-
-@dataclass(frozen=True)
-class AccountFaxline:
-    """A fax line of the account."""
-
-    id: str
-    alias: str
-    can_send: bool
-
-
-@dataclass(frozen=True)
-class AccountReport:
-    """What the token may see of its account; None for what it may not."""
-
-    user: str
-    faxlines: tuple[AccountFaxline, ...] | None
-    balance: Decimal | None
-    currency: str | None
 
 
 class Sipgate:
@@ -134,11 +75,9 @@ class Sipgate:
         secret = token.get_secret_value()
         basic = base64.b64encode(f"{token_id}:{secret}".encode()).decode()
         self._secrets = spellings((secret, basic))
-        self._clock = clock
-        self._monotonic = monotonic or clock
+        self._clock = ServerClock(clock, monotonic or clock)
         self._transport = Transport(base_url, token_id, secret, timeout)
         self._reports: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._ahead: float | None = None  # sipgate's clock, of the monotonic one
 
     def close(self) -> None:
         """Close the connections that are kept alive; a report is waited for no longer."""
@@ -154,9 +93,7 @@ class Sipgate:
     @property
     def clock_offset(self) -> float | None:
         """By how many seconds sipgate's clock is ahead of ``clock``; None until an answer says."""
-        if self._ahead is None:
-            return None
-        return self._ahead + self._monotonic() - self._clock()
+        return self._clock.offset
 
     def submit(
         self,
@@ -188,11 +125,11 @@ class Sipgate:
             reply.status,
             session_id=_session_id(reply),
             proxy="Proxy-Authenticate" in reply.headers,
-            retry_after=self._retry_after(reply),
+            retry_after=self._clock.retry_after(reply),
             handed_over=reply.handed_over,
         )
         if came.session_id:
-            self._learn_time(reply)
+            self._clock.learn(reply)
         return self._answer(decide(came), reply, came.session_id)
 
     def history(
@@ -325,12 +262,12 @@ class Sipgate:
         read = _shaped_json(shape, reply.body)
         if read is None:
             raise Unreachable(self._unreadable(reply))
-        self._learn_time(reply)
+        self._clock.learn(reply)
         return read
 
     def _unreadable(self, reply: Reply) -> Answer:
         words = _not_readable(reply.status)
-        return Answer(Outcome.LATER, None, reply.status, words, self._retry_after(reply))
+        return Answer(Outcome.LATER, None, reply.status, words, self._clock.retry_after(reply))
 
     def _answer(self, outcome: Outcome, reply: Reply, session_id: str | None = None) -> Answer:
         if outcome is Outcome.ACCEPTED:
@@ -341,28 +278,11 @@ class Sipgate:
             words, advice = phrase(reply.status, proxy="Proxy-Authenticate" in reply.headers)
             if said := self._redacted(own_words(reply.body)):
                 words = f"{words}: {said}"
-        return Answer(outcome, None, reply.status, words, self._retry_after(reply), advice)
+        return Answer(outcome, None, reply.status, words, self._clock.retry_after(reply), advice)
 
     def _redacted(self, text: str) -> str:
         text = redacted(text, self._secrets, IN_ANSWERS)
         return text if len(text) <= LONGEST_WORDS else text[:LONGEST_WORDS].rstrip() + "..."
-
-    def _learn_time(self, reply: Reply) -> None:
-        # Only the date of an answer that can be read is sipgate's clock, and not some portal's.
-        at = _date(reply.headers.get("Date"))
-        if reply.status == HTTPStatus.OK and at is not None and _EARLIEST <= at < _LATEST:
-            self._ahead = at - self._monotonic()
-
-    def _retry_after(self, reply: Reply) -> float | None:
-        text = reply.headers.get("Retry-After", "").strip()
-        if text.isascii() and text.isdigit():
-            seconds = float(text)
-        elif (until := _date(text)) is not None:
-            now = _date(reply.headers.get("Date"))
-            seconds = until - (self._clock() if now is None else now)
-        else:
-            return None
-        return min(max(seconds, 1.0), LONGEST_DELAY)
 
 
 def _not_readable(status: int) -> str:
@@ -407,12 +327,3 @@ def _entry(one: HistoryEntry, *, archived: bool) -> Entry:
         faxlines=tuple(one.faxlines),
         archived=archived if one.archived is None else one.archived,
     )
-
-
-def _date(text: str | None) -> float | None:
-    """Return the seconds since 1970 of an HTTP date; None for anything else."""
-    try:
-        at = parsedate_to_datetime(text or "")
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None

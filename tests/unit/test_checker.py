@@ -538,6 +538,20 @@ def test_a_reader_that_says_nothing(hostile: Checker) -> None:
     assert check(hostile, b"fine").whole
 
 
+def test_a_machine_without_room_for_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told in the system's words, with no number in them."""
+
+    def refuse(*_given: object, **_named: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), sys.executable)
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(CheckerError) as found:
+        Checker(LIMITS).start()
+    assert found.value.strerror == (
+        f"the PDF reader cannot be started: {sys.executable}: Cannot allocate memory"
+    )
+
+
 def test_reader_cannot_start() -> None:
     """A reader that cannot be started is said to be just that."""
     with Checker(LIMITS, reader="tests.no_such_module") as checker, pytest.raises(CheckerError):
