@@ -214,14 +214,10 @@ def _running(overview: Overview, now: datetime, start: str) -> RenderableType:
 
 
 def _in_the_way(overview: Overview, now: datetime) -> Iterable[RenderableType]:
-    told: dict[tuple[str, str], datetime] = {}
-    for hold in overview.holds:
-        since = told.get((hold.words, hold.advice), hold.since)
-        told[hold.words, hold.advice] = min(since, hold.since)
-    for (words, advice), since in told.items():
+    for hold in overview.causes:
         yield Hanging(
             _("since {time}: {words}. {advice}")
-            .format(time=clock(since, now), words=shown(words), advice=shown(advice))
+            .format(time=clock(hold.since, now), words=shown(hold.words), advice=shown(hold.advice))
             .rstrip()
             + " "
             + _("faxdrop tries again by itself; no document is lost or fails because of it."),

@@ -2,7 +2,9 @@
 
 They can also be reached behind an area code (0211 110, +49 30 112): a switch may pass such a call
 on to the short number. So a number is an emergency number if nothing but the short number follows
-its country code or its area code. A number that only ends in those digits is a subscriber's.
+its country code or its area code, also where a subscriber could have it (in Austria some have only
+three digits): nobody can tell whom a switch will call. A number that only ends in those digits is a
+subscriber's.
 """
 
 import re

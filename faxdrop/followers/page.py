@@ -149,15 +149,11 @@ def _troubles(seen: Overview, without: str) -> Iterator[Alert]:
             _("What is in the inbox is faxed once faxdrop runs again. Tell your administrator."),
             is_grave=True,
         )
-    told: dict[tuple[str, str], datetime] = {}
-    for hold in seen.holds:
-        since = told.get((hold.words, hold.advice), hold.since)
-        told[hold.words, hold.advice] = min(since, hold.since)
-    for (words, advice), since in told.items():
+    for hold in seen.causes:
         calm = _("faxdrop tries again by itself; no document is lost or fails because of it.")
         yield Alert(
-            _("Held since {time}").format(time=short_moment(since)),
-            " ".join(part for part in (_sentence(words), advice, calm) if part),
+            _("Held since {time}").format(time=short_moment(hold.since)),
+            " ".join(part for part in (_sentence(hold.words), hold.advice, calm) if part),
             is_grave=True,
         )
     if seen.corrupt:

@@ -138,8 +138,10 @@ def _lines_of(config: Config) -> set[str]:
 def _name(base_url: str, faxline: str) -> str:
     """Return the name of a line's seats.
 
-    Most accounts have a fax line f0, so two accounts on one machine look like one. That mistake
-    costs a person a look at the history; the other would cost a false "sent".
+    Most accounts have a fax line f0, so two accounts on one machine look like one. The token is no
+    part of the name: an account can have many, and roots on one line should have one each. Taking
+    two accounts for one costs a person a look at the history; taking one for two costs a false
+    "sent".
     """
     return hashlib.sha256(f"{base_url}\n{faxline}".encode()).hexdigest()[:32]
 

@@ -117,6 +117,14 @@ class Overview(Record):
     failed: LatestFiled  # what lies in failed/
     sent_today: LatestFiled  # since local midnight
 
+    @property
+    def causes(self) -> tuple[StandingHold, ...]:
+        """The holds as people should read them: those in the same words are one."""
+        first: dict[tuple[str, str], StandingHold] = {}
+        for hold in sorted(self.holds, key=lambda hold: hold.since):
+            first.setdefault((hold.words, hold.advice), hold)
+        return tuple(first.values())
+
 
 def look(spool: Spool, settings: InboxSettings, now: datetime) -> Overview:
     """Look at a root. Raises OSError if it is missing or may not be read."""
