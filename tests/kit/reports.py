@@ -13,14 +13,22 @@ from faxdrop.spool.places import document_reported
 
 
 class Maker(Checker):
-    """Makes reports in this process."""
+    """Makes reports in this process, without the picture of the first page.
+
+    Drawing that takes half of a report's time, and here they are made by the thousand.
+    """
 
     def __init__(self) -> None:
         super().__init__(order.limits())
 
     def prepare(self, fd: int, output_fd: int) -> Verdict:
         """Make the report of an order."""
-        source = io.BytesIO(os.pread(fd, os.fstat(fd).st_size, 0))
+        head, _, rest = os.pread(fd, os.fstat(fd).st_size, 0).partition(b"\n")
+        wanted = order.Order.model_validate_json(head)
+        pictured = slice(wanted.receipt, wanted.receipt + wanted.document)
+        rest = rest[: pictured.start] + rest[pictured.stop :]
+        head = wanted.model_copy(update={"document": 0}).model_dump_json().encode()
+        source = io.BytesIO(head + b"\n" + rest)
         target = io.BytesIO()
         verdict = maker.read(source, target, self.limits, lambda _: None)
         os.pwrite(output_fd, target.getvalue(), 0)
