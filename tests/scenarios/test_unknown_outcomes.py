@@ -581,7 +581,7 @@ def test_some_hostile_runs_send_nothing_twice(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Some runs against a hostile sipgate, with crashes: no document is sent twice."""
-    _measure(20, tmp_path, request)
+    _measure(8, tmp_path, request)
 
 
 @pytest.mark.long

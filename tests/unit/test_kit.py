@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parents[1]
 PROJECT = TESTS.parent
 KIT = TESTS / "kit"
@@ -59,6 +61,7 @@ def test_the_readme_names_what_is_there() -> None:
     assert sorted(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)) == sorted(there)
 
 
+@pytest.mark.long
 def test_the_tests_to_copy_pass(tmp_path: Path) -> None:
     """The tests that the kit's README shows pass as they stand there."""
     shown = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
