@@ -40,28 +40,28 @@ _HASH = re.compile("[0-9a-fA-F]{8,64}")
 
 
 @takes_place
-@click.command(short_help="Was anything touched since it was faxed?")
+@click.command(short_help="Was anything altered since it was faxed?")
 @click.argument(
     "archives",
     nargs=-1,
     metavar="[PATH]...",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folders to which people moved what was filed.",
+    help="A folder to which filed documents were moved.",
 )
 @click.option(
     "--head",
     is_flag=False,
     flag_value="",
     metavar="[HASH]",
-    help="Print the journal's end, to note it elsewhere; with a hash that was noted: is it there?",
+    help="Print the hash of the last line, to note it elsewhere. With a noted HASH: check it.",
 )
 @click.option(
     "--authority",
     metavar="PEM",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Certificates of the time stamp authorities whose signatures are believed.",
+    help="Certificates of the time stamp authorities to trust.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-verified/1).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (faxdrop-verified/1).")
 @ROOT
 @click.pass_obj
 def verify(
@@ -75,8 +75,9 @@ def verify(
 ) -> None:
     """Compare documents with receipts, receipts with the journal, the journal with itself.
 
-    Says which file was altered, is missing, or was added by another hand. PATHs are archives to
-    which people moved what was filed. Ends with 0 only if all is well.
+    Names each file that was altered, is missing, or was added by somebody else. If people moved
+    filed documents to archives, give these folders as PATHs. The exit status is 0 only if
+    everything is as faxdrop left it.
     """
     root = root_of(config_path, root)
     journal = journal_of(root)
@@ -110,23 +111,23 @@ def verify(
 
 
 @takes_place
-@click.command(short_help="All that proves one fax, in one file.")
+@click.command(short_help="Put everything that proves one fax into one file.")
 @click.argument(
-    "fax", metavar="FILE|JOB", help="A document, its receipt, or the id that its receipt has."
+    "fax", metavar="FILE|JOB", help="A document, its receipt, or the job id in the receipt."
 )
 @click.option(
     "--out",
     metavar="ZIP",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The file to make.",
+    help="The ZIP file to write (a new file).",
 )
 @ROOT
 @click.pass_obj
 def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None) -> None:
     """Put document, receipt and lines of the journal into one ZIP file.
 
-    FILE is the document or its receipt, wherever it lies; JOB is an id that the receipt has. The
-    READ-ME.txt inside says how to check it by hand.
+    FILE is the document or its receipt, also in an archive; JOB is the job id in the receipt. The
+    READ-ME.txt inside explains how to check everything by hand.
     """
     root = root_of(config_path, root)
     journal = journal_of(root)

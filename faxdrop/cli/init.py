@@ -29,14 +29,14 @@ _START_ANYWAY = {"sipgate", "faxline", "balance", "clock", "daemon", check_unit.
 
 
 @takes_place
-@click.command(short_help="Set it up: config, folders, token; with --service, everything.")
+@click.command(short_help="Set faxdrop up: config, folders, token; or a whole service.")
 @click.option(
     "--service",
     is_flag=True,
-    help="Install the service: user, folders, command, unit, config, token, start (needs root).",
+    help="Install a systemd service: user, folders, command, unit, config, token (needs root).",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="With --service: show what it would do, and do nothing."
+    "--dry-run", is_flag=True, help="With --service: show what it would do, and change nothing."
 )
 @click.option(
     "--root",
@@ -47,7 +47,7 @@ _START_ANYWAY = {"sipgate", "faxline", "balance", "clock", "daemon", check_unit.
 @click.option("--number", help="That recipient's fax number.")
 @click.option(
     "--region",
-    help="The country in which numbers without a country code are dialled, such as DE.",
+    help="The country of numbers without a country code, such as DE.",
 )
 @click.option(
     "--token-id",
@@ -59,19 +59,21 @@ _START_ANYWAY = {"sipgate", "faxline", "balance", "clock", "daemon", check_unit.
     "--token-file",
     type=click.File("r"),
     metavar="FILE",
-    help="Where the token itself stands, - for standard input.  [env var: TOKEN]",
+    help="A file that contains the token, or - for standard input.  [env var: TOKEN]",
 )
-@click.option("--faxline", envvar="FAXLINE_ID", show_envvar=True, help="The fax line that sends.")
+@click.option(
+    "--faxline", envvar="FAXLINE_ID", show_envvar=True, help="The fax line that sends, such as f0."
+)
 @click.option(
     "--base-url",
     envvar="BASE_URL",
     show_envvar=True,
-    help="Where sipgate's API is, for a rehearsal with `faxdrop simulate`.",
+    help="The address of the API, for a rehearsal with `faxdrop simulate`.",
 )
 @click.option(
     "--owner",
     metavar="USER",
-    help="Whom the folders are to belong to (for root, without --service; default: faxdrop).",
+    help="The owner of the folders (only as root, without --service).  [default: faxdrop]",
 )
 @click.pass_obj
 def init(  # noqa: PLR0913 - each is an option of its own
@@ -89,13 +91,15 @@ def init(  # noqa: PLR0913 - each is an option of its own
     base_url: str | None,
     owner: str | None,
 ) -> None:
-    """Set faxdrop up: write the config, make the folders, store the token, and check.
+    """Set faxdrop up: write the config, create the folders, store the token, and check.
 
-    With --service it makes a service of this machine, shows each step, and starts it; run again, it
-    mends what is missing. Asks for what no option says. Nothing that is there is ever overwritten.
-    The token is one of sipgate's personal access tokens (https://app.sipgate.com), with the scopes
+    Asks for everything that no option gives, and never overwrites a file. With --service, it also
+    installs a systemd service, shows each step, and starts it; run again, it creates what is
+    missing.
+
+    You need a personal access token of sipgate (https://app.sipgate.com) with the scopes
     sessions:fax:write and history:read; with faxlines:read and balance:read, `faxdrop check` can
-    tell more. There is no option for it, for others could see it on the command line.
+    tell more. No option takes the token itself, because others could see it in the process list.
     """
     config_path = config_path.absolute()
     if not service and dry_run:

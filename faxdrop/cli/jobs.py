@@ -40,18 +40,18 @@ _CANCEL_WITHIN = 5.0  # seconds in which the daemon has to answer
 
 
 @takes_place
-@click.command(short_help="What is on its way, and what is in its way?")
-@click.option("--all", "everything", is_flag=True, help="List every document, however many.")
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-overview/1).")
-@click.option("--page", is_flag=True, help="Only write STATUS.html, as it should be now.")
+@click.command(short_help="Where is every document, and what is in the way?")
+@click.option("--all", "everything", is_flag=True, help="List all documents, however many.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (faxdrop-overview/1).")
+@click.option("--page", is_flag=True, help="Only write STATUS.html anew, and print nothing.")
 @click.pass_obj
 def status(config_path: Path, *, everything: bool, as_json: bool, page: bool) -> None:
-    """Show what is in the inbox and on its way, and what is in its way.
+    """Show what is in the inbox, what is on its way, and what is in the way.
 
-    Works while the daemon runs and while it does not, and changes nothing (but STATUS.html, with
-    --page). What is done with lies in sent/ and failed/, each with its receipt. The people who may
-    fax see what lies in their folders (faxdrop-shared/1); what is on its way, only root and the
-    service's user.
+    Works whether the daemon runs or not, and changes nothing (except STATUS.html, with --page).
+    Documents that ended are in sent/ and failed/, each with its receipt. Only root and the
+    service's user see what is on its way; others who may fax see what is in the folders
+    (faxdrop-shared/1).
     """
     config = _without_secrets(config_path)
     now = datetime.now(UTC)
@@ -90,16 +90,16 @@ def _write_page(config: Config, now: datetime) -> None:
     required=True,
     metavar="FILE...",
     type=click.Path(path_type=Path),
-    help="A PDF in failed/, or its receipt or report.",
+    help="A document in failed/, or its receipt or report.",
 )
-@click.option("--even-if-sent", is_flag=True, help="Also what may have been sent already.")
+@click.option("--even-if-sent", is_flag=True, help="Also put back what may have been sent already.")
 @click.pass_obj
 def retry(config_path: Path, *, files: tuple[Path, ...], even_if_sent: bool) -> None:
     """Put documents from failed/ back into their inbox, to be faxed again.
 
-    Receipts and reports are removed: new ones follow. A document that may have been sent already
-    (outcome_unknown, no_final_status, or no receipt) is only put back with --even-if-sent; and only
-    with that is a duplicate faxed while it is one.
+    Their receipts and reports are removed; new ones follow. A document that may have been sent
+    already (outcome_unknown, no_final_status, or no receipt) is put back only with --even-if-sent.
+    A duplicate, too, is faxed only with --even-if-sent.
     """
     failures = 0
     config = _without_secrets(config_path)
@@ -152,15 +152,15 @@ def _note(journal: Journal, retried: RetryLine) -> None:
     nargs=-1,
     required=True,
     metavar="JOB...",
-    help="An id that `faxdrop status` shows.",
+    help="A job id, as `faxdrop status` shows it.",
 )
 @click.pass_obj
 def cancel(config_path: Path, *, jobs: tuple[str, ...]) -> None:
     """Cancel faxes that are waiting.
 
-    A document that waits is moved to failed/ and not faxed (again). A fax that sipgate has already
-    taken cannot be taken back: it may arrive, and only further attempts are cancelled. A document
-    that is still in the inbox has no id yet: just take it out.
+    A waiting document is moved to failed/ and not faxed (again). A fax that sipgate has accepted
+    cannot be taken back: it may arrive, and only further attempts are cancelled. A document that
+    is still in the inbox has no job id yet: just remove it.
     """
     config = _without_secrets(config_path)
     failures = 0

@@ -85,15 +85,15 @@ def _shown(error: click.ClickException) -> click.ClickException:
 
 
 _FIRST_STEPS = """\b
-To see it work:           faxdrop demo
-To set a service up:      sudo faxdrop init --service
-To set it up by hand:     faxdrop init, then faxdrop run
-Would it fax now?         faxdrop check
-Where is my fax?          faxdrop status
-What was faxed?           faxdrop receipts
-To rehearse, no account:  faxdrop --config FILE run --simulate
+To see how it works:           faxdrop demo
+To install a service:          sudo faxdrop init --service
+To set it up without systemd:  faxdrop init, then faxdrop run
+Would it fax now?              faxdrop check
+Where is my fax?               faxdrop status
+What was faxed?                faxdrop receipts
+To rehearse, no account:       faxdrop --config FILE run --simulate
 
-Exit status: 0 is good, 1 is not, 2 a wrong option, 78 a config that is wrong."""
+Exit status: 0 success, 1 failure, 2 wrong option, 78 wrong config."""
 
 
 @click.group(
@@ -107,7 +107,7 @@ def main(ctx: click.Context) -> None:
     """Fax from a folder: never sent twice, never lost, and everyone can see what became of it.
 
     People drop PDFs into inbox/RECIPIENT/, where RECIPIENT is a name from the address book or a fax
-    number. The daemon (run) faxes them by sipgate, and each ends in sent/ or in failed/, beside a
+    number. The daemon (run) faxes them through sipgate. Each ends in sent/ or failed/, beside a
     receipt that says what happened and what to do now.
     """
     if "structlog" in sys.modules:  # it may log, and standard output is for the answer

@@ -61,7 +61,7 @@ def options(*, first: bool = False) -> list[click.Option]:
             type=_Instance(),
             expose_value=False,
             callback=_choose,
-            help=f"The config of the service faxdrop@NAME: {place.ETC}/NAME.toml.",
+            help=f"Use the config of the service faxdrop@NAME, {place.ETC}/NAME.toml.",
         ),
     ]
 

@@ -20,7 +20,7 @@ from faxdrop.spool.disk import open_ordinary
 from faxdrop.words import _, ngettext
 
 
-@click.command(short_help="See what the other side will see.")
+@click.command(short_help="Show what the recipient will see of a PDF.")
 @click.argument(
     "file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -35,12 +35,12 @@ from faxdrop.words import _, ngettext
 )
 @click.pass_obj
 def preview(config_path: Path, *, file: Path, out: Path | None) -> None:
-    """Show what the other side will see of a PDF, page by page, without faxing it.
+    """Show what the recipient will see of a PDF, page by page, without faxing it.
 
-    Writes two pictures (PNG) for each page, at the two resolutions of fax machines: fine (204 x 196
-    dots an inch) and standard (half as many lines). Says what the copy that is faxed differs in,
-    and which pages are blank, mostly black, or of a size that a fax shrinks. Needs no config and no
-    daemon; where there is a config, its limits hold.
+    Writes two pictures (PNG) of each page, at the two resolutions of fax machines: fine (204 x 196
+    dots per inch) and standard (half as many lines). Says how the copy that is faxed differs from
+    the PDF, and which pages are blank, mostly black, or of a size that a fax shrinks. Needs no
+    config and no daemon; if there is a config, its limits apply.
     """
     name = name_of_file(file)
     where: list[Path] = []

@@ -34,7 +34,7 @@ _DAY = click.DateTime(["%Y-%m-%d", "%d.%m.%Y"])
 ROOT = click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Another root than the config's: a copy, for instance. No config is needed then.",
+    help="Use this root instead of the config's, such as a copy of it. Needs no config.",
 )
 
 
@@ -44,17 +44,24 @@ def root_of(config_path: Path, root: Path | None) -> Path:
 
 
 @takes_place
-@click.command(short_help="What was faxed, to whom, when, how did it end?")
+@click.command(short_help="What was faxed, to whom, when, and how did it end?")
 @click.option(
     "--since", type=_DAY, metavar="DAY", help="From that day on: 2026-11-01 or 01.11.2026."
 )
-@click.option("--until", type=_DAY, metavar="DAY", help="Up to that day, itself included.")
-@click.option("--to", default="", metavar="TEXT", help="Recipients whose name or number has it.")
-@click.option("--status", type=click.Choice(["sent", "failed"]), help="Only those.")
-@click.option("--reason", metavar="CODE", default="", help="Only those (outcome_unknown, ...).")
-@click.option("--summary", is_flag=True, help="Totals by month, recipient and outcome.")
-@click.option("--csv", "as_csv", is_flag=True, help="A table for a spreadsheet.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
+@click.option("--until", type=_DAY, metavar="DAY", help="Up to and including that day.")
+@click.option(
+    "--to", default="", metavar="TEXT", help="Only recipients whose name or number contains TEXT."
+)
+@click.option("--status", type=click.Choice(["sent", "failed"]), help="Only faxes that ended so.")
+@click.option(
+    "--reason",
+    metavar="CODE",
+    default="",
+    help="Only faxes that failed for this reason, such as outcome_unknown.",
+)
+@click.option("--summary", is_flag=True, help="Print totals by month, recipient and outcome.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table for a spreadsheet.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @ROOT
 @click.pass_obj
 def receipts(  # noqa: PLR0913 - one for each option
@@ -72,7 +79,8 @@ def receipts(  # noqa: PLR0913 - one for each option
 ) -> None:
     """List what was faxed, to whom, when and how it ended, the oldest first.
 
-    Days are days here. Where the journal cannot be read, the receipts themselves are.
+    Days begin and end at this machine's midnight. If you may not read the journal, the list is made
+    from the receipts.
     """
     if as_csv and (as_json or summary):
         raise click.UsageError(_("--csv cannot be combined with --json or --summary."))

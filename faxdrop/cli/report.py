@@ -44,9 +44,9 @@ from faxdrop.words import _
 def report(config_path: Path, *, file: Path, out: Path | None) -> None:
     """Make the transmission report of a fax from its document and its receipt.
 
-    One page: the result, every attempt, number and pages compared, the first page reduced, with the
-    receipt attached. Also for faxes of long ago, and in an archive. Nothing is overwritten, and
-    what was filed stays as it is. Where there is a config, its sender and address book are shown.
+    The report is one page: the result, every attempt, number and pages compared, and the first
+    page in small; the receipt is attached. This works for old faxes, too, and in an archive.
+    Nothing is overwritten. If there is a config, its sender and address book are shown.
     """
     document = document_of(file)
     place = out or Path(report_of(document.name))

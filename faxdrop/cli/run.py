@@ -28,14 +28,14 @@ EX_TEMPFAIL = 75  # sysexits.h; the unit starts it again
 
 @takes_place
 @click.command(short_help="Run the daemon.")
-@click.option("--simulate", is_flag=True, help="Use the built-in simulator in place of sipgate.")
+@click.option("--simulate", is_flag=True, help="Fax to the built-in simulator instead of sipgate.")
 @click.pass_obj
 def run(config_path: Path, *, simulate: bool) -> None:
-    """Run the daemon: watch the inbox, fax, file away. Ends with SIGTERM or Ctrl-C.
+    """Run the daemon: watch the inbox, fax, file away. SIGTERM or Ctrl-C ends it.
 
-    SIGHUP makes it read its config again. With --simulate no token is needed and no fax goes
-    anywhere; a magic number as the recipient decides what happens (see `faxdrop simulate --help`),
-    and the log says where the simulator can be asked what it took.
+    SIGHUP reloads the config. With --simulate, no token is needed and no fax is sent: the
+    recipient's number decides what happens (see `faxdrop simulate --help`), and the log says at
+    which address the simulator shows what it was sent.
     """
     config = load(config_path, os.environ, simulate=simulate)
     # Receipts, page and tables are for the group, like inbox/, sent/ and failed/.

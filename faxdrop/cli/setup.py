@@ -43,21 +43,24 @@ _REPORTS_WITHIN = 10.0  # seconds; each takes a tenth of one
 _PAGE_WITHIN = 10.0  # seconds; the page follows the last fax by two
 
 
-@click.command(short_help="See it work: no account, no config, no network.")
+@click.command(short_help="Show how faxdrop works: no account, no config, no network.")
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Leave everything in DIR (new, or empty), to look at and to drop more into.",
+    help="Keep everything in DIR (new, or empty), to look at it and to drop more.",
 )
 @click.option(
-    "--open", "opens", is_flag=True, help="Open the status page in the browser; keeps everything."
+    "--open",
+    "opens",
+    is_flag=True,
+    help="Open the status page in the browser, and keep everything.",
 )
 def demo(keep: Path | None, *, opens: bool) -> None:
-    """Show how it works: no account, no config, no network, and a quarter of a minute.
+    """Show how faxdrop works: no account, no config, no network, and 15 seconds.
 
-    Drops five documents of its own making, lets the daemon fax them to the simulator, and ends with
-    what lies in sent/ and failed/, one of the receipts, and where the pages for people are.
+    Drops five documents, lets the daemon fax them to the simulator, and ends with the contents of
+    sent/ and failed/, one of the receipts, and the paths of the status page and a report.
     """
     with contextlib.ExitStack() as stack:
         if keep is None and opens:
@@ -157,17 +160,21 @@ def _live(shows: Demo, console: Console) -> bool:
 
 @takes_place
 @click.command(short_help="Would this machine fax now?")
-@click.option("--simulate", is_flag=True, help="Ask the simulator in place of sipgate: no token.")
-@click.option("--json", "as_json", is_flag=True, help="Say it in JSON (faxdrop-check/1).")
-@click.option("--notify", is_flag=True, help="Send a test notice to everybody in [notify].")
+@click.option(
+    "--simulate",
+    is_flag=True,
+    help="Ask the built-in simulator instead of sipgate; needs no token.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (faxdrop-check/1).")
+@click.option("--notify", is_flag=True, help="Also send a test notice to everybody in [notify].")
 @click.pass_obj
 def check(config_path: Path, *, simulate: bool, as_json: bool, notify: bool) -> None:
-    """Return whether this machine would fax now; exit status 0 if so, 1 or 78 (the config) if not.
+    """Check whether this machine would fax now. Exit status: 0 if so, else 1, or 78 (config).
 
-    Moves an empty hidden file through all folders, has a PDF checked, and asks sipgate for the fax
-    line and the balance. Nothing is faxed, and the daemon may run meanwhile. Root checks with the
-    rights of the folders' owner, and what the service's unit allows. A FAULT keeps no fax, but has
-    to be mended.
+    Moves an empty hidden file through all folders, checks a PDF, and asks sipgate for the fax line
+    and the balance. Nothing is faxed, and the daemon may be running. As root, it checks with the
+    rights of the folders' owner, and also what the service's unit allows. A FAULT stops no fax, but
+    needs to be corrected.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -215,32 +222,38 @@ def _rehearsed(config_path: Path, simulator: Simulator) -> Config:
 def _magic_numbers() -> str:
     """Return the table for the help text."""
     lines = (f"  {magic.number}  {magic.meaning}" for magic in MAGIC)
-    return "\b\nThe number that is faxed to decides what happens:\n" + "\n".join(lines)
+    return "\b\nThe recipient's number decides what happens:\n" + "\n".join(lines)
 
 
-@click.command(epilog=_magic_numbers(), short_help="Play sipgate on this machine, for rehearsals.")
+@click.command(
+    epilog=_magic_numbers(), short_help="Simulate sipgate on this machine, for rehearsals."
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8025,
     show_default=True,
-    help="Where to listen, on this machine only; 0 takes a free port.",
+    help="The port to listen on, for this machine only; 0 takes a free one.",
 )
-@click.option("--hostile", is_flag=True, help="Lose answers, be slow, limit, fail: as networks do.")
-@click.option("--seed", type=int, help="Repeat the hostile run of that seed (implies --hostile).")
+@click.option(
+    "--hostile", is_flag=True, help="Lose answers, be slow, limit and fail, as networks do."
+)
+@click.option("--seed", type=int, help="Repeat the hostile run with this seed (implies --hostile).")
 @click.option(
     "--pace",
     type=click.FloatRange(min=0),
     default=1.0,
     show_default=True,
-    help="Seconds that a fax is PENDING, and again SENDING.",
+    help="How many seconds a fax is PENDING, and then SENDING.",
 )
 @click.option(
     "--ledger",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep the faxes in this file, to know them at the next start.",
+    help="Keep the faxes in this file, for the next start.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Say where it is in one line of JSON.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the address and the token as one line of JSON."
+)
 def simulate(
     *,
     port: int,
@@ -250,10 +263,9 @@ def simulate(
     ledger: Path | None,
     as_json: bool,
 ) -> None:
-    """Play sipgate on this machine, for rehearsals: no fax goes anywhere.
+    """Simulate sipgate on this machine, for rehearsals: no fax is sent.
 
-    What it prints can be put into a .env beside a config; then `faxdrop run` faxes to it. It ends
-    with Ctrl-C.
+    Put what it prints into a .env beside a config; then `faxdrop run` faxes to it. Ctrl-C ends it.
     """
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
