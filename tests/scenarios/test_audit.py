@@ -1,4 +1,4 @@
-"""What hangs on the journal: tables, evidence, retention, and a witness."""
+"""What follows from the journal: tables, evidence, retention and a witness."""
 
 import csv
 import io
@@ -60,7 +60,7 @@ def test_a_month_is_a_table(archive: Archive) -> None:
 def test_a_table_is_remade_when_it_is_not_what_it_should_be(
     archive: Archive, tmp_path: Path, spoil: str
 ) -> None:
-    """Somebody edits it, removes it, puts a link or a folder in its place."""
+    """A table that somebody edits, removes or replaces is written again."""
     made = tables_of(archive)
     made.refresh()
     path = archive.root / "journal" / "2026-11.csv"
@@ -99,7 +99,7 @@ def test_a_link_in_the_folders_place_leads_nowhere(archive: Archive, tmp_path: P
     "text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "0049211", "1" * 20]
 )
 def test_cells_do_nothing(text: str) -> None:
-    """What a spreadsheet would take for a formula, or round, is text."""
+    """Cells that a spreadsheet would compute or round are text."""
     content = {
         "event": "sent",
         "document": {"name": text},
@@ -120,7 +120,7 @@ def test_names_in_a_table_are_fit_to_be_shown() -> None:
 
 
 def test_receipts_tell_what_the_journal_tells(archive: Archive) -> None:
-    """Where there is no journal to read, the receipts say the same."""
+    """Without a readable journal, the receipts give the same list."""
     from_journal = {one["job_id"] for one in ends(archive.journal, Filter(status="sent"))}
     places = (archive.root / "sent", archive.root / "failed")
     from_receipts = {one["job_id"] for one in ends_of_receipts(places, Filter(status="sent"))}
@@ -160,7 +160,7 @@ def test_evidence_is_checked_by_hand(archive: Archive, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["verify", "receipts"])
 def test_a_journal_of_a_newer_faxdrop_is_said_in_words(archive: Archive, command: str) -> None:
-    """A person is told which version is needed, not where in the program it stopped."""
+    """A journal of another version is an error that names the needed version, not a traceback."""
     config = archive.root.parent / "config.toml"
     config.write_text(f'root = "{archive.root}"\n')
     newer = (archive.journal / "2026-11.jsonl").read_bytes().replace(b"journal/1", b"journal/2")
@@ -172,7 +172,7 @@ def test_a_journal_of_a_newer_faxdrop_is_said_in_words(archive: Archive, command
 
 
 def test_there_is_no_evidence_of_what_never_was(archive: Archive) -> None:
-    """A job that the journal does not know is said to be one."""
+    """A job that the journal does not know is reported as that."""
     with pytest.raises(evidence.NoEvidenceError, match="The journal has no job"):
         evidence.extract(archive.journal, "20000101-000000-00000000")
     with pytest.raises(evidence.NoEvidenceError, match="none of faxdrop's"):
@@ -209,7 +209,7 @@ def test_what_is_over_is_removed_with_a_line(archive: Archive) -> None:
 
 
 def test_nothing_is_removed_unless_it_is_wanted(archive: Archive) -> None:
-    """Off by default; and what has time left stays."""
+    """Retention is off by default, and keeps what has time left."""
     assert expired(archive, Periods()) == []
     assert expired(archive, Periods(sent=2 * YEARS)) == []
     only_sent = expired(archive, Periods(sent=86400.0))
@@ -280,6 +280,6 @@ def test_an_authority_signs_the_end_of_the_journal(
 
 
 def test_an_authority_that_is_away_or_lies_is_said_to_be() -> None:
-    """No address, no time stamp: an error that says so, and nothing else."""
+    """An authority that cannot be reached, or sends no time stamp, is an error that says so."""
     with requests.Session() as http, pytest.raises(witness.WitnessError, match="cannot be reached"):
         witness.ask("http://127.0.0.1:9/", Head(), http)

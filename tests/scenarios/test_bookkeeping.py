@@ -71,7 +71,7 @@ def test_what_holds_the_queue_is_written_down(tmp_path: Path) -> None:
 
 
 def test_a_retry_is_written_down(tmp_path: Path) -> None:
-    """Who put which document back; its new end is a line of its own, and all is well."""
+    """A retry has its line with the document, and the new end another; verify finds nothing."""
     with stage(tmp_path / "root") as staged:
         world = staged.world
         world.start()
@@ -194,7 +194,7 @@ def _folder_is_a_file(path: Path) -> None:
 def test_status_has_a_word_for_a_table_that_was_touched(
     tmp_path: Path, spoil: Callable[[Path], None], words: str
 ) -> None:
-    """Edited, or something else in its place: remade where that can be, and said in status."""
+    """A table that was edited or replaced is written again if possible, and status says so."""
     with stage(tmp_path / "root") as staged:
         world = staged.world
         world.start()
@@ -216,7 +216,7 @@ def test_status_has_a_word_for_a_table_that_was_touched(
 
 
 def test_retention_follows_the_config_of_a_reload(tmp_path: Path) -> None:
-    """What is over goes when the config says so, and its line stays."""
+    """Old documents are removed if the config says so; their lines stay."""
     with stage(tmp_path / "root") as staged:
         world = staged.world
         daemon = world.start()

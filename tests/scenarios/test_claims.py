@@ -1,4 +1,4 @@
-"""Whose turn it is to be claimed, and what becomes of it where no thread can be had."""
+"""Which document is claimed next, and what happens if no thread can be started."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -134,7 +134,7 @@ def test_one_thread_a_folder_and_not_all_of_them_for_what_is_overdue() -> None:
 
 
 def test_nothing_is_claimed_that_may_not_be() -> None:
-    """Where there is no room, what waits goes on waiting, and is claimed when there is."""
+    """On a full disk, documents wait in the inbox; they are claimed when there is room."""
     desk = Desk(Here())
     desk.may = False
     desk.put([candidate("Amt", "a")])

@@ -137,7 +137,7 @@ def test_receipt_schema() -> None:
 
 
 def test_a_reader_who_has_seen_enough_is_no_error() -> None:
-    """What goes into head or less, and is not read to its end, ends without a word."""
+    """A pipe that is closed early (head, less) ends a command without an error."""
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -190,7 +190,7 @@ def test_a_config_that_is_wrong(config: Path, command: str) -> None:
     ],
 )
 def test_a_config_that_is_wrong_hides_no_fax(config: Path, text: str, words: str) -> None:
-    """What needs only the root works with the rest wrong, says so, and ends as it always does."""
+    """Commands that need only the root work although other settings are wrong, and say so."""
     config.write_text(text)
     path = failed_document(config.parent / "share")
     in_spool(config.parent / "share", job_in(State.QUEUED, job_id="j1"))
@@ -220,7 +220,7 @@ def test_a_link_is_not_retried(config: Path) -> None:
 
 
 def test_no_config(tmp_path: Path) -> None:
-    """Where there is no config, its path is said, and how to name another."""
+    """Without a config, the error names its path and how to name another one."""
     result = faxdrop(tmp_path / "gone.toml", "status", code=78)
     assert f"{tmp_path}/gone.toml" in result.stderr
     assert "--config" in result.stderr
@@ -234,7 +234,7 @@ def test_config_from_the_environment(config: Path) -> None:
 
 @pytest.mark.parametrize("command", ["run --simulate", "status", "retry x", "cancel x"])
 def test_a_root_that_is_gone(config: Path, command: str) -> None:
-    """A root that is not there is said in one line, with what to do."""
+    """A missing root is one line that says what to do."""
     (config.parent / "share").rmdir()
     result = faxdrop(config, *command.split(), code=1)
     assert f"There is no folder {config.parent}/share." in result.stderr
@@ -242,14 +242,14 @@ def test_a_root_that_is_gone(config: Path, command: str) -> None:
 
 
 def test_a_file_in_the_way(config: Path) -> None:
-    """What the system refuses is said in one line with the file's name, without a traceback."""
+    """An error of the system is one line with the file's name, without a traceback."""
     (config.parent / "share" / ".faxdrop").touch()
     result = faxdrop(config, "cancel", "x", code=1)
     assert re.fullmatch(r"faxdrop: \S+/share/\.faxdrop\S*: .+\n", result.stderr)
 
 
 def test_a_second_daemon_is_refused(config: Path) -> None:
-    """A root that another daemon works on is refused, and what to do is said."""
+    """A root that another daemon uses is refused, with what to do."""
     spool = in_spool(config.parent / "share")
     spool.open()
     try:
@@ -299,7 +299,7 @@ def test_check_simulated(config: Path) -> None:
 
 
 def test_check_says_no(config: Path) -> None:
-    """Where it would not fax, the exit status is 1, in either form, and the reason stands there."""
+    """If this machine would not fax, text and JSON show the reason, and the exit status is 1."""
     with Simulator() as simulator:
         simulator.trouble = 401
         env = {"BASE_URL": simulator.base_url, **SIMULATED}
@@ -339,7 +339,7 @@ def test_retry(config: Path) -> None:
 
 
 def test_retry_some(config: Path) -> None:
-    """What cannot be put back is said, the others are put back, and the exit status is 1."""
+    """Documents that cannot be put back are named, the others are put back; exit status 1."""
     path = failed_document(config.parent / "share")
     perhaps = failed_document(config.parent / "share", "outcome_unknown", "perhaps.pdf")
     result = faxdrop(config, "retry", "gone.pdf", str(perhaps), str(path), code=1)
@@ -352,7 +352,7 @@ def test_retry_some(config: Path) -> None:
 
 
 def test_cancel(config: Path) -> None:
-    """What a cancellation can do and what it cannot is said in plain words."""
+    """The answer says in plain words what a cancellation can do and what it cannot."""
     root = config.parent / "share"
     in_spool(
         root,
@@ -376,7 +376,7 @@ def test_cancel(config: Path) -> None:
 
 
 def test_cancel_too_late(config: Path) -> None:
-    """What has come to its end is not cancelled, and the exit status is 1."""
+    """A fax that has ended is not cancelled, and the exit status is 1."""
     job = job_in(State.SENT, attempts=(attempt("SENT"),), finished_at=attempt().submitted_at)
     in_spool(config.parent / "share", job)
     text = faxdrop(config, "cancel", job.job_id, code=1).output
@@ -384,7 +384,7 @@ def test_cancel_too_late(config: Path) -> None:
 
 
 def test_cancel_while_the_daemon_is_busy(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon that has no time at once will find the wish, and where to look is said."""
+    """If the daemon is busy, it cancels later, and the command says where to look."""
     monkeypatch.setattr(jobs, "_CANCEL_WITHIN", 0.1)
     job = job_in(State.SUBMITTING, attempts=(attempt(),))
     daemon = in_spool(config.parent / "share", job)
@@ -437,7 +437,7 @@ def test_root_leaves_everything_to_the_owner(config: Path) -> None:
 
 @AS_ROOT
 def test_root_checks_whether_the_owner_can_read_the_config(config: Path) -> None:
-    """What root can read may be closed to the daemon: that is wrong, and the advice mends it."""
+    """A config that only root can read is wrong, and the advised command opens it to the daemon."""
     root = config.parent / "share"
     dotenv = config.with_name(".env")
     dotenv.touch(0o600)
@@ -508,7 +508,7 @@ def test_a_member_of_the_group(config: Path) -> None:
 @AS_ROOT
 @pytest.mark.parametrize("command", [["run"], ["run", "--simulate"]])
 def test_root_does_not_run_what_is_anothers(config: Path, command: list[str]) -> None:
-    """The daemon of root would write what the folders' owner cannot read, and is refused."""
+    """Root may not run the daemon: the folders' owner could not read what it writes."""
     os.chown(config.parent / "share", NOBODY, NOBODY)
     said = faxdrop(config, *command, code=1, env=dict(SIMULATED)).stderr
     assert "share belongs to nobody, who could not read what root writes there" in said
@@ -600,7 +600,7 @@ def test_simulate_json() -> None:
 
 
 def test_simulate_on_a_port_that_is_taken() -> None:
-    """A port that is taken is said in one line."""
+    """A port that is in use is an error of one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         result = faxdrop(None, "simulate", "--port", port, code=1)
@@ -753,7 +753,7 @@ def test_colours_on_a_terminal(config: Path) -> None:
 
 
 def test_no_colour(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who wants no colours on a terminal gets none (NO_COLOR)."""
+    """With NO_COLOR there are no colours on a terminal."""
     monkeypatch.setenv("NO_COLOR", "1")
     text = on_a_terminal("--config", str(config), "status")
     assert not re.search("\x1b\\[[0-9;]*3[0-9]m", text)

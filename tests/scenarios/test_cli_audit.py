@@ -120,7 +120,7 @@ def open_to_all(root: Path) -> None:
 def test_receipts_are_filtered(
     archive: Archive, arguments: list[str], numbers: list[int] | range
 ) -> None:
-    """Each filter leaves in what it says, on the screen as in JSON."""
+    """Each filter keeps exactly what it names, on the screen and in JSON."""
     wanted = [f"letter {number}.pdf" for number in numbers]
     text = faxdrop(archive.root, "receipts", *arguments).output
     assert [name for name in (f"letter {n}.pdf" for n in range(FAXES)) if name in text] == wanted
@@ -184,7 +184,7 @@ def test_hostile_names_are_escaped(archive: Archive, option: list[str]) -> None:
 
 @AS_ROOT
 def test_who_may_not_read_the_journal_sees_the_receipts(archive: Archive) -> None:
-    """A member of the group has no way into the spool: the receipts say the same."""
+    """A member of the group, who may not read the journal, gets the same from the receipts."""
     open_to_all(archive.root)
     (archive.root / ".faxdrop").chmod(0o700)
     with as_nobody():
@@ -206,7 +206,7 @@ def test_without_a_journal_the_receipts_are_read(archive: Archive) -> None:
 
 @pytest.mark.parametrize("command", ["receipts", "verify", "evidence"])
 def test_a_newer_journal_is_said_to_be_one(archive: Archive, command: str) -> None:
-    """A journal of a later faxdrop: words, nothing guessed."""
+    """A journal of a later faxdrop is an error in words; nothing is guessed."""
     archive.lines(lambda all_: [line.replace(b"journal/1", b"journal/9") for line in all_])
     more = ["20261030-080000-00000001"] if command == "evidence" else []
     result = faxdrop(archive.root, command, *more, code=1)
@@ -217,7 +217,7 @@ def test_a_newer_journal_is_said_to_be_one(archive: Archive, command: str) -> No
 
 
 def test_all_is_well(archive: Archive) -> None:
-    """Figures, the journal's end, and one sentence."""
+    """If all is well, verify shows figures, the journal's end and one sentence."""
     assert faxdrop(archive.root, "verify").output.splitlines() == [
         f"Lines of the journal: {FAXES}. Unaltered documents: {FAXES}.",
         f"The journal ends with line {FAXES}: {archive.head.hash}",
@@ -315,7 +315,7 @@ def test_the_end_is_printed_and_looked_for(archive: Archive) -> None:
 
 
 def test_archives_are_looked_into(archive: Archive, tmp_path: Path) -> None:
-    """What was moved to an archive is found there, and is gone for who does not name it."""
+    """Documents in an archive are found if it is named, and missing otherwise."""
     elsewhere = tmp_path / "archive" / "2026"
     elsewhere.mkdir(parents=True)
     for path in (archive.documents[1], archive.receipt(1)):
@@ -329,7 +329,7 @@ def test_archives_are_looked_into(archive: Archive, tmp_path: Path) -> None:
 
 @AS_ROOT
 def test_a_copy_is_verified_by_another_user(archive: Archive) -> None:
-    """Who may only read a copy needs no config and no daemon, and changes nothing."""
+    """A copy can be verified without a config, a daemon or the right to write."""
     open_to_all(archive.root)
     for path in (archive.root / ".faxdrop", *(archive.root / ".faxdrop").rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
@@ -430,7 +430,7 @@ def test_no_evidence_of_what_was_altered(archive: Archive, tmp_path: Path) -> No
 
 
 def test_evidence_of_what_is_not_there(archive: Archive, tmp_path: Path) -> None:
-    """No such fax; one that was moved, whose new place is to be named."""
+    """An unknown fax is an error; for one that was moved, the error asks for its new place."""
     result = faxdrop(archive.root, "evidence", "20200101-000000-00000000", code=1)
     assert "has no job 20200101-000000-00000000" in result.stderr
     for path in (archive.documents[1], archive.receipt(1)):

@@ -142,7 +142,7 @@ _QUICK = {(LIVES[1].name, "ENOSPC"), (LIVES[1].name, "EROFS"), (LIVES[2].name, "
 def test_a_disk_in_trouble_for_a_while_holds_and_goes_on(
     life: Life, code: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """From any step on nothing can be written for a while: that is said, and it goes on."""
+    """If nothing can be written for a while, from any step on, faxdrop says so and then goes on."""
 
     def during(staged: Stage) -> None:
         taken = len(staged.simulator.taken)
@@ -248,7 +248,7 @@ def test_an_inbox_that_cannot_be_read_is_said_and_read_again(
 def test_a_wish_to_cancel_that_cannot_be_cleared_away_harms_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A note in cancel/ that cannot be removed does not keep other documents from their end."""
+    """A note in cancel/ that cannot be removed does not stop other documents."""
 
     def refused(_notes: Notes, _job_id: str) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))

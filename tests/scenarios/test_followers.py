@@ -1,4 +1,4 @@
-"""Who follows the journal hears of every end, in order, and costs faxes and the others nothing."""
+"""Each follower hears of every end, in order, and delays neither faxes nor other followers."""
 
 import errno
 import json
@@ -69,7 +69,7 @@ def problems(world: World) -> str:
 
 
 def test_each_end_is_told_once_in_order_also_after_a_restart(staged: Stage) -> None:
-    """What was told before is not told again, what ended meanwhile is."""
+    """After a restart, a follower hears what ended meanwhile, and nothing twice."""
     told: list[str] = []
     start(staged.world, Memory(told))
     fax(staged.world, "1.pdf", "2.pdf")
@@ -82,7 +82,7 @@ def test_each_end_is_told_once_in_order_also_after_a_restart(staged: Stage) -> N
 
 
 def test_one_that_is_new_begins_at_the_end(staged: Stage) -> None:
-    """Nobody is told of a thousand old faxes; who was taken out of the config is new again."""
+    """A new follower starts at the journal's end; one that was removed and added is new again."""
     world = staged.world
     told: list[str] = []
     start(world)
@@ -106,7 +106,7 @@ def test_one_that_is_new_begins_at_the_end(staged: Stage) -> None:
 def test_one_that_fails_is_tried_with_pauses_up_to_an_hour_and_passes_over_after_a_day(
     staged: Stage,
 ) -> None:
-    """Some dozen tries a day; then status says what was passed over, and the next one comes."""
+    """A line that fails for a day is passed over, and status says which one."""
     world = staged.world
     told: list[str] = []
     memory = Memory(told, lambda line: line.content["document"]["name"] == "bad.pdf")
@@ -176,7 +176,7 @@ def test_what_holds_is_not_told_again_of_the_followers(
 
 
 def test_a_failure_is_over_with_the_first_success(staged: Stage) -> None:
-    """Status says so no more, and the pauses begin anew."""
+    """After a success, status is clear and the pauses begin anew."""
     world = staged.world
     told: list[str] = []
     away = [True]
@@ -256,7 +256,7 @@ def test_lines_that_are_gone_are_passed_over(staged: Stage) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"format": "faxdrop-cursor/9"}', b"\xff"])
 def test_a_cursor_that_cannot_be_read_begins_at_the_end(staged: Stage, content: bytes) -> None:
-    """It is said, and it is made anew."""
+    """A damaged cursor is reported and written anew."""
     world = staged.world
     told: list[str] = []
     start(world, Memory(told))
@@ -269,7 +269,7 @@ def test_a_cursor_that_cannot_be_read_begins_at_the_end(staged: Stage, content: 
 
 
 def test_a_line_that_is_no_line_is_passed_over(staged: Stage) -> None:
-    """What another hand put between the lines stops nobody."""
+    """A line that is not the journal's stops no follower."""
     world = staged.world
     told: list[str] = []
     start(world, Memory(told, lambda _: True))
@@ -298,7 +298,7 @@ def test_news_and_own_instants_give_turns_and_nothing_else_does(staged: Stage) -
 
 
 def test_the_standing_says_what_holds_since_when(staged: Stage) -> None:
-    """What is told there is what status.json says."""
+    """A follower hears the same status that is in status.json."""
     world = staged.world
     looker = Looker()
     start(world, looker)
@@ -345,7 +345,7 @@ def _lines(world: World) -> list[dict[str, Any]]:
 
 
 def test_what_holds_at_a_stop_is_in_the_journal(staged: Stage) -> None:
-    """Also if the disk refused the line until then."""
+    """A hold is written to the journal, also if the disk refused that line at first."""
     world = staged.world
     world.start(disk := FaultyDisk(once=False))
     world.live(5.0)

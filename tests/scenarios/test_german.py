@@ -86,7 +86,7 @@ def texts(value: object) -> Iterator[str]:
 
 
 def test_every_reason_is_german(staged: Stage) -> None:
-    """Whyever a document is not faxed, its receipt and its report say so in German."""
+    """Whatever the reason why a document is not faxed, its receipt and report are German."""
     world = staged.world
     world.start()
     good = f"{MAGIC}00"

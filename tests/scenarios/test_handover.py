@@ -159,7 +159,7 @@ def test_an_answer_before_the_last_byte_is_told_as_ever(
 
 
 def test_an_early_session_id_is_followed(tmp_path: Path) -> None:
-    """Who gives a session id before the last byte has taken the fax: it is not sent again."""
+    """A session id before the last byte means that the fax was taken: it is not sent again."""
     with stage(tmp_path, give_up_after=60.0) as staged:
         world = staged.world
         _early(staged, Answer(Outcome.ACCEPTED, "77", 200, "accepted", None))

@@ -71,7 +71,7 @@ def test_the_example_for_a_dms_copies_what_was_sent(staged: Stage, tmp_path: Pat
 
 
 def test_the_example_for_paperless_leaves_one_whole_file(staged: Stage, tmp_path: Path) -> None:
-    """The document under its name, and nothing half done."""
+    """The example copies the document under its name, and never leaves half a file."""
     consume = tmp_path / "consume"
     consume.mkdir()
     fax(staged, "fax-to-paperless", "/srv/paperless/consume", str(consume), tmp_path)
@@ -93,7 +93,7 @@ class _Webhook(BaseHTTPRequestHandler):
 
 
 def test_the_example_for_a_webhook_posts_the_receipts(staged: Stage, tmp_path: Path) -> None:
-    """Of what was sent, and of what was not."""
+    """The example runs for what was sent and for what failed."""
     _Webhook.bodies = []
     with HTTPServer(("127.0.0.1", 0), _Webhook) as server:
         thread = threading.Thread(target=partial(server.serve_forever, 0.05))

@@ -207,7 +207,7 @@ def test_notes_are_not_missing() -> None:
 
 
 def test_pages_that_cannot_be_compared() -> None:
-    """What there is no time for is said; so is a copy that the renderer cannot open."""
+    """Pages that could not be compared, for time or a copy that does not open, are reported."""
     calls = iter([False, True])
     three = pdfs.good(3)
     found = judge(three, three, Flattened(), [1.0] * 3, lambda: next(calls))
@@ -251,7 +251,7 @@ def test_a_lost_mark_is_on_the_picture() -> None:
 
 @pytest.mark.usefixtures("_careless")
 def test_only_that_page_is_a_picture() -> None:
-    """Pages that lost nothing stay what they are."""
+    """Pages that lost nothing stay as they are."""
     with pikepdf.open(io.BytesIO(stamped())) as pdf, pikepdf.open(io.BytesIO(pdfs.good(2))) as more:
         pdf.pages.extend(more.pages)
         verdict, copy = prepare(pdfs.saved(pdf))
@@ -284,7 +284,7 @@ def test_what_only_the_copy_shows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_we_failed_to_draw(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where we leave a field without a look empty, the picture shows what the renderer draws."""
+    """A field that the copy leaves empty is on the picture as the renderer draws it."""
 
     def flatten(pdf: Pdf) -> Flattened:
         without_marks(pdf)
@@ -361,7 +361,7 @@ def test_large_units() -> None:
 
 @pytest.mark.usefixtures("_careless")
 def test_too_late_for_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is known to be missing is not faxed: without a picture, the document is refused."""
+    """A page that lacks something is never faxed: without a picture, the document is refused."""
     judged_ = copying.judged
 
     def slow(original: bytes, copy: copying.Copy, is_late: Callable[[], bool]) -> Judgement:
@@ -557,7 +557,7 @@ def read(fd: int) -> bytes:
     ids=["crash", "hang"],
 )
 def test_a_judge_that_breaks_down(way: bytes, limits: Limits) -> None:
-    """Where pdfium crashes or hangs, the copy is faxed as it is, and that is said."""
+    """If pdfium crashes or hangs, the copy is faxed as it is, and the verdict says so."""
     data = stamped().replace(b"\n%%EOF", b"\n" + way + b"\n%%EOF")
     with (
         Checker(limits, reader="tests.kit.shaky_reader") as checker,

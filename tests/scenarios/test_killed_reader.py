@@ -15,7 +15,7 @@ PLAIN, OTHER = "+493023125130", "+493023125131"
 
 @dataclass
 class Scarce(Reader):
-    """A reader that is killed each time with some documents, as long as memory is short."""
+    """A reader that is killed on some documents while memory is short."""
 
     victim: str  # SHA-256
     while_it: str  # checks, or prepares

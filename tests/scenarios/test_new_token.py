@@ -87,7 +87,7 @@ def _run(tmp_path: Path) -> Iterator[Run]:
 
 
 def test_by_hand(run: Run) -> None:
-    """Without systemd, a held queue goes on as soon as the new token stands where the old stood."""
+    """Without systemd, a held queue goes on as soon as the new token is in the old one's place."""
     run.store(OLD)
     run.start()
     run.drop()
@@ -124,7 +124,7 @@ def test_a_reload(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_reload_of_a_wrong_config(run: Run, tmp_path: Path) -> None:
-    """A config that is wrong is not started with for the sake of a new token."""
+    """A new token does not restart faxdrop while the config is wrong."""
     run.store(SIMULATED["TOKEN"])
     run.start(tmp_path / "first")
     run.await_event("daemon.ready")
@@ -143,7 +143,7 @@ def test_a_reload_of_a_wrong_config(run: Run, tmp_path: Path) -> None:
 
 
 def test_what_is_no_new_token(tmp_path: Path) -> None:
-    """A file that is gone, empty or merely read again is no news; another content is, once."""
+    """A missing, empty or unchanged token file counts as nothing new; a changed one counts once."""
     file = tmp_path / "token"
     watch = Watch([file, tmp_path / "other"])
     assert not watch.has_changed()

@@ -1,4 +1,4 @@
-"""Who is to be told of what happens is told once, whatever becomes of daemons and mail servers."""
+"""Notices go out once each, whatever happens to daemons and mail servers."""
 
 import json
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def problems(world: World) -> str:
 
 
 def test_a_failure_is_told_once_also_over_restarts(staged: Stage) -> None:
-    """With file, recipient, reason and advice; the past is not told to who is new."""
+    """A notice has file, recipient, reason and advice; a new address hears nothing of the past."""
     world, post = staged.world, Letterbox()
     world.make_followers = only()
     world.start()
@@ -98,7 +98,7 @@ def test_a_failure_is_told_once_also_over_restarts(staged: Stage) -> None:
 
 
 def test_twenty_failures_are_one_mail(staged: Stage) -> None:
-    """Also when they come one after the other over some minutes: a mail, and one for the rest."""
+    """Failures over some minutes make two mails: one for the first, one for the rest."""
     world, post = staged.world, Letterbox()
     start(world, post)
     fail(world, *(f"{number}.pdf" for number in range(20)))
@@ -115,7 +115,7 @@ def test_twenty_failures_are_one_mail(staged: Stage) -> None:
 
 
 def test_a_hold_is_told_after_a_minute_and_its_end_if_it_was(staged: Stage) -> None:
-    """A blip is not; and a daemon that is killed meanwhile tells neither of them twice."""
+    """A hold and its end are told once each, over a kill; a short one is not told."""
     world, post = staged.world, Letterbox()
     start(world, post, on=EVERYTHING)
     staged.simulator.trouble = 402
@@ -138,7 +138,7 @@ def test_a_hold_is_told_after_a_minute_and_its_end_if_it_was(staged: Stage) -> N
 
 
 def test_a_fax_without_an_end_is_told_after_two_hours(staged: Stage) -> None:
-    """Once, with what to do; what has its end by then is not."""
+    """A stuck fax is told once, with what to do; one that ended by then is not."""
     world, post = staged.world, Letterbox()
     start(world, post)
     staged.drop(STUCK, "stuck.pdf", pdfs.good(1))
@@ -155,7 +155,7 @@ def test_a_fax_without_an_end_is_told_after_two_hours(staged: Stage) -> None:
 
 
 def test_a_file_that_nothing_takes_is_told(staged: Stage) -> None:
-    """One that somebody writes to all the time lies in the inbox for longer than it should."""
+    """A file that is written to all the time is told as stuck in the inbox."""
     world, post = staged.world, Letterbox()
     start(world, post)
     for number in range(120):
@@ -223,7 +223,7 @@ def test_a_mail_server_that_is_away_for_hours_loses_nothing(
 def test_a_recipient_whom_the_server_refuses_keeps_nothing_from_the_others(
     staged: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others are told of all that happens, and status says that one was not."""
+    """A recipient whom the server refuses costs the others nothing, and status names him."""
     world = staged.world
     with MailServer(tmp_path) as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))
@@ -241,7 +241,7 @@ def test_a_recipient_whom_the_server_refuses_keeps_nothing_from_the_others(
 
 @pytest.mark.long
 def test_what_nobody_takes_is_passed_over_after_a_day(staged: Stage) -> None:
-    """Then the next notice has its turn, and status names the one that was lost."""
+    """A notice that fails for a day is passed over; status names it, and the next one follows."""
     world = staged.world
     refuse = [True]
 

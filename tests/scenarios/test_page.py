@@ -59,7 +59,7 @@ def test_a_share_that_is_away(tmp_path: Path) -> None:
 
 
 def test_a_page_that_cannot_be_written_keeps_no_fax(tmp_path: Path) -> None:
-    """A folder in its place is told in `faxdrop status`, and every fax goes out as ever."""
+    """A folder in the page's place is named by `faxdrop status`, and faxes go out as ever."""
     with stage(tmp_path / "root") as staged:
         world = staged.world
         (world.root / "STATUS.html").mkdir()

@@ -1,4 +1,4 @@
-"""The README says what is so: its commands run, its tables are complete, its example is true."""
+"""The README is true: its commands run, its tables are complete, its example is valid."""
 
 import json
 import re

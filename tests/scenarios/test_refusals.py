@@ -1,4 +1,4 @@
-"""Rights are not the disk: a place that keeps faxdrop out is said, and holds nobody else up."""
+"""Missing rights are not disk trouble: the place is named, and nothing else waits for it."""
 
 import errno
 import os
@@ -140,7 +140,7 @@ def test_a_file_that_may_not_be_read_is_named_with_owner_and_mode(root: Path) ->
 @AS_ROOT
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT])
 def test_trouble_of_the_whole_disk_is_no_places(root: Path, code: int) -> None:
-    """A full, broken or read-only disk is not blamed on the folder in which it showed."""
+    """A full, broken or read-only disk is not blamed on the folder where it was noticed."""
     with as_nobody():
         error = OSError(code, os.strerror(code))
         assert refusals.of_writing(error, root / "inbox", root / "home") is None
@@ -148,7 +148,7 @@ def test_trouble_of_the_whole_disk_is_no_places(root: Path, code: int) -> None:
 
 @AS_ROOT
 def test_our_own_folder_in_other_hands_is_no_recipients_trouble(root: Path) -> None:
-    """Where faxdrop may not write to its own folder, that is what is said."""
+    """If faxdrop may not write to its own folder, the words say so."""
     os.chown(root / "home", THEIRS, THEIRS)
     with as_nobody():
         error = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -159,7 +159,7 @@ def test_our_own_folder_in_other_hands_is_no_recipients_trouble(root: Path) -> N
 
 
 def test_something_else_in_the_place_of_our_own_is_no_full_disk(tmp_path: Path) -> None:
-    """A file where a folder of our own should be, or a pipe where a file should be, is to go."""
+    """A file in place of faxdrop's own folder, or a pipe in place of a file, must be moved away."""
     (tmp_path / "journal").touch()
     os.mkfifo(tmp_path / "2026-11.jsonl")
     for path in (tmp_path / "journal" / "lock", tmp_path / "2026-11.jsonl"):
@@ -219,7 +219,7 @@ def told(events: list[Any], name: str) -> int:
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EXDEV])
 def test_a_folder_that_refuses_its_letters_holds_nobody_up(tmp_path: Path, code: int) -> None:
-    """It is said once, without a hold; a letter elsewhere waits no longer; it ends by itself."""
+    """A refused place is reported once, holds nothing, and ends by itself."""
     with stage(tmp_path) as staged, quiet() as events:
         world = staged.world
         shut = world.inbox / SHUT
@@ -253,7 +253,7 @@ def test_a_folder_that_refuses_its_letters_holds_nobody_up(tmp_path: Path, code:
 def test_a_folder_that_refuses_what_is_filed_lets_its_own_jobs_wait(
     tmp_path: Path, which: str
 ) -> None:
-    """A job that cannot be filed waits alone, and is said with its folder; all others go on."""
+    """A job that cannot be filed waits alone, with its folder named; all others go on."""
     with stage(tmp_path) as staged, quiet() as events:
         world = staged.world
         disk = ShutDisk(lambda path: SHUT in str(path) and "/sent/" in str(path).replace("..", ""))
@@ -280,7 +280,7 @@ def test_a_folder_that_refuses_what_is_filed_lets_its_own_jobs_wait(
 
 
 def test_a_refused_letter_that_is_taken_away_is_no_problem_any_more(tmp_path: Path) -> None:
-    """What a person removes from a folder that refuses is not spoken of for ever."""
+    """A refusal is no longer reported when its file is gone."""
     with stage(tmp_path) as staged:
         world = staged.world
         disk = ShutDisk(lambda path: path == world.inbox / SHUT)
@@ -295,7 +295,7 @@ def test_a_refused_letter_that_is_taken_away_is_no_problem_any_more(tmp_path: Pa
 
 
 def test_a_letter_whose_rights_are_mended_is_sent_without_its_patience(tmp_path: Path) -> None:
-    """A mended folder is found by itself, long before anything fails for it."""
+    """A corrected folder is noticed without a restart, long before anything fails."""
     with stage(tmp_path) as staged:
         world = staged.world
         disk = ShutDisk(lambda path: path == world.inbox / SHUT)
@@ -330,7 +330,7 @@ def _with_pools(staged: Stage) -> tuple[NoThreads, NoThreads]:
 
 @pytest.mark.parametrize("which", ["steps", "looks", "both"])
 def test_threads_that_cannot_start_leave_nothing_in_hand(tmp_path: Path, which: str) -> None:
-    """Whenever the machine's limit strikes, it is said, and all goes on when there are threads."""
+    """When no thread can be started, faxdrop says so, and goes on when there are threads again."""
     for begins_after in (0.0, 0.5, 2.5, 5.0, 12.0):
         with stage(tmp_path / f"{begins_after}") as staged, quiet() as events:
             world = staged.world

@@ -116,7 +116,7 @@ def test_the_second_attempt_goes_where_it_means_now(how: str, when: str, staged:
 
 @HOW
 def test_a_recipient_that_is_no_more_is_refused_truthfully(how: str, staged: Stage) -> None:
-    """Taken out of the address book after an attempt, the rest is not faxed, and is told why."""
+    """A recipient who is removed after an attempt gets no further one, and the receipt says why."""
     world = staged.world
     _configure(staged, FAILS)
     world.start()

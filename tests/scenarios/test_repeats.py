@@ -1,4 +1,4 @@
-"""The same again: the same content to the same number, dropped twice, is faxed once."""
+"""The same content for the same number, dropped twice, is faxed once."""
 
 import errno
 import os
@@ -230,7 +230,7 @@ def test_retry_even_if_sent_gets_through_once(*, running: bool, staged: Stage) -
 
 
 def test_plain_retry_of_a_duplicate_is_the_same_again(staged: Stage) -> None:
-    """Put back without a word, it is what it was: a duplicate, for as long as the window is."""
+    """A duplicate put back without --even-if-sent is a duplicate again within the window."""
     world = staged.world
     _window(staged, 600.0)
     world.start()
@@ -393,7 +393,7 @@ def test_what_is_checked_anew_still_counts() -> None:
 
 
 def test_nothing_is_remembered_for_ever(tmp_path: Path) -> None:
-    """What has ended is forgotten after the window; what is on its way never is."""
+    """A repeat is forgotten after the window; one that is on its way never is."""
     repeats, marks = Repeats(), Marks(tmp_path)
     for folder in marks.folders:
         folder.mkdir()

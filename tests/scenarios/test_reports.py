@@ -73,7 +73,7 @@ def test_each_document_has_a_report(staged: Stage) -> None:
 
 
 def test_verify_finds_a_report_that_was_altered(staged: Stage) -> None:
-    """The journal has the SHA-256 of each report: one that is another, or gone, is told."""
+    """The journal has each report's SHA-256: verify finds an altered or missing one."""
     report = faxed(staged, PLAIN, "letter.pdf", pdfs.good(2)).with_name("letter.report.pdf")
     content = report.read_bytes()
     report.write_bytes(content + b"\n")
@@ -307,7 +307,7 @@ def pdfs_reason() -> object:
 
 
 def test_a_page_that_cannot_be_drawn(staged: Stage) -> None:
-    """The report is made without the picture, and without sipgate's own, which may be to blame."""
+    """If drawing crashes, the report is made without the picture and without sipgate's own."""
     world = staged.world
     world.make_followers = lambda config: [
         reports.Reports(config, world.make_sipgate(config), Broken(), world.disk)
@@ -355,7 +355,7 @@ def test_a_report_that_can_never_be_made_is_noted(staged: Stage) -> None:
 
 @pytest.mark.parametrize("how", ["html", "410", "huge", "redirect", "lose-after"])
 def test_sipgates_report_is_not_to_be_had(staged: Stage, how: str) -> None:
-    """Ours is made all the same."""
+    """If sipgate's report cannot be fetched, ours is made all the same."""
     staged.simulator.script([how], kind="GET /download")
     path = faxed(staged, PLAIN, "letter.pdf", pdfs.good(2))
     assert pages_and_receipt(path.with_name("letter.report.pdf"))[0] == 1

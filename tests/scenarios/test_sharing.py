@@ -82,7 +82,7 @@ def test_a_folder_that_filing_makes_again_is_open_to_the_group(place: Path) -> N
 
 
 def test_a_file_system_without_access_lists_goes_without() -> None:
-    """Where there are none, that is no error."""
+    """A file system without access lists is not an error."""
     assert not share(Path("/proc/self"))
 
 

@@ -40,7 +40,7 @@ STATUSES = [str(status) for status in (400, 401, 402, 403, 404, 405, 407, 413, 4
 @pytest.mark.parametrize("size", [1000, 3_000_000])
 @pytest.mark.parametrize("behaviour", [*BEHAVIOURS, *STATUSES, "500-taken", "502-taken"])
 def test_the_verdict_is_true_under_each_behaviour(behaviour: str, size: int) -> None:
-    """A fax that was taken is never said not to be, and one that was not is never accepted."""
+    """A fax that was taken is never called untaken, and one that was not is never accepted."""
     with Simulator(pace=0, slow=2.0) as simulator, client_of(simulator) as client:
         simulator.script([behaviour])
         answer = submit(client, size=size)

@@ -1,4 +1,4 @@
-"""What the daemon writes down for ``faxdrop status``: what files wait for, and a config refused."""
+"""What the daemon records for ``faxdrop status``: what files wait for, and a refused config."""
 
 import os
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def said(world: World) -> Any:
 
 
 def test_half_a_document_says_when_it_fails(world: World) -> None:
-    """Half a PDF is said to wait until its patience ends; the status is not written anew for it."""
+    """Half a PDF is shown as waiting until its patience ends, without a new status each time."""
     odd = os.fsdecode(b"half \xff.pdf")
     world.drop(NUMBER, odd, pdfs.truncated())
     world.live(8.0)
@@ -68,7 +68,7 @@ def test_half_a_document_says_when_it_fails(world: World) -> None:
 
 
 def test_a_document_that_is_open_says_so(world: World) -> None:
-    """A whole PDF that a program still has open for writing is said to be in use."""
+    """A whole PDF that a program still has open for writing is shown as in use."""
     path = world.drop(NUMBER, "open.pdf", letters.letter("open"))
     with path.open("ab"):
         world.live(8.0)
@@ -110,7 +110,7 @@ def test_a_table_of_the_journal_that_cannot_be_written_is_said(world: World) -> 
 
 
 def test_a_journal_of_a_newer_faxdrop_holds_what_is_to_be_filed(world: World) -> None:
-    """Should another version write to it meanwhile, that is said, and nothing is lost."""
+    """If another version writes to the journal meanwhile, status says so, and nothing is lost."""
     world.drop(NUMBER, "letter.pdf", pdfs.good())
     world.until_done()
     [path] = (world.root / ".faxdrop" / "journal").glob("*.jsonl")

@@ -97,7 +97,7 @@ def test_a_fax_cancelled_while_the_daemon_looked_away_stays_cancelled(tmp_path: 
 
 
 def test_a_root_of_another_version_is_not_worked_on(tmp_path: Path) -> None:
-    """What is refused at a start is refused when it comes back, too, and again at each turn."""
+    """A root that a start would refuse is refused when it comes back, too, and at each turn."""
     with stage(tmp_path / "root") as staged:
         world = staged.world
         world.start()
@@ -161,7 +161,7 @@ def test_a_root_beneath_the_mount_point_is_not_taken_for_the_share(tmp_path: Pat
 def test_a_full_disk_does_not_keep_the_status_from_being_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where there is no room for a new file, what holds is said in the place of the old one."""
+    """On a full disk, what holds is written over the old status."""
     with stage(tmp_path / "root") as staged:
         world = staged.world
         world.start()

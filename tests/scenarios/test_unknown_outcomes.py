@@ -36,7 +36,7 @@ TAKEN = ["lose-after", "close-after", "500-taken", "garbage", "empty", "wrong-ty
 
 
 def _sent_once(staged: Stage) -> None:
-    """Assert that sipgate took each document once at most."""
+    """Assert that sipgate took each document at most once."""
     taken = Counter(fax.filename for fax in staged.simulator.taken if not fax.by_hand)
     assert not [name for name, times in taken.items() if times > 1]
 
@@ -427,7 +427,7 @@ def test_a_date_that_is_none_is_not_believed(at: float, tmp_path: Path) -> None:
 def test_a_look_that_fails_holds_and_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mistake of our own in a look at the history is no silence for ever."""
+    """A bug in a look at the history does not silence later looks."""
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()

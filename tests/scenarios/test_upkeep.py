@@ -68,7 +68,7 @@ def test_retention_follows_the_wishes(archive: Archive) -> None:
 def test_a_clock_that_nobody_confirms_removes_nothing(
     archive: Archive, clock_offset: float | None
 ) -> None:
-    """A clock that is years ahead, as after a dead battery, would remove everything at once."""
+    """Retention removes nothing by a clock that sipgate's clock does not confirm."""
     upkeep = upkeep_of(archive, UpkeepPlan(periods=Periods(sent=0.001, failed=0.001)))
     upkeep.daily(clock_offset)
     assert archive.verify().documents == FAXES
@@ -79,7 +79,7 @@ def test_a_clock_that_nobody_confirms_removes_nothing(
 def test_the_witness_is_asked_once_for_each_end(
     archive: Archive, authority: tuple[str, Path]
 ) -> None:
-    """A journal that did not grow needs no second time stamp."""
+    """A journal that did not grow gets no second time stamp."""
     upkeep = upkeep_of(archive, UpkeepPlan(witness_url=authority[0]))
     for _ in range(2):
         upkeep.daily()
@@ -89,14 +89,14 @@ def test_the_witness_is_asked_once_for_each_end(
 
 
 def test_trouble_is_said_and_stops_nothing(archive: Archive) -> None:
-    """An authority that is away: a sentence for status."""
+    """If the authority cannot be reached, status says so."""
     upkeep = upkeep_of(archive, UpkeepPlan(witness_url="http://127.0.0.1:9/"))
     upkeep.daily()
     assert list(upkeep.problems) == ["The journal's upkeep (witness)"]
 
 
 def test_time_stamps_are_verified(archive: Archive, authority: tuple[str, Path]) -> None:
-    """One that holds counts; one of another line, and one that is none, are named."""
+    """Valid time stamps are counted; one of another line, or a broken one, is named."""
     upkeep_of(archive, UpkeepPlan(witness_url=authority[0])).daily()
     trusted = witness.roots_in(authority[1])
     verified = verify(archive.root, archive.journal, authorities=trusted)

@@ -1,4 +1,4 @@
-"""Verification finds what was tampered with, and names it; what is whole it calls whole."""
+"""Verification names everything that was tampered with, and nothing else."""
 
 import hashlib
 import itertools
@@ -29,14 +29,14 @@ def test_what_is_whole_is_well(archive: Archive) -> None:
 
 
 def test_an_altered_document_is_named(archive: Archive) -> None:
-    """One byte is enough."""
+    """One changed byte in a document is found."""
     archive.documents[2].write_bytes(b"%PDF 9")
     [found] = archive.verify().findings
     assert (found.kind, found.where) == (Flaw.DOCUMENT_ALTERED, str(archive.documents[2]))
 
 
 def test_an_altered_receipt_is_named(archive: Archive) -> None:
-    """Another number in a receipt is seen, and so is a receipt that is none any more."""
+    """A changed receipt is found, and so is one that is no longer a receipt."""
     path = archive.receipt(1)
     path.write_bytes(path.read_bytes().replace(b"f0", b"f1"))
     archive.receipt(2).write_text("nothing")
@@ -48,7 +48,7 @@ def test_an_altered_receipt_is_named(archive: Archive) -> None:
 
 
 def test_a_missing_document_and_a_missing_receipt_are_told_apart(archive: Archive) -> None:
-    """Which of the two is gone is said, and where."""
+    """If the document or the receipt is missing, verify says which, and where."""
     archive.documents[1].unlink()
     archive.receipt(2).unlink()
     found = {one.kind: one.where for one in archive.verify().findings}
@@ -59,7 +59,7 @@ def test_a_missing_document_and_a_missing_receipt_are_told_apart(archive: Archiv
 
 
 def test_what_another_hand_added_is_named(archive: Archive) -> None:
-    """A receipt that the journal does not know, and a file of somebody's."""
+    """An unknown receipt and a file that faxdrop did not file are found."""
     stranger = archive.documents[1].with_name("forged.pdf")
     stranger.write_bytes(b"%PDF forged")
     receipt = json.loads(archive.receipt(1).read_text())
@@ -123,7 +123,7 @@ def test_what_is_filed_after_its_folder_was_looked_at_is_not_gone(archive: Archi
 
 
 def test_two_documents_exchanged_are_named(archive: Archive) -> None:
-    """Each is said to be the other."""
+    """Two documents that were swapped are each named as the other."""
     first, second = archive.documents[1], archive.documents[2]
     one, other = first.read_bytes(), second.read_bytes()
     first.write_bytes(other)
@@ -134,19 +134,19 @@ def test_two_documents_exchanged_are_named(archive: Archive) -> None:
 
 
 def test_a_removed_line_is_missed(archive: Archive) -> None:
-    """The numbers tell, and its receipt becomes a stranger's."""
+    """A removed line is found by the numbers, and its receipt becomes unknown."""
     archive.lines(lambda all_: [all_[0], *all_[2:]])
     assert archive.kinds() == [Flaw.LINES_MISSING, Flaw.STRANGE_RECEIPT]
 
 
 def test_a_removed_month_is_missed(archive: Archive) -> None:
-    """The first line that is left does not begin a journal."""
+    """A journal whose beginning was cut off is found."""
     (archive.journal / "2026-10.jsonl").unlink()
     assert Flaw.LINES_MISSING in archive.kinds()
 
 
 def test_an_altered_line_is_named(archive: Archive) -> None:
-    """The line behind it gives it away, and so does its receipt."""
+    """An altered line is found by the next line and by its receipt."""
     archive.lines(lambda all_: [all_[0], all_[1].replace(b'"f0"', b'"f7"'), *all_[2:]])
     found = archive.verify().findings
     assert [one.kind for one in found] == [Flaw.LINE_ALTERED]
@@ -154,13 +154,13 @@ def test_an_altered_line_is_named(archive: Archive) -> None:
 
 
 def test_reordered_lines_are_named(archive: Archive) -> None:
-    """Two lines that changed places."""
+    """Two swapped lines are found."""
     archive.lines(lambda all_: [all_[1], all_[0], *all_[2:]])
     assert Flaw.LINES_REORDERED in archive.kinds()
 
 
 def test_a_line_that_is_none_is_named(archive: Archive) -> None:
-    """Something else in a line's place."""
+    """Something else in a line's place is found."""
     archive.lines(lambda all_: [all_[0], b"something else\n", *all_[2:]])
     assert Flaw.LINE_UNREADABLE in archive.kinds()
 
@@ -183,7 +183,7 @@ def test_an_older_head_is_still_found(archive: Archive) -> None:
 
 
 def test_an_archive_is_told_apart_from_what_is_gone(archive: Archive, tmp_path: Path) -> None:
-    """What people moved away is found where they moved it, or said to be gone."""
+    """Moved documents are found in a named archive, and reported as gone otherwise."""
     shelf = tmp_path / "shelf" / "2026"
     shelf.mkdir(parents=True)
     for path in (archive.documents[1], archive.receipt(1)):
@@ -229,7 +229,7 @@ def test_what_was_put_back_is_not_missed(archive: Archive) -> None:
 
 
 def test_strange_things_hold_nothing_up(archive: Archive) -> None:
-    """Pipes, links and folders in receipts' places are named, and read by nobody."""
+    """Pipes, links and folders in receipts' places are named and not read."""
     folder = archive.documents[1].parent
     os.mkfifo(folder / "pipe.pdf.json")
     (folder / "link.pdf").symlink_to("/etc/passwd")

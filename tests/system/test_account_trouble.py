@@ -233,7 +233,7 @@ def test_a_name_that_is_gone_holds_the_queue(
 def test_a_server_that_takes_everything_and_says_nothing_burns_few_documents(
     trouble: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """When all answers are lost for an hour, submitting pauses: few faxes become unknown."""
+    """When all answers are lost for an hour, submitting pauses, so few faxes become unknown."""
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()

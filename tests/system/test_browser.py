@@ -132,7 +132,7 @@ def test_it_is_printed_in_black_on_white(chromium: Browser, share: Share) -> Non
 
 @pytest.mark.long
 def test_the_readme_shows_what_is_so(tmp_path: Path) -> None:
-    """The pictures in the README can be taken anew, of what there is today."""
+    """The pictures in the README can be taken again from today's page."""
     command = [sys.executable, "-m", "tests.pictures", str(tmp_path)]
     subprocess.run(command, cwd=PROJECT, check=True, timeout=2 * browser.PATIENCE)
     for taken in ("status-page.png", "report.png"):

@@ -170,7 +170,7 @@ def test_an_upgrade_in_mid_flow(fresh: Fresh) -> None:
 
 
 def test_a_venv_whose_python_is_gone(fresh: Fresh) -> None:
-    """As after a release upgrade of Debian: the README's commands mend it, and nothing is lost."""
+    """After an upgrade of Debian, the README's commands restore faxdrop, and nothing is lost."""
     _is_on(fresh, "trixie")
     venv = "/opt/faxdrop"
     fresh.machine.run(f"""
@@ -201,7 +201,7 @@ def test_who_is_no_root(fresh: Fresh) -> None:
 
 
 def test_the_end(fresh: Fresh) -> None:
-    """After the README's way to uninstall, all that it says is there, and can be used again."""
+    """After the README's uninstall, everything it says stays is there, and can be used again."""
     fresh.fax_one()
     kept = fresh.service.files("sent")
     fresh.type_in(UNINSTALL)

@@ -115,7 +115,7 @@ class TestFuse(Carried):
 
     @pytest.mark.parametrize("way", [way.__name__ for way in WAYS])
     def test_every_document_is_found_by_the_scan(self, delivery: Delivery, way: str) -> None:
-        """What no event tells of is found by a look every few seconds."""
+        """Without events, files are found by a scan every few seconds."""
         after = delivery.rows[way].after
         assert after is None or after < DEAF_RESCAN + SETTLE + SLACK
 

@@ -51,7 +51,7 @@ GROWTH = 96 << 20  # bytes: three lists of 16 MiB each, twice
 def test_poisoned_answers_harm_nobody(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Whatever the server says, all faxes end truthfully, in bounded time and memory."""
+    """Whatever the server answers, all faxes end truthfully, in bounded time and memory."""
     random = random_of(seed_of(request))
     poison = random.sample(POISON, len(POISON))
     # By its id a fax is asked for only while the list does not show it.

@@ -197,7 +197,7 @@ def test_two_daemons_do_not_take_each_others_faxes(
 
 
 def test_both_answers_lost_and_one_daemon_comes_back_alone(tmp_path: Path) -> None:
-    """That the line is shared outlives both daemons: the one takes nothing for its own."""
+    """A shared line stays known after both daemons end: neither takes the other's fax."""
     with ExitStack() as stack:
         simulator, one, two = _look_alikes(stack, tmp_path)
         one.start()

@@ -235,7 +235,7 @@ def test_a_stalled_loop_is_restarted(service: Service) -> None:
 
 
 def test_a_quiet_service_feeds_the_watchdog(service: Service) -> None:
-    """With nothing to do, it is not taken for stalled."""
+    """An idle daemon is not taken for a stalled one."""
     service.drop_in("[Service]\nWatchdogSec=4s\nRestartSec=100ms\n")
     service.systemctl("restart", service.unit)
     began = int(service.show("ActiveEnterTimestampMonotonic"))
@@ -249,7 +249,7 @@ def test_a_quiet_service_feeds_the_watchdog(service: Service) -> None:
 
 
 def test_a_wrong_config_ends_it_for_good(service: Service) -> None:
-    """Status 78, every problem in the journal, and no restart."""
+    """A wrong config ends with status 78 and every problem in the journal, and no restart."""
     service.drop_in("[Service]\nRestartSec=100ms\n")
     service.configure(more='Nobody = "12"', template=CONFIG + '\nresend_if_absent = "perhaps"\n')
     assert service.attempt("restart", service.unit) != ""
@@ -262,7 +262,7 @@ def test_a_wrong_config_ends_it_for_good(service: Service) -> None:
 
 
 def test_a_missing_token_file_ends_it_for_good(service: Service) -> None:
-    """What only a person can mend is not tried again for ever."""
+    """A start that only a person can help is not repeated forever."""
     service.drop_in("[Service]\nRestartSec=100ms\n")
     service.machine.run("rm /etc/faxdrop/token")
     service.attempt("restart", service.unit)
@@ -392,7 +392,7 @@ def test_a_new_token_counts_by_itself(service: Service) -> None:
 
 
 def test_a_new_token_counts_at_a_reload(service: Service) -> None:
-    """A token that is changed in time: `check` sees that the old one runs, `reload` mends that."""
+    """After a new token, `check` sees that the old one is in use; `reload` takes the new one."""
     pid = service.show("MainPID")
     service.machine.path("/etc/faxdrop/token").write_text(f"{TOKEN} \n\n")  # the same, really
     assert "older token" not in service.machine.run(CHECK).stdout

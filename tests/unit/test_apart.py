@@ -13,7 +13,7 @@ PROBE = "tests.kit.apart_probe"
 
 
 def test_a_process_apart_is_closed_and_bounded(capfd: pytest.CaptureFixture[str]) -> None:
-    """Its memory is closed to others and has a limit, and of what it prints nothing comes out."""
+    """Its memory is closed to others and limited, and nothing that it prints gets out."""
     process, question = Apart(PROBE).ask("ä", 30)
     assert process == {"dumpable": 0, "memory": 1 << 30}
     assert question == "ä"
@@ -22,7 +22,7 @@ def test_a_process_apart_is_closed_and_bounded(capfd: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(("question", "seconds"), [("hang", 1.0), ("eat", 30.0)])
 def test_what_was_answered_before_the_end_is_kept(question: str, seconds: float) -> None:
-    """A module that takes too long, or too much, is ended; its answers until then count."""
+    """A module that takes too much time or memory is ended; its earlier answers count."""
     with pytest.raises(ApartError) as broken:
         Apart(PROBE).ask(question, seconds)
     assert len(broken.value.so_far) == 1
@@ -31,7 +31,7 @@ def test_what_was_answered_before_the_end_is_kept(question: str, seconds: float)
 
 @pytest.mark.parametrize("closed", [True, False])
 def test_no_answer_is_an_error_without_the_question(*, closed: bool) -> None:
-    """After a close nothing is started, and a module that is not there answers nothing."""
+    """After a close nothing is started, and a missing module answers nothing."""
     apart = Apart(PROBE if closed else "faxdrop.nosuch")
     if closed:
         apart.close()
@@ -42,7 +42,7 @@ def test_no_answer_is_an_error_without_the_question(*, closed: bool) -> None:
 
 
 def test_it_ends_with_the_process_that_asks() -> None:
-    """A daemon that is killed leaves nobody behind who goes on sending."""
+    """When the daemon is killed, its separate process ends, too, and sends nothing more."""
     code = f"from faxdrop.apart import Apart; Apart({PROBE!r}).ask('hang', 60)"
     with subprocess.Popen([sys.executable, "-c", code]) as asking:
         until(psutil.Process(asking.pid).children, what="the probe")

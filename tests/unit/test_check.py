@@ -1,4 +1,4 @@
-"""``faxdrop check`` tells whether this machine would fax now, by doing and not by guessing."""
+"""``faxdrop check`` finds out whether this machine would fax now, by trying."""
 
 import errno
 import os
@@ -145,7 +145,7 @@ def test_a_config_that_is_wrong() -> None:
 
 
 def test_config_warnings(config: Config) -> None:
-    """What is unwise in the config is a note, and faxing does not need that."""
+    """What is unwise in the config is a note, and does not stop faxing."""
     seen = report(config.model_copy(update={"warnings": ("Unwise.",)}))
     assert finding(seen, "config", Level.NOTE).words == "Unwise."
     assert seen.would_fax
@@ -155,7 +155,7 @@ def test_config_warnings(config: Config) -> None:
 
 
 def test_the_root_is_not_there(config: Config) -> None:
-    """A root that is not there is said, and the account is looked at all the same."""
+    """A missing root is reported, and the account is checked all the same."""
     seen = report(config.model_copy(update={"root": config.root / "gone"}))
     assert "There is no folder" in finding(seen, "root", Level.WRONG).words
     finding(seen, "sipgate", Level.OK)
@@ -185,7 +185,7 @@ class Refusing(Disk):
 
 
 def test_two_mounts(config: Config) -> None:
-    """A folder to which nothing can be renamed is named, with why, and the others are tried too."""
+    """A folder that refuses renames is named with the reason, and the others are still tried."""
     made(config)
     seen = report(config, Spool(config.root, Refusing(errno.EXDEV, "sent")))
     wrong = finding(seen, "folders", Level.WRONG)
@@ -209,7 +209,7 @@ def test_many_folders_refuse(config: Config) -> None:
 
 
 def test_nothing_can_be_written(config: Config) -> None:
-    """Where not even a file can be made, that is said with the folder."""
+    """If not even a file can be created, the finding names the folder."""
 
     class Full(Disk):
         def open_new(self, path: Path, mode: int = 0o666) -> int:  # noqa: ARG002
@@ -223,7 +223,7 @@ def test_nothing_can_be_written(config: Config) -> None:
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_two_real_mounts_of_one_file_system(config: Config) -> None:
-    """A bind mount of the same file system is found out, although its device is the same."""
+    """A bind mount of the same file system is detected, although its device number is the same."""
     made(config)
     sent = config.root / "sent"
     subprocess.run(["mount", "--bind", sent, sent], check=True)
@@ -246,7 +246,7 @@ def _as_nobody(tmp_path: Path) -> Iterator[Callable[[], None]]:
 
 
 def test_a_missing_inbox(config: Config) -> None:
-    """An inbox that has gone since the first start is wrong, daemon or not."""
+    """An inbox that disappeared after the first start is wrong, whether a daemon runs or not."""
     spool = made(config)
     spool.inbox.rmdir()
     wrong = finding(report(config), "folders", Level.WRONG)
@@ -255,7 +255,7 @@ def test_a_missing_inbox(config: Config) -> None:
 
 
 def test_records_that_cannot_be_read(config: Config) -> None:
-    """Damaged records are a fault to be mended by a person; other faxes go out."""
+    """Damaged records are a fault that a person must correct; other faxes go out."""
     spool = made(config)
     for name in ("jobs", "corrupt"):
         folder = spool.home / name / f"20260302-{name}"
@@ -273,7 +273,7 @@ def test_records_that_cannot_be_read(config: Config) -> None:
 
 
 def test_a_token_that_others_can_read(config: Config) -> None:
-    """A token file that is open to others is a fault, and the screen says so in its last line."""
+    """A token file that others can read is a fault, and the screen's last line says so."""
     seen = report(config.model_copy(update={"faults": ("token is open: chmod 600 token",)}))
     assert finding(seen, "config", Level.FAULT).words == "token is open: chmod 600 token"
     assert screen(seen).splitlines()[-1].endswith("1 fault needs to be corrected.")
@@ -323,7 +323,7 @@ def of_unit(config: Config, known: units.Unit) -> Finding:
 
 
 def test_a_root_that_the_unit_may_not_write_to(config: Config) -> None:
-    """It is wrong, and the advice is the drop-in, as `init --service` would make it."""
+    """A unit that may not write to the root is wrong; the advice is `init --service`'s drop-in."""
     assert of_unit(config, unit(config.root.parent)).level is Level.OK
     other = config.model_copy(update={"root": Path("/data/our fax")})
     wrong = of_unit(other, unit(place.SERVICE_ROOT))
@@ -346,21 +346,21 @@ def test_a_unit_with_another_user(config: Config) -> None:
 
 
 def test_a_unit_that_has_changed(config: Config) -> None:
-    """After an upgrade, systemd may still go by the unit of before."""
+    """After an upgrade, a unit that systemd has not read again is a note."""
     note = of_unit(config, unit(config.root, stale="yes"))
     assert note.level is Level.NOTE
     assert note.advice == "systemctl daemon-reload && systemctl restart faxdrop"
 
 
 def test_a_unit_that_is_not_started_at_boot(config: Config) -> None:
-    """A unit that is linked and not enabled will be missed after the next boot."""
+    """A unit that is linked but not enabled is a note: it would not start at boot."""
     note = of_unit(config, unit(config.root, state="linked"))
     assert note.level is Level.NOTE
     assert note.advice.startswith("systemctl enable faxdrop")
 
 
 def test_no_unit() -> None:
-    """What systemd does not know is no unit, and a machine without systemd has none."""
+    """There is no finding for a unit that systemd does not know, nor without systemd."""
     assert units.read("faxdrop", "LoadState=not-found\n") is None
     assert units.read("faxdrop", "") is None
     assert units.ask(Path("/x.toml")) is None
@@ -368,7 +368,7 @@ def test_no_unit() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may compare them")
 def test_an_older_token_that_runs() -> None:
-    """When another token lies there than the one that the service runs with, that is wrong."""
+    """A service that runs with another token than the one in the files is wrong."""
     stored = {"TOKEN_ID": "token-A", "TOKEN": "new"}
     assert list(check_unit.of_token("faxdrop", stored, stored)) == []
     assert list(check_unit.of_token("faxdrop", {}, stored)) == []
@@ -389,7 +389,7 @@ def test_an_older_version_that_runs(config: Config) -> None:
 
 
 def test_no_rights(config: Config, as_nobody: Callable[[], None]) -> None:
-    """A spool that belongs to another user is said, with whose rights are needed."""
+    """A spool of another user is reported, with the user whose rights are needed."""
     made(config)
     as_nobody()
     wrong = finding(report(config), "root", Level.WRONG)
@@ -398,7 +398,7 @@ def test_no_rights(config: Config, as_nobody: Callable[[], None]) -> None:
 
 
 def test_sticky_folders(config: Config, as_nobody: Callable[[], None]) -> None:
-    """A folder from which only a file's owner may take it is found out before it keeps a fax."""
+    """A folder with the sticky bit is found before it keeps a fax back."""
     spool = made(config)
     folder = spool.inbox / "Amt"
     folder.mkdir()
@@ -430,7 +430,7 @@ def test_space(
 
 
 def test_a_share_without_events(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a file system whose changes are not all heard, the inbox is said to be read often."""
+    """On a file system without all events, the check says that the inbox is read often."""
     monkeypatch.setattr(mounts, "kind_of", lambda _folder: "nfs4")
     note = finding(report(config), "events", Level.NOTE)
     assert note.words.startswith("nfs4: ")
@@ -438,7 +438,7 @@ def test_a_share_without_events(config: Config, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_daemon_that_holds(config: Config) -> None:
-    """While the daemon runs, the check works, and what the daemon holds means no fax now."""
+    """The check works while the daemon runs; if the daemon holds, this machine would not fax."""
     spool = made(config)
     spool.open()
     spool.notes.write_status({"pid": 42})
@@ -483,7 +483,7 @@ def test_a_reader_that_refuses(config: Config, monkeypatch: pytest.MonkeyPatch) 
 def test_a_kernel_that_cannot_confine_readers(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where readers cannot be confined, that is said with what would help, and faxes go out."""
+    """If readers cannot be confined, the check says what would help, and faxes go out."""
     lacks = ["open files that faxdrop may read (no Landlock in this kernel)"]
     monkeypatch.setattr(sandbox, "missing", lambda: lacks)
     seen = report(config)
@@ -518,7 +518,7 @@ def test_a_long_address_book(config: Config) -> None:
     ("trouble", "words"), [(401, "401"), (500, "500"), ("429", "429"), ("down", "onnection")]
 )
 def test_trouble(config: Config, simulator: Simulator, trouble: int | str, words: str) -> None:
-    """Whatever is wrong with sipgate or the token is said, with what to do."""
+    """Whatever is wrong with sipgate or the token is reported, with what to do."""
     simulator.trouble = trouble
     wrong = finding(report(config), "sipgate", Level.WRONG)
     assert words in wrong.words
@@ -538,7 +538,7 @@ def test_a_token_that_may_not_see_the_account(config: Config, simulator: Simulat
     "path", ["GET /authorization/userinfo", "GET /{userId}/faxlines", "GET /balance"]
 )
 def test_an_account_that_does_not_answer(config: Config, simulator: Simulator, path: str) -> None:
-    """Trouble of sipgate's with one question is no fault of the token's, and keeps no fax."""
+    """If sipgate fails to answer one question, neither token nor faxing is called wrong."""
     simulator.trouble = {path: 500}
     seen = report(config)
     note = finding(seen, "faxline", Level.NOTE)
@@ -554,7 +554,7 @@ def test_fax_lines_that_are_not_shown(config: Config, simulator: Simulator) -> N
 
 
 def test_a_fax_line_that_is_not_there(config: Config) -> None:
-    """A fax line that is not there is wrong, and those that are there are listed."""
+    """A fax line that does not exist is wrong, and the existing ones are listed."""
     sipgate = config.sipgate.model_copy(update={"faxline": "f7"})
     wrong = finding(report(config.model_copy(update={"sipgate": sipgate})), "faxline", Level.WRONG)
     assert wrong.words == "There is no fax line f7."
@@ -562,7 +562,7 @@ def test_a_fax_line_that_is_not_there(config: Config) -> None:
 
 
 def test_a_fax_line_of_the_address_book(config: Config) -> None:
-    """The fax lines that the address book names are looked at too."""
+    """The fax lines that the address book names are checked, too."""
     book = {"Amt": AddressEntry(number="+493023125030", faxline="f8")}
     *_, wrong = report(config.model_copy(update={"recipients": book})).findings[:-1]
     assert wrong.words == "There is no fax line f8."
@@ -576,7 +576,7 @@ def test_a_fax_line_that_may_not_send(config: Config, simulator: Simulator) -> N
 
 
 def test_no_money(config: Config, simulator: Simulator) -> None:
-    """An empty balance is a note, for not every account is paid in advance."""
+    """An empty balance is a note, because not every account is prepaid."""
     simulator.account.balance = 0
     seen = report(config)
     assert finding(seen, "balance", Level.NOTE).words == "0.00 EUR: sipgate may refuse faxes."
@@ -584,7 +584,7 @@ def test_no_money(config: Config, simulator: Simulator) -> None:
 
 
 def test_a_balance_that_is_not_shown(config: Config, simulator: Simulator) -> None:
-    """Only administrators see the balance, and that is faxing does not need that."""
+    """Only administrators may see the balance; a token that may not is fine."""
     simulator.account.admin = False
     assert "faxing does not need that" in finding(report(config), "balance", Level.OK).words
 

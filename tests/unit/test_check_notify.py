@@ -1,4 +1,4 @@
-"""``faxdrop check --notify`` sends a test notice through each address, and says what came of it."""
+"""``faxdrop check --notify`` sends a test notice to each address and reports the result."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def told(root: Path, **addresses: SecretStr) -> Config:
 
 
 def test_each_address_has_its_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mail arrives; what does not is a fault with its reason, and keeps no fax."""
+    """A test mail arrives; one that does not is a fault with its reason, and stops no fax."""
     with MailServer(tmp_path) as mail:
         monkeypatch.setenv("SSL_CERT_FILE", str(mail.authority))
         mail.refused = {"gone@office.example"}
@@ -52,7 +52,7 @@ def test_each_address_has_its_finding(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("simulate", [True, False])
 def test_where_nobody_is_told(tmp_path: Path, *, simulate: bool) -> None:
-    """Without [notify.NAME], and in a rehearsal, that is said and nothing sent."""
+    """Without [notify.NAME], and in a rehearsal, nothing is sent, and a note says so."""
     config = (
         told(tmp_path, office=SecretStr("json://127.0.0.1:9/x")) if simulate else told(tmp_path)
     )

@@ -139,7 +139,7 @@ def test_refusals(checker: Checker, data: bytes, code: ReasonCode) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Tell whether a process is no more, whether somebody asked for its end or not."""
+    """Tell whether a process has ended, reaped or not."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -178,7 +178,7 @@ def test_nothing_is_left_over(checker: Checker) -> None:
 
 
 def test_a_flawed_document_takes_its_reader_along() -> None:
-    """Whoever has read anything but a flawless document reads no other one."""
+    """A reader that read anything but a flawless document reads no other one."""
     with Checker(Limits(max_bytes=10_000_000, max_pages=30)) as checker:
         for _ in range(SEATS):
             check(checker, pdfs.good())
@@ -208,7 +208,7 @@ def taken_over_by(checker: Checker, order: bytes) -> list[int]:
 
 @pytest.mark.parametrize("order", [b"take-over", b"take-over-and-praise"])
 def test_a_reader_speaks_for_no_other_document(hostile: Checker, order: bytes) -> None:
-    """Who was taken over can neither have the next document refused nor take it for another."""
+    """A reader that was taken over cannot have the next document refused or mistaken."""
     taken_over = taken_over_by(hostile, order)
     for _ in range(SEATS):
         with Watched(b"plain") as document:
@@ -234,7 +234,7 @@ def test_a_reader_writes_no_other_copy(hostile: Checker) -> None:
 
 
 def test_a_reader_hears_of_no_other_document(hostile: Checker) -> None:
-    """A reader has one socket, of its own, and nothing comes there but what it is asked."""
+    """A reader has one socket of its own, and receives only its questions there."""
     assert check(hostile, b"sockets").pages == 1
     with Watched(b"overhear") as document, ThreadPoolExecutor(5) as threads:
         overhearing = threads.submit(hostile.check, document.fd)
@@ -246,7 +246,7 @@ def test_a_reader_hears_of_no_other_document(hostile: Checker) -> None:
 
 
 def test_idle_costs_nothing(checker: Checker) -> None:
-    """Between documents the server waits without turning."""
+    """Between documents the server waits without using the processor."""
     check(checker, pdfs.good())
     server = psutil.Process(checker.pid)
     until(lambda: are_waiting(checker.pid) and server.status() == psutil.STATUS_SLEEPING)
@@ -333,7 +333,7 @@ def test_killed_each_time(hostile: Checker) -> None:
 
 
 def test_killed_at_once_each_time(hostile: Checker) -> None:
-    """Where the reader is killed before it knows the document at all, memory is the trouble."""
+    """If a reader is killed before it sees a document, the trouble is the machine's memory."""
     with Watched(b"storage-hangs") as document, ThreadPoolExecutor(1) as threads:
         checked = threads.submit(hostile.check, document.fd)
         for times in (1, 2, 3):
@@ -408,7 +408,7 @@ def little_memory(most: int) -> Iterator[Path]:
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="control groups need root")
 def test_the_kernel_kills_a_reader_that_takes_all_memory() -> None:
-    """The real thing: who is killed is the reader, not the daemon, and that is what is said."""
+    """Out of memory, the kernel kills the reader and not the daemon, and the reason says so."""
     code = (
         "import os, sys\n"
         "from tests.unit.test_checker import HOSTILE, TIGHT, Checker, check\n"
@@ -427,7 +427,7 @@ def test_the_kernel_kills_a_reader_that_takes_all_memory() -> None:
 
 
 def test_our_own_limits_are_no_killing(hasty: Checker) -> None:
-    """A document that takes too long is read once, and said to take too long."""
+    """A document that takes too long is read once, and the reason says so."""
     for way in (b"hang", b"spin"):
         with Watched(way) as document:
             verdict = hasty.check(document.fd)
@@ -438,7 +438,7 @@ def test_our_own_limits_are_no_killing(hasty: Checker) -> None:
 
 
 def test_a_reader_is_the_first_to_be_killed(hostile: Checker) -> None:
-    """Where memory runs out the kernel takes a reader, and not the daemon."""
+    """If memory runs out, the kernel kills a reader and not the daemon."""
     check(hostile, b"fine")
     until(lambda: are_waiting(hostile.pid))
     mine = int(Path("/proc/self/oom_score_adj").read_text())
@@ -526,7 +526,7 @@ def test_server_killed_between(hostile: Checker) -> None:
 
 
 def test_child_of_dead_server() -> None:
-    """A child whose server died before the kernel was asked to tell ends by itself."""
+    """A child whose server died before it could ask for the kernel's signal ends by itself."""
     orphan = "import os; from faxdrop.documents import reader; reader._die_with(os.getppid() + 1)"
     assert subprocess.run([sys.executable, "-c", orphan], check=False).returncode == 3
 
@@ -539,7 +539,7 @@ def test_a_reader_that_says_nothing(hostile: Checker) -> None:
 
 
 def test_a_machine_without_room_for_a_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told in the system's words, with no number in them."""
+    """The error is told in the system's words, without a number."""
 
     def refuse(*_given: object, **_named: object) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), sys.executable)
@@ -553,7 +553,7 @@ def test_a_machine_without_room_for_a_reader(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_reader_cannot_start() -> None:
-    """A reader that cannot be started is said to be just that."""
+    """If a reader cannot be started, the error says exactly that."""
     with Checker(LIMITS, reader="tests.no_such_module") as checker, pytest.raises(CheckerError):
         check(checker, pdfs.good())
 

@@ -268,7 +268,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     ],
 )
 def test_one_wrong_setting_is_one_problem(tmp_path: Path, text: str, key: str) -> None:
-    """Each mistake is told once, under its own key, and nothing else is blamed."""
+    """Each mistake is reported once, under its own key, and nothing else is blamed."""
     root = 'root = "share"\n'
     line = "" if text.startswith("sipgate") else 'sipgate.faxline = "f0"\n'
     assert list(wrong(tmp_path, root + line + text)) == [key]
@@ -276,7 +276,7 @@ def test_one_wrong_setting_is_one_problem(tmp_path: Path, text: str, key: str) -
 
 @pytest.mark.parametrize("root", ['""', '" "', '"/"', '"a\\u0000"', "7", "[]"])
 def test_the_root_is_a_folder_of_its_own(tmp_path: Path, root: str) -> None:
-    """What is no folder, or everybody's folder, is refused as the root."""
+    """A root that is not a folder, or is a folder such as /tmp, is refused."""
     assert list(wrong(tmp_path, f'root = {root}\nsipgate.faxline = "f0"')) == ["root"]
 
 
@@ -313,7 +313,7 @@ def test_a_relative_path_starts_at_the_config(
 )
 @pytest.mark.parametrize("place", ["config", "environment"])
 def test_the_token_travels_only_encrypted(tmp_path: Path, url: str, place: str) -> None:
-    """An address that is not encrypted, or that carries a secret itself, is refused unshown."""
+    """An address without encryption, or with a secret in it, is refused and not shown."""
     if place == "config":
         found = wrong(tmp_path, f'{MINIMAL}sipgate.base_url = "{url}"')
         (problem,) = found.values()
@@ -393,7 +393,7 @@ def test_a_secret_that_cannot_be_sent_is_not_shown(tmp_path: Path, name: str, va
 
 
 def test_files_of_secrets_that_cannot_be_read_are_told(tmp_path: Path) -> None:
-    """A .env that is no text or no list of names, and a credential that is a folder, are told."""
+    """A .env that is no list of names, and a credential that is a folder, are reported."""
     path = write(tmp_path, MINIMAL)
     (tmp_path / ".env").write_bytes(b"TOKEN=\xff\n")
     (tmp_path / "TOKEN").mkdir()
@@ -452,13 +452,13 @@ def test_a_config_that_is_not_there_is_told(
     ],
 )
 def test_what_people_get_wrong_in_toml_is_told(tmp_path: Path, text: str, words: str) -> None:
-    """Names without their quotes, and names that are there twice, are told as what they are."""
+    """Names without quotes, and names that are there twice, are reported as that."""
     path = write(tmp_path, text)
     assert words in problems(path)[str(path)].remedy
 
 
 def test_a_name_with_a_dot_and_no_quotes_is_told(tmp_path: Path) -> None:
-    """TOML takes such a name for a table, so it is said how to write it."""
+    """TOML reads a name with dots as a table, so the error says how to write it."""
     found = wrong(tmp_path, MINIMAL + 'recipients.Dr.Mueller = "+492111234567"')
     assert '(a name with dots needs quotes: "Dr.Mueller")' in found["recipients.Dr.Mueller"].remedy
 
@@ -473,7 +473,7 @@ def test_a_name_with_a_dot_and_no_quotes_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_right_is_used_where_the_root_is_known(tmp_path: Path, text: str) -> None:
-    """What is wrong is told, defaults stand for it, and what else can be known is."""
+    """For commands that need little, wrong settings are reported and replaced by defaults."""
     mended = config.load_what_is_right(write(tmp_path, text))
     assert mended.config.root == tmp_path / "share"
     assert mended.config.inbox == InboxSettings(settle=3.0, patience=420.0)
@@ -482,13 +482,13 @@ def test_what_is_right_is_used_where_the_root_is_known(tmp_path: Path, text: str
 
 @pytest.mark.parametrize("text", ["root = 3", "", 'root = "share', "\0", '[inbox]\nroot = "share"'])
 def test_without_the_root_nothing_is_right(tmp_path: Path, text: str) -> None:
-    """Where the root is not known, that is an error, also for those who need nothing else."""
+    """A config without a usable root is an error, also for commands that need nothing else."""
     with pytest.raises(ConfigError):
         config.load_what_is_right(write(tmp_path, text))
 
 
 def test_commands_name_the_config_where_they_must() -> None:
-    """A command that is advised works for the config that it is about."""
+    """A command in an advice works for the config that it is about."""
     assert config.command("check", None) == "faxdrop check"
     assert config.command("check", config.DEFAULT_PATH) == "faxdrop check"
     assert config.command("check", Path("a b")) == "faxdrop --config 'a b' check"
@@ -539,7 +539,7 @@ def test_a_secret_in_a_wrong_place_is_not_repeated(tmp_path: Path, text: str) ->
 
 @pytest.mark.parametrize("table", ["retention", "report", "witness"])
 def test_an_unknown_key_in_every_table(tmp_path: Path, table: str) -> None:
-    """It is a problem like every other, with what may stand there."""
+    """An unknown setting is a problem like every other, with the settings that are possible."""
     found = wrong(tmp_path, f"{MINIMAL}[{table}]\nnosuch = 1\n")
     assert "possible here: " in found[f"{table}.nosuch"].remedy
 
@@ -561,7 +561,7 @@ def test_a_config_shows_no_secret(tmp_path: Path) -> None:
 
 
 def test_a_config_cannot_be_changed(tmp_path: Path) -> None:
-    """A config is the same from its check to its end."""
+    """A config cannot be changed after its check."""
     loaded = load(write(tmp_path, MINIMAL), ENVIRON)
     with pytest.raises(ValidationError):
         loaded.region = "AT"  # type: ignore[misc]  # the point
@@ -587,7 +587,7 @@ def test_files_that_everybody_can_read_are_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_keeps_others_out_is_enough(tmp_path: Path) -> None:
-    """Nobody is warned of files that others cannot get at, whatever their own mode is."""
+    """There is no warning about a file in a folder that keeps others out, whatever its mode."""
     path = write(tmp_path, MINIMAL, mode=0o644)
     tmp_path.chmod(0o750)
     assert load(path, ENVIRON).warnings == ()
@@ -631,7 +631,7 @@ def test_an_empty_file_of_the_service(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to be somebody else needs root")
 def test_what_lies_there_is_not_missing(tmp_path: Path) -> None:
-    """What only another user may read is said to be there, with how to read it; nothing more."""
+    """A file that only another user may read is reported with how to read it, and nothing more."""
     path = write(tmp_path, MINIMAL, mode=0o644)
     tokens = [write(tmp_path, "x", name=name, mode=0o600) for name in ("token_id", "token")]
     load(path, {})  # Python reads of itself what nobody may not
@@ -670,7 +670,7 @@ def test_what_lies_there_is_not_missing(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_unwise_is_a_warning(tmp_path: Path, text: str, about: str) -> None:
-    """What is allowed and yet seldom meant is said in a sentence."""
+    """A setting that is allowed but seldom meant makes a warning."""
     (warning,) = load(write(tmp_path, MINIMAL + text), ENVIRON).warnings
     assert about in warning
 
@@ -682,7 +682,7 @@ def test_numbers_are_not_blamed_for_a_wrong_region(tmp_path: Path) -> None:
 
 
 def test_a_name_may_end_in_a_number_that_cannot_be_dialled(tmp_path: Path) -> None:
-    """A name that looks like a number, and is none, may stand for any number."""
+    """A name in the address book that looks like a wrong number may stand for any number."""
     text = f'{MINIMAL}recipients."Room +49 1" = "+49 30 23125 001"'
     assert list(load(write(tmp_path, text), ENVIRON).recipients) == ["Room +49 1"]
 
@@ -707,7 +707,7 @@ def test_the_largest_document_fits_into_a_request(tmp_path: Path) -> None:
 
 
 def test_the_programs_own_durations_are_seconds() -> None:
-    """Settings that code makes take seconds, and refuse what is no time."""
+    """Settings made in code take seconds, and refuse a value that is not a time."""
     assert InboxSettings(settle=1).settle == 1.0
     for value in (0, -1.0, float("nan"), float("inf"), True, None):
         with pytest.raises(ValidationError):
@@ -746,7 +746,7 @@ TABLES = st.recursive(
 
 @given(table=st.dictionaries(KEYS, TABLES, max_size=6))
 def test_no_config_does_anything_but_load_or_tell(table: dict[str, Any]) -> None:
-    """Whatever stands in a file, the outcome is a config or a list of problems without secrets."""
+    """Whatever a file contains, the result is a config, or a list of problems without secrets."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, "_read", lambda _path, _problems: table)
         try:
@@ -837,7 +837,7 @@ def test_each_setting_of_the_example_says_why() -> None:
 def test_a_hook_or_heartbeat_that_never_works_is_a_problem(
     tmp_path: Path, text: str, key: str
 ) -> None:
-    """Said with what would be right."""
+    """Each wrong value is reported with what would be right."""
     [problem] = wrong(tmp_path, f"{MINIMAL}\n{text}").values()
     assert problem.key == key
     assert "whole path" in problem.remedy or "duration" in problem.remedy
@@ -847,7 +847,7 @@ def test_a_hook_or_heartbeat_that_never_works_is_a_problem(
     "url", ["ftp://example.com", "example.com/ping", "https:///", "http://a/#b"]
 )
 def test_a_heartbeats_address_that_is_none_is_not_shown(tmp_path: Path, url: str) -> None:
-    """It may be a secret in a wrong form."""
+    """A wrong value that may be a secret is not shown."""
     environ = {**ENVIRON, "HEARTBEAT_URL": f"{url}5ecret"}
     [problem] = wrong(tmp_path, MINIMAL, environ).values()
     assert problem.key == "HEARTBEAT_URL"
@@ -855,7 +855,7 @@ def test_a_heartbeats_address_that_is_none_is_not_shown(tmp_path: Path, url: str
 
 
 def test_a_hook_that_is_not_ready_is_a_fault_and_stops_no_fax(tmp_path: Path) -> None:
-    """A program that is not there, one without its mode, and a folder that is missing."""
+    """A missing program, a program that cannot be executed and a missing folder are faults."""
     program = tmp_path / "to dms"
     text = f"""{MINIMAL}
         [hook]

@@ -278,7 +278,7 @@ def test_lost_objects() -> None:
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_lost_data(packing: str) -> None:
-    """A picture of which nothing at all is left is missing, however well nothing is unpacked."""
+    """A picture without any data is missing, although its emptiness unpacks without an error."""
     whole = scan(packing, pages=1)
     start = whole.index(b"stream\n", whole.index(b"/Image")) + 7
     gone = whole[:start] + whole[whole.index(b"endstream", start) :]

@@ -144,7 +144,7 @@ def test_only_what_is_wanted_is_told() -> None:
 
 @pytest.mark.parametrize(("seconds", "told"), [(59, 0), (61, 2)])
 def test_a_hold_is_told_after_a_minute(seconds: int, told: int) -> None:
-    """A blip makes no notice, neither of its beginning nor of its end."""
+    """A hold of less than a minute makes no notice, neither of its start nor of its end."""
     office = Office()
     office.write("held", what="account", words="no money")
     office.look()
@@ -159,7 +159,7 @@ def test_a_hold_is_told_after_a_minute(seconds: int, told: int) -> None:
 
 
 def test_a_hold_that_a_killed_daemon_left() -> None:
-    """It is told once over restarts, and its end also where no line says so."""
+    """A hold is told once over restarts, and its end also if no line says so."""
     office = Office()
     office.write("held", what="account", words="no money")
     assert office.look(61) == ["Faxes are held"]
@@ -202,7 +202,7 @@ def test_an_outage_that_holds_again_before_all_of_it_is_over_is_not_told_anew() 
 
 
 def test_two_causes_are_one_entry_with_both() -> None:
-    """Whoever reads it learns everything that holds, under one subject."""
+    """One notice names everything that holds, under one subject."""
     office = Office()
     office.write("held", what="submitting", words="no money")
     office.write("held", what="disk", words="no room")
@@ -215,7 +215,7 @@ def test_two_causes_are_one_entry_with_both() -> None:
 
 
 def test_what_is_stuck_is_told_once() -> None:
-    """And once more if it comes to be stuck again."""
+    """A stuck document is told once, and again if it gets stuck again."""
     office = Office()
     waits = Stuck("1", "a.pdf", "Anna", NOON, "Look into the sipgate account.")
     office.stuck = (waits,)
@@ -295,7 +295,7 @@ def test_a_day_has_one_digest_when_clocks_change(month: int, digest: time_of_day
 
 
 def test_a_clock_that_was_far_ahead_stops_nothing() -> None:
-    """Set back by years, it neither silences the digest nor the failures."""
+    """A clock that is set back by years silences neither the digest nor the failures."""
     office = Office(Wishes(digest=time_of_day(18)), NOON + timedelta(days=3650))
     office.look()
     office.end()
@@ -305,7 +305,7 @@ def test_a_clock_that_was_far_ahead_stops_nothing() -> None:
 
 
 def test_a_digest_that_is_switched_on_begins_then() -> None:
-    """It counts from there on, and does not come at once."""
+    """A new digest counts from its set-up on, and does not come at once."""
     office = Office(Wishes())
     office.end("sent")
     office.look(30)
@@ -315,7 +315,7 @@ def test_a_digest_that_is_switched_on_begins_then() -> None:
 
 
 def test_it_is_known_when_to_look_again() -> None:
-    """Nobody looks at what can make no notice yet, and nobody waits for what is wanted by none."""
+    """Decisions look at no line before its time, and wait for nothing that nobody wants."""
     office = Office(Wishes(on=frozenset({"failed"})))
     assert due(office.standing, office.wishes, office.lines, office.at) is None
     office.write("held", what="x", words="y")

@@ -173,7 +173,7 @@ def test_much_too_large() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\0" * 9000, b"PK\3\4" * 900], ids=range(4))
 def test_not_a_pdf(data: bytes) -> None:
-    """What has no PDF header is no PDF, and might still become one."""
+    """A file without a PDF header is not a PDF, but might still become one."""
     refused(data, ReasonCode.NOT_A_PDF, whole=False)
 
 
@@ -283,7 +283,7 @@ def test_password() -> None:
 
 
 def test_foreign_encryption() -> None:
-    """A PDF that is encrypted in a way of its own is refused as encrypted."""
+    """A PDF with an encryption that is not the standard's is refused as encrypted."""
     data = pdfs.raw_pdf(
         "<</Type/Catalog/Pages 2 0 R>>",
         "<</Type/Pages/Count 1/Kids[3 0 R]>>",
@@ -304,7 +304,7 @@ def test_owner_password() -> None:
 
 @pytest.mark.parametrize("source", [pdfs.good(2), pdfs.scan(), pdfs.good(30)], ids=range(3))
 def test_repair(source: bytes) -> None:
-    """A complete PDF that has lost its way is repaired, and looks as it did."""
+    """A complete PDF with a wrong cross-reference is repaired, and looks as before."""
     copy = copied(pdfs.repairable(source), "repaired")
     assert rendered(copy).tobytes() == rendered(source).tobytes()
     assert not examine(pdfs.repairable(source)).clean
@@ -374,7 +374,7 @@ def test_lying_count(claim: int) -> None:
     ],
 )
 def test_bombs(make: Callable[[], bytes], code: ReasonCode) -> None:
-    """What is made to exhaust a reader is refused before it does."""
+    """A PDF made to exhaust its reader is refused in time."""
     verdict = examine(make())
     assert verdict.reason is not None
     assert verdict.reason.code is code
@@ -391,7 +391,7 @@ def test_mixture_of_two_scans() -> None:
 
 
 def test_picture_bomb() -> None:
-    """A picture that unpacks to gigabytes is none of our business: pictures are not unpacked."""
+    """A picture that unpacks to gigabytes does no harm, because pictures are not unpacked."""
     assert examine(pdfs.zip_bomb_picture()).facts is not None
 
 
@@ -432,7 +432,7 @@ def test_copy_too_large() -> None:
 
 
 def test_failing_output() -> None:
-    """A disk that is full is no document's fault."""
+    """A full disk is not blamed on the document."""
 
     class Full(io.BytesIO):
         def write(self, _data: object, /) -> int:
@@ -615,7 +615,7 @@ def test_push_button() -> None:
 
 
 def test_signature() -> None:
-    """A signature is shown as it looks; one without a look is no obstacle."""
+    """A signature is shown as it looks; one without a look stops nothing."""
     seen = Field("sig", "signature", FLAT, "gez. Müller")
     assert words(show(seen, appearances=True)) == "gez. Müller"
     assert ink(show(Field("sig", "signature", FLAT)), FLAT) == 0
@@ -780,7 +780,7 @@ def test_radio_button_by_place(value: str, options: Iterable[str]) -> None:
 
 
 def test_radio_button_that_cannot_be_told() -> None:
-    """A choice that nobody can make out fails the document; none is guessed or dropped."""
+    """A choice that cannot be determined fails the document; none is guessed or dropped."""
     verdict, _ = prepare(radio_without_states("B"))
     assert verdict.reason is not None
     assert "radio buttons" in verdict.reason.message
@@ -898,7 +898,7 @@ def test_portfolio() -> None:
 
 
 def test_everything_at_once() -> None:
-    """A form that is locked and has lost its way is mended in every respect."""
+    """A form that is both protected and damaged is decrypted, repaired and flattened."""
     source = pdfs.repairable(pdfs.owner_locked(pdfs.form()))
     copy = copied(source, "decrypted", "flattened", "repaired")
     assert "Jürgen Größe-Äußerung" in words(copy)

@@ -46,7 +46,7 @@ NO_REPORT: dict[str, str | Response] = {
 
 @pytest.mark.parametrize("how", NO_REPORT)
 def test_what_is_no_report(how: str) -> None:
-    """A page, a redirect, one that is gone, 100 MB, a body without an end: there is no report."""
+    """A web page, a redirect, a 404, 100 MB or an endless body in its place: there is no report."""
     with Simulator(pace=0) as simulator, Elapsed(20.0):
         simulator.script([NO_REPORT[how]], kind="GET /download")
         assert asked(simulator) is None
@@ -78,7 +78,7 @@ def test_the_time_is_bounded(kind: str, behaviour: str) -> None:
     ],
 )
 def test_addresses_that_bring_nothing(url: str) -> None:
-    """Only https is asked, with nobody's login; where nobody answers, there is no report."""
+    """Only https is asked, without any login; if nobody answers, there is no report."""
     with Simulator(pace=0) as simulator:
         simulator.account.show_report = lambda _: url
         assert asked(simulator, seconds=2.0) is None
@@ -86,7 +86,7 @@ def test_addresses_that_bring_nothing(url: str) -> None:
 
 
 def test_this_machine_is_asked_for_a_simulator_alone() -> None:
-    """Sipgate cannot have faxdrop ask a server of this machine."""
+    """No answer of sipgate makes faxdrop ask a server of this machine."""
 
     def unexpected(_: Call) -> None:
         raise AssertionError("nobody may come here")

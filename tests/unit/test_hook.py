@@ -72,12 +72,12 @@ def await_gone(pid: int) -> bool:
     ],
 )
 def test_each_end_is_known(tmp_path: Path, text: str, status: int, output: str) -> None:
-    """Success, failure, a signal; whether it reads its input or not."""
+    """The exit status is told, whether the program succeeds, fails, is killed, or reads nothing."""
     assert run(tmp_path, text, b"x" * (1 << 20)) == (status, output, True)
 
 
 def test_a_flood_is_read_and_its_end_is_kept(tmp_path: Path) -> None:
-    """Ten megabytes of output take no memory and do not stop the program."""
+    """Ten megabytes of output take no memory and do not stop the hook's program."""
     ran = run(tmp_path, "head -c 10000000 /dev/zero | tr '\\0' x; echo; echo the end")
     assert (ran.status, ran.in_time) == (0, True)
     assert len(ran.output) == KEPT
@@ -85,7 +85,7 @@ def test_a_flood_is_read_and_its_end_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_takes_too_long_is_ended_as_a_whole(tmp_path: Path) -> None:
-    """Also one that does not want to end, and a child of it that holds the pipes."""
+    """At its time limit a program is killed, with a child that holds the pipes."""
     pids = tmp_path / "pids"
     text = f"trap '' TERM; sleep 600 & echo $! $$ >{pids}; while :; do sleep 600; done"
     begun = time.monotonic()
@@ -96,20 +96,20 @@ def test_what_takes_too_long_is_ended_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_one_that_ends_when_asked_may_clean_up(tmp_path: Path) -> None:
-    """At the time limit it is asked first."""
+    """At its time limit, a program first gets a SIGTERM."""
     ran = run(tmp_path, "trap 'echo cleaned; exit 5' TERM; sleep 600 & wait", seconds=0.3)
     assert ran == (5, "cleaned\n", False)
 
 
 def test_what_it_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:
-    """A child in its group that holds the pipes is not waited for."""
+    """A child that holds the pipes is not waited for when the program itself has ended."""
     ran = run(tmp_path, "sleep 600 & echo $!")
     assert ran.in_time
     assert await_gone(int(ran.output))
 
 
 def test_a_daemon_that_it_forks_is_not_waited_for(tmp_path: Path) -> None:
-    """One that left the group goes on, and holds up nothing although it has the pipes."""
+    """A child that left the group goes on, and delays nothing although it has the pipes."""
     begun = time.monotonic()
     pid = tmp_path / "pid"
     text = f"setsid sh -c 'echo $$ >{pid}; exec sleep 30' & while [ ! -s {pid} ]; do :; done"
@@ -120,7 +120,7 @@ def test_a_daemon_that_it_forks_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_stop_ends_it_at_once(tmp_path: Path) -> None:
-    """From another thread; nothing of the group is left, and no later one begins to work."""
+    """A stop from another thread ends the whole group, and no later program starts."""
     begun, ends = tmp_path / "begun", []
     text = f"trap '' TERM; sleep 600 & echo $! >{begun}.new; mv {begun}.new {begun}; wait"
     program = Program([str(script(tmp_path, text))], 600.0)
@@ -195,7 +195,7 @@ def test_it_is_told_receipt_and_paths_and_no_secret(tmp_path: Path) -> None:
 def test_what_was_moved_away_has_its_hook_all_the_same(
     tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
-    """With the paths as filed, and the journal's line where the receipt is not the one filed."""
+    """Without its filed receipt, the hook gets the paths as filed and the journal's line."""
     line, _ = filed(tmp_path, spoil, report="letter.report.pdf")
     content, environ = told(tmp_path, line)
     assert json.loads(content) == line.content
@@ -204,7 +204,7 @@ def test_what_was_moved_away_has_its_hook_all_the_same(
 
 
 def test_a_document_that_was_gone_when_it_was_filed_has_no_path(tmp_path: Path) -> None:
-    """There is nothing that the paths could name."""
+    """Without a document in its place, the environment names no paths."""
     line, _ = filed(tmp_path)
     line.content["path"] = None
     content, environ = told(tmp_path, line)
@@ -214,7 +214,7 @@ def test_a_document_that_was_gone_when_it_was_filed_has_no_path(tmp_path: Path) 
 
 @pytest.mark.parametrize("spoil", ["gone", "not executable", "no program", "a folder"])
 def test_one_that_cannot_be_started_is_tried_again(tmp_path: Path, spoil: str) -> None:
-    """That is no end of it: it may be in the middle of an upgrade."""
+    """A program that is missing is tried again: it may be in the middle of an upgrade."""
     line, _ = filed(tmp_path)
     path = script(tmp_path, "exit 0")
     if spoil == "gone":
@@ -235,7 +235,7 @@ def test_one_that_cannot_be_started_is_tried_again(tmp_path: Path, spoil: str) -
     [("exit 0", "hook.ran"), ("exit 1", "hook.failed"), ("sleep 9", "hook.took_too_long")],
 )
 def test_its_end_is_logged_and_changes_nothing(tmp_path: Path, text: str, event: str) -> None:
-    """Whatever it is, the line is done."""
+    """Whatever the exit status, the line of the journal is done."""
     line, _ = filed(tmp_path)
     with structlog.testing.capture_logs() as logs:
         Hook(tmp_path, [str(script(tmp_path, f"echo said; {text}"))], 0.5, {}).take(line)

@@ -210,7 +210,7 @@ def test_the_way_through_the_house_exists() -> None:
     ],
 )
 def test_nothing_surprising_is_loaded(loaded: str, without: set[str]) -> None:
-    """Who loads one part gets no other that it has nothing to do with."""
+    """Importing one part loads no other part that it has nothing to do with."""
     code = f"import sys, {loaded}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & without == set()
@@ -228,7 +228,7 @@ def test_no_file_is_too_long_and_few_are_in_no_room() -> None:
 
 
 def test_a_class_does_one_job() -> None:
-    """No class has many methods but those of which it is said why."""
+    """No class has many methods, except those listed with a reason."""
     many = {
         node.name
         for tree in modules().values()

@@ -62,14 +62,14 @@ def words_of(inbox: Inbox, after: float) -> str:
 
 
 def test_a_file_that_changes_is_left_alone(inbox: Inbox) -> None:
-    """As long as a file grows between two looks it is not offered, however often one looks."""
+    """A file that grows between two looks is not offered, however often it is looked at."""
     for second in range(20):
         drop(inbox, "scan.pdf", b"x" * (second + 1))
         assert offered(inbox, second) == {}
 
 
 def test_a_file_at_rest_is_offered_after_settle_and_again_after_patience(inbox: Inbox) -> None:
-    """A file that nobody closed in our hearing is offered when it settled, and at the end."""
+    """A file without a close event is offered when it has settled, and at its patience's end."""
     drop(inbox, "scan.pdf")
     rests = [offered(inbox, after).get("scan.pdf") for after in (0, 2.9, 3, 4, 299.9, 300, 400)]
     assert rests == [None, None, Rest.SETTLED, None, None, Rest.OVERDUE, None]
@@ -143,7 +143,7 @@ def test_a_file_that_somebody_still_writes_to_begins_to_rest_again(inbox: Inbox)
 
 
 def test_a_close_that_is_heard_before_it_is_done_is_looked_at_a_moment_later(inbox: Inbox) -> None:
-    """The kernel speaks of a close before the file is closed: that costs no settle."""
+    """The kernel reports a close before the file is closed; that costs no settle."""
     inbox.notice(drop(inbox, "scan.pdf"), closed=True)
     (candidate,) = inbox.scan(START, everything=False)
     inbox.not_yet(candidate, START, again=True)
@@ -209,7 +209,7 @@ def test_a_younger_file_does_not_overtake_one_that_has_yet_to_settle(inbox: Inbo
 
 
 def test_a_file_that_is_still_growing_holds_nobody_up(inbox: Inbox) -> None:
-    """A scan of many pages that began long ago does not keep a letter that is done."""
+    """A long scan that is still going on does not hold up a finished letter."""
     for second in range(10):
         drop(inbox, "growing.pdf", b"x" * second)
         os.utime(inbox.root / "Amt" / "growing.pdf", (1_000_001 + second, 1_000_001 + second))
@@ -221,7 +221,7 @@ def test_a_file_that_is_still_growing_holds_nobody_up(inbox: Inbox) -> None:
 
 
 def test_a_file_that_came_to_nothing_holds_nobody_up(inbox: Inbox) -> None:
-    """An upload that broke off, and rests, does not keep the letters after it."""
+    """An upload that broke off does not hold up the letters after it."""
     drop(inbox, "broken.pdf")
     os.utime(inbox.root / "Amt" / "broken.pdf", (1_000_000, 1_000_000))
     offered(inbox, 0)
@@ -257,7 +257,7 @@ def test_a_file_that_came_to_nothing_holds_nobody_up(inbox: Inbox) -> None:
     ],
 )
 def test_temporary_and_hidden_names_are_passed_over(inbox: Inbox, name: str) -> None:
-    """Names that programs give to what is not done, or not meant for people, are never offered."""
+    """Temporary names and names of system files are never offered."""
     assert is_passed_over(name)
     drop(inbox, name)
     inbox.notice(Key("Amt", name), closed=True)
@@ -287,7 +287,7 @@ def test_temporary_and_hidden_names_are_passed_over(inbox: Inbox, name: str) -> 
     ],
 )
 def test_hidden_and_system_folders_are_no_recipients(inbox: Inbox, name: str) -> None:
-    """What is hidden, or a system's, is not touched: not by a scan, and not by any event."""
+    """Hidden and system folders are left alone by every scan and every event."""
     drop(inbox, "letter.pdf", folder=name)
     handler = _Handler(inbox, lambda: None)
     for event in (
@@ -306,7 +306,7 @@ def test_hidden_and_system_folders_are_no_recipients(inbox: Inbox, name: str) ->
 
 
 def test_job_tickets_of_scanners_are_left_alone_and_said(inbox: Inbox) -> None:
-    """What a scanner writes beside each scan does not fail, and is named once a folder."""
+    """Job tickets of a scanner do not fail, and are named once per folder."""
     for name in ("1.xml", "1.xst", "2.XML"):
         drop(inbox, name)
     assert offered(inbox, 0) == offered(inbox, 1000) == {}
@@ -326,7 +326,7 @@ def test_job_tickets_of_scanners_are_left_alone_and_said(inbox: Inbox) -> None:
     ],
 )
 def test_a_copy_that_a_sync_program_made_is_a_document(inbox: Inbox, name: str) -> None:
-    """Somebody may want it, and its words are no rule: it is taken like every PDF."""
+    """A sync program's conflict copy is taken like every PDF: somebody may want it."""
     inbox.notice(drop(inbox, name), closed=True)
     assert offered(inbox, 0) == {name: Rest.CLOSED}
 
@@ -357,7 +357,7 @@ def test_odd_names_are_names(inbox: Inbox, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["letter.pdf", "letter.PDF", "a.b.Pdf"])
 def test_a_name_of_a_pdf_is_offered_when_it_is_closed(inbox: Inbox, name: str) -> None:
-    """Where the name says that it is a PDF, its close says that it is done."""
+    """A file whose name ends in .pdf is offered at its close."""
     inbox.notice(drop(inbox, name), closed=True)
     assert offered(inbox, 0, everything=False) == {name: Rest.CLOSED}
 
@@ -388,7 +388,7 @@ def test_both_unicode_forms_of_a_name_are_two_files(inbox: Inbox) -> None:
 
 
 def test_files_beside_the_recipient_folders_are_offered(inbox: Inbox) -> None:
-    """What lies directly in the inbox has no recipient; it is offered, so that somebody says so."""
+    """A file directly in the inbox is offered, so that its failure is told."""
     (inbox.root / "lost.pdf").write_bytes(b"x")
     inbox.scan(START, everything=True)
     (candidate,) = inbox.scan(START + 3, everything=True)
@@ -396,7 +396,7 @@ def test_files_beside_the_recipient_folders_are_offered(inbox: Inbox) -> None:
 
 
 def test_folders_in_a_recipient_folder_are_a_problem_that_is_said(inbox: Inbox) -> None:
-    """What nobody will fax is named, until it is gone."""
+    """What is never faxed is named as a problem until it is gone."""
     inner = inbox.root / "Amt" / "2026"
     inner.mkdir()
     (inner / "letter.pdf").write_bytes(b"x")
@@ -427,7 +427,7 @@ def test_what_is_no_ordinary_file_is_offered_as_such(inbox: Inbox) -> None:
 def test_a_linked_folder_is_no_recipient(
     inbox: Inbox, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """What lies behind a link is not in the inbox."""
+    """A file behind a symbolic link is not in the inbox."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "letter.pdf").write_bytes(b"x")
     (inbox.root / "Berta").symlink_to(elsewhere)
@@ -634,14 +634,14 @@ def test_an_event_wakes_the_scan_and_says_whether_a_file_was_closed(
     ],
 )
 def test_events_that_are_not_ours_lead_to_no_scan(inbox: Inbox, event: FileSystemEvent) -> None:
-    """What left the inbox, or lies too deep in it, is no reason to look."""
+    """Events outside the inbox, or too deep in it, cause no scan."""
     _Handler(inbox, lambda: None).dispatch(event)
     assert not inbox.is_noticed
     assert inbox.scan(START, everything=False) == []
 
 
 def test_a_candidate_says_what_it_is(inbox: Inbox) -> None:
-    """Whoever opens a candidate can tell whether it is still what was looked at."""
+    """An opened candidate can be compared with the file that was looked at."""
     key = drop(inbox, "a.pdf", b"12345")
     inbox.notice(key, closed=True)
     (candidate,) = inbox.scan(START, everything=False)
@@ -688,7 +688,7 @@ def test_a_file_in_use_says_so_until_it_is_let_go(inbox: Inbox) -> None:
 
 
 def test_the_instant_of_failure_stands_still(inbox: Inbox) -> None:
-    """It does not tremble with the clocks, and follows a wall clock that is set anew."""
+    """The instant of failure does not jitter with the clocks, but follows a changed wall clock."""
     drop(inbox, "scan.pdf")
     offered(inbox, 0)
     offered(inbox, 3)

@@ -116,7 +116,7 @@ def test_for_scripts(place: Place) -> None:
 
 
 def test_the_dialogue(place: Place) -> None:
-    """What is not said is asked for, wrong numbers again, and the fax lines there are are shown."""
+    """Missing answers are asked for, wrong numbers again, and the existing fax lines are shown."""
     answers = [
         "token-FAXSIM",
         TOKEN,
@@ -184,7 +184,7 @@ def test_the_fax_lines_cannot_be_listed(place: Place) -> None:
 
 
 def test_a_dialogue_that_is_broken_off(place: Place) -> None:
-    """Who breaks the dialogue off leaves nothing behind."""
+    """Breaking off the dialogue leaves nothing behind."""
     result = place.run(input=f"token-FAXSIM\n{TOKEN}\n", code=1)
     assert "Aborted!" in result.output
     assert place.modes() == {}
@@ -216,7 +216,7 @@ def test_tokens_survive_the_way_into_the_file(place: Place, token: str) -> None:
     ],
 )
 def test_what_would_be_a_wrong_config(place: Place, arguments: list[str], key: str) -> None:
-    """What would make a wrong config is refused as such, before anything is made."""
+    """Answers that would make a wrong config are refused before anything is created."""
     result = place.told(*arguments, code=78)
     assert f"\n  {key}" in result.stderr
     assert place.modes() == {}
@@ -226,7 +226,7 @@ def test_what_would_be_a_wrong_config(place: Place, arguments: list[str], key: s
 
 
 def test_a_config_that_is_there(place: Place) -> None:
-    """A config that is there stays what it is, and nothing is even asked."""
+    """An existing config stays as it is, and nothing is asked."""
     place.config.parent.mkdir()
     place.config.write_text("mine")
     result = place.run(code=1)
@@ -323,13 +323,13 @@ def test_an_owner(place: Place) -> None:
 
 @AS_ROOT
 def test_an_owner_who_is_not_there(place: Place) -> None:
-    """A user who is not there is said before anything is made."""
+    """A missing user is reported before anything is created."""
     assert "no user nosuchuser" in place.run("--owner", "nosuchuser", code=1).stderr
     assert place.modes() == {}
 
 
 def test_an_owner_without_root(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
-    """Who is not root cannot give anything away, and is told so."""
+    """Only root can give folders to another user; anybody else is told so."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert "Only root can" in place.run("--owner", "somebody", code=1).stderr
     assert init.owner_called(None) == init.Owner()
@@ -351,7 +351,7 @@ def test_the_service_user_is_the_default(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_language_of_the_environment(
     place: Place, monkeypatch: pytest.MonkeyPatch, environment: str, language: str, said: str
 ) -> None:
-    """Who sets it up in German has a faxdrop that speaks German: the config says so."""
+    """Setting up in German writes a config with language = "de"."""
     monkeypatch.setenv("LANGUAGE", environment)
     try:
         assert said in place.told().output

@@ -205,7 +205,7 @@ def test_twice(made_up: MadeUp) -> None:
     "lost", ["etc/faxdrop/token", "srv/fax/inbox", "usr/local/bin/faxdrop", "active", "unit"]
 )
 def test_what_is_missing_is_mended(made_up: MadeUp, lost: str) -> None:
-    """Whatever has gone since is made again, and nothing else is touched."""
+    """Whatever disappeared is created again, and nothing else is touched."""
     made_up.init(*SAID, "--root", str(made_up.root))
     before = made_up.tree()
     if lost == "active":
@@ -356,7 +356,7 @@ def test_a_check_that_fails_starts_nothing(made_up: MadeUp, simulator: Simulator
 
 
 def test_who_cannot_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whoever is not root, has no systemd, or has a config elsewhere is told what to do."""
+    """Without root, without systemd, or with a config elsewhere, init says what to do."""
 
     def said(*arguments: str, config: str = "/etc/faxdrop/config.toml") -> str:
         result = CliRunner().invoke(main, ["--config", config, "init", "--service", *arguments])

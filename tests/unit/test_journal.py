@@ -326,7 +326,7 @@ def _year(tmp_path: Path) -> Path:
 
 
 def test_filters_find_what_is_wanted(year: Path) -> None:
-    """Days, recipients, status and reason leave in what they say."""
+    """Filters by day, recipient, status and reason keep exactly what they name."""
     everything = list(ends(year, Filter()))
     assert len(everything) == 90
     october = list(
@@ -365,7 +365,7 @@ def test_what_the_daemon_knows_of_the_chain_outlives_its_folder(tmp_path: Path) 
 
 
 def test_what_lies_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> None:
-    """A pipe where lines should be is an error that is told; where a hint should be, nothing."""
+    """A pipe in place of the journal is an error; in place of a hint it is ignored."""
     names = ("2026-11.jsonl", "head.json", "head.json.tmp")
     kinds = ("fifo", "fifo with a writer", "folder", "socket")
     folders = []

@@ -184,7 +184,7 @@ def test_whatever_happens_a_job_stays_sound(state: State) -> None:
 
 
 def test_a_final_job_is_final() -> None:
-    """Nothing that happens changes a job that has its end."""
+    """No event changes a job that has ended."""
     for state, event in product(FINAL, EVENTS):
         if (state, type(event)) in TRANSITIONS:
             assert advance(job(state), event, NOW, RULES) == job(state)
@@ -205,7 +205,7 @@ def test_what_is_to_be_done_next() -> None:
 
 
 def test_an_attempt_that_was_none_leaves_no_trace() -> None:
-    """What sipgate is known not to have taken is no attempt, and waits as long as told."""
+    """A submission that sipgate surely did not take is no attempt, and waits as long as told."""
     before = job(QUEUED)
     submitting = advance(before, Submitting(FAXED), NOW, RULES)
     due = before.model_copy(update={"due_at": NOW + timedelta(seconds=60)})
@@ -382,7 +382,7 @@ def test_a_number_that_means_nobody_any_more_is_not_told() -> None:
 
 
 def test_an_impossible_event_says_what_and_where() -> None:
-    """An event that a state never meets is a mistake of ours, and says so."""
+    """An event that is impossible in a state raises an error that says so."""
     with pytest.raises(NoTransitionError, match="Taken in state queued") as raised:
         advance(job(QUEUED), Taken("s1"), NOW, RULES)
     assert raised.value.event == Taken("s1")

@@ -123,7 +123,7 @@ def test_the_journal_stamps_for_itself(tmp_path: Path) -> None:
 
 
 def test_debug_events_are_left_out() -> None:
-    """What is below info is not logged."""
+    """Events below info are not logged."""
     stream = io.StringIO()
     logs.configure(stream)
     structlog.get_logger().debug("test.event")
@@ -138,7 +138,7 @@ def test_debug_events_are_left_out() -> None:
     ],
 )
 def test_a_telling_key_hides_its_value(key: str) -> None:
-    """Whatever stands under the name of a secret is dropped, also deep in an answer."""
+    """Values under a secret's name are dropped, also deep in an answer."""
     event = logged(**{key: ["hunter22"]}, answer={"items": [{key: "hunter22", "id": 7}]})
     assert "hunter22" not in str(event)
     assert event[key] == REDACTED
@@ -218,7 +218,7 @@ def test_a_log_that_cannot_be_written_stops_nothing() -> None:
 
 
 def test_what_one_turn_logs_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines that belong together leave together and in order, also where the turn goes wrong."""
+    """Lines of one turn leave together and in order, also if the turn fails."""
     stream, writes = io.StringIO(), list[str]()
     monkeypatch.setattr(stream, "write", writes.append)
     logs.configure(stream)

@@ -130,7 +130,7 @@ def test_marks_that_do_not_turn(kind: str, turn: int) -> None:
     ids=range(15),
 )
 def test_nothing_to_draw(entries: dict[str, Any]) -> None:
-    """What shows nothing, is hidden or is no mark is not a reason for a copy."""
+    """Marks that show nothing or are hidden are not a reason for a copy."""
     sheet = Sheet()
     look = sheet.look(b"0 0 9 9 re f") if entries.pop("AP", None) else None
     sheet.add(PLACE, look, **entries)

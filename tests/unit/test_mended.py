@@ -1,4 +1,4 @@
-"""What every viewer puts right is faxed, with all that it shows: by two renderers, not by words."""
+"""PDFs that every viewer repairs are faxed with everything they show, as two renderers see it."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, and the heartbeat."""
+"""The figures for Prometheus, and the heartbeat."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class Office:
         self.standing: dict[str, Any] = {"holds": [], "problems": [], "states": {}, "inbox": 0}
 
     def file(self, reason: str | None, at: datetime = NOW) -> None:
-        """Write down that a document ended."""
+        """Write the line of a document that ended."""
         self.journal.append(
             EndLine(
                 event="failed" if reason else "sent",
@@ -151,7 +151,7 @@ def test_prometheus_finds_nothing_to_say_of_file_and_rules(office: Office, tmp_p
 
 
 def test_the_alert_rules_speak_of_figures_that_there_are(office: Office, tmp_path: Path) -> None:
-    """A figure that is named differently would never raise an alarm."""
+    """The alert rules name only figures that exist."""
     file = tmp_path / "faxdrop.prom"
     Metrics(office.root, file).turn(office.turn())
     named = set(re.findall(r"\bfaxdrop_[a-z_]+", RULES.read_text()))
@@ -160,7 +160,7 @@ def test_the_alert_rules_speak_of_figures_that_there_are(office: Office, tmp_pat
 
 
 def test_the_file_is_replaced_whole_and_readable_for_others(office: Office, tmp_path: Path) -> None:
-    """Whoever has it open keeps what it was; the umask of the service does not hide it."""
+    """The file is replaced, never rewritten, and readable whatever the umask is."""
     folder = tmp_path / "collector"
     folder.mkdir()
     file = folder / "faxdrop.prom"
@@ -181,7 +181,7 @@ def test_the_file_is_replaced_whole_and_readable_for_others(office: Office, tmp_
 def test_a_file_that_cannot_be_written_is_trouble_of_its_own(
     office: Office, tmp_path: Path
 ) -> None:
-    """It is tried again, and what was counted meanwhile is not lost."""
+    """A write that failed is tried again, and nothing counted meanwhile is lost."""
     office.file(None)
     metrics = Metrics(office.root, tmp_path / "none" / "faxdrop.prom")
     with pytest.raises(FollowerError, match="could not be written"):
@@ -254,7 +254,7 @@ class Beats:
 def test_it_beats_every_three_minutes_and_news_make_it_no_faster(
     office: Office, monitor: Monitor
 ) -> None:
-    """An hour is some twenty requests."""
+    """The heartbeat is asked about twenty times an hour."""
     beats = Beats(office, monitor.url)
     beats.live(3600.0)
     for _ in range(5):
@@ -266,7 +266,7 @@ def test_it_beats_every_three_minutes_and_news_make_it_no_faster(
 def test_what_holds_for_a_minute_is_a_failure_until_it_is_over(
     office: Office, monitor: Monitor
 ) -> None:
-    """A blip is none; the failure and its end are told at once."""
+    """A short hold is not reported; a failure and its end are reported at once."""
     beats = Beats(office, monitor.url)
     beats.live(10.0)
     office.hold("submitting", office.at)
@@ -291,7 +291,7 @@ def test_what_holds_for_a_minute_is_a_failure_until_it_is_over(
 def test_an_answer_that_is_none_is_said_without_the_address(
     office: Office, monitor: Monitor, status: int, words: str
 ) -> None:
-    """No redirect is followed; it is asked again as ever, and status says so until it works."""
+    """A bad answer or a redirect is shown in status until the heartbeat works again."""
     monitor.status = status
     beats = Beats(office, monitor.url)
     with structlog.testing.capture_logs() as logs:
@@ -312,7 +312,7 @@ def test_an_answer_that_is_none_is_said_without_the_address(
 def test_a_server_that_cannot_be_reached_is_said_without_the_address(
     office: Office, url: str
 ) -> None:
-    """The libraries' texts repeat it; they stay inside."""
+    """The address is in no log and no error, although the libraries' texts repeat it."""
     beats = Beats(office, url)
     with structlog.testing.capture_logs() as logs:
         beats.heartbeat.turn(office.turn())

@@ -47,7 +47,7 @@ def is_fit(text: str) -> bool:
 
 @pytest.mark.parametrize("char", STEERING, ids=lambda char: f"U+{ord(char):04X}")
 def test_what_steers_is_shown(char: str) -> None:
-    """Each kind of character that steers becomes an escape that says which it was."""
+    """Each kind of control character becomes an escape that shows which one it was."""
     text = shown(f"a{char}b")
     assert is_fit(text)
     assert "\n" not in text

@@ -57,7 +57,7 @@ digest = "18:00"
 
 @pytest.mark.parametrize("place", ["credentials", "beside", ".env"])
 def test_where_addresses_are_found(tmp_path: Path, place: str) -> None:
-    """They lie where the token lies: systemd's credentials, a file beside the config, a .env."""
+    """Addresses come from the same places as the token: credentials, files or a .env."""
     environ = dict(ENVIRON)
     if place == "credentials":
         (tmp_path / "credentials").mkdir()
@@ -83,7 +83,7 @@ def test_where_addresses_are_found(tmp_path: Path, place: str) -> None:
     ],
 )
 def test_an_address_that_is_wrong(tmp_path: Path, address: str | None, remedy: str) -> None:
-    """What is missing, or none that apprise knows, is said with what would be right."""
+    """A missing address, or one unknown to apprise, is reported with what would be right."""
     found = problems(tmp_path, OFFICE, {} if address is None else {"NOTIFY_OFFICE": address})
     assert found.keys() == {"NOTIFY_OFFICE"}
     assert remedy in found["NOTIFY_OFFICE"]
@@ -107,7 +107,7 @@ def test_an_address_that_is_wrong(tmp_path: Path, address: str | None, remedy: s
     ],
 )
 def test_a_table_that_is_wrong(tmp_path: Path, text: str, key: str, remedy: str) -> None:
-    """Each has its remedy, and an address in the wrong place is not repeated."""
+    """Each mistake has its remedy, and an address in the wrong place is not repeated."""
     assert remedy in problems(tmp_path, text)[key]
 
 
@@ -122,13 +122,13 @@ def test_the_addresses_of_the_readme() -> None:
 
 
 def test_a_rehearsal_tells_nobody(tmp_path: Path) -> None:
-    """As no token, no address is looked for."""
+    """A rehearsal looks for no address, as it looks for no token."""
     config = load(write(tmp_path, OFFICE), {"NOTIFY_OFFICE": ADDRESS}, simulate=True)
     assert config.secrets.notify == {}
 
 
 def test_a_file_with_an_address_that_everybody_can_read(tmp_path: Path) -> None:
-    """It is a fault, as it is with the token."""
+    """A file with an address that everybody can read is a fault, as with the token."""
     file = tmp_path / "notify_office"
     file.write_text(ADDRESS)
     file.chmod(0o644)

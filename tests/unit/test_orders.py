@@ -72,7 +72,7 @@ def test_retry_of_what_an_earlier_attempt_may_have_sent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("receipt", [None, b"", b"[]", b'{"reason": null}', b"\xff"])
 def test_retry_without_a_receipt_to_read(tmp_path: Path, receipt: bytes | None) -> None:
-    """Where no receipt says that it was not sent, somebody must want it to be faxed again."""
+    """A document without a receipt is put back only with --even-if-sent."""
     path = failed_document(tmp_path)
     path.with_name("letter.pdf.json").unlink()
     if receipt is not None:
@@ -86,7 +86,7 @@ def test_retry_without_a_receipt_to_read(tmp_path: Path, receipt: bytes | None) 
 def test_retry_with_something_strange_in_the_receipts_place(
     tmp_path: Path, strange: Callable[[Path], object]
 ) -> None:
-    """What is no receipt is neither waited for nor followed, says nothing, and stays."""
+    """A pipe, a link or junk in a receipt's place counts as no receipt, and stays."""
     path = failed_document(tmp_path)
     receipt = path.with_name("letter.pdf.json")
     receipt.unlink()
@@ -101,7 +101,7 @@ def test_retry_with_something_strange_in_the_receipts_place(
 
 @pytest.mark.parametrize("strange", STRANGE_FILES.values(), ids=STRANGE_FILES)
 def test_retry_of_something_strange(tmp_path: Path, strange: Callable[[Path], object]) -> None:
-    """What is no ordinary file is not put back, and is not waited for."""
+    """A file that is not an ordinary one is not put back, and blocks nothing."""
     path = failed_document(tmp_path)
     path.unlink()
     strange(path)
@@ -143,7 +143,7 @@ def test_retry_never_overwrites(tmp_path: Path) -> None:
 
 
 def test_retry_of_what_is_not_in_failed(tmp_path: Path) -> None:
-    """Only what lies in failed/ is put back: nothing from elsewhere, no link, nothing gone."""
+    """Only documents in failed/ are put back: nothing from elsewhere, no link, nothing missing."""
     path = failed_document(tmp_path)
     elsewhere = tmp_path / "sent" / "letter.pdf"
     elsewhere.touch()
@@ -162,7 +162,7 @@ def test_retry_of_what_is_not_in_failed(tmp_path: Path) -> None:
 
 
 def test_retry_where_the_system_refuses(tmp_path: Path) -> None:
-    """What the system refuses is said with the file's name."""
+    """An error of the system is reported with the file's name."""
     path = failed_document(tmp_path)
     (tmp_path / "inbox" / "Amt").touch()
     with pytest.raises(OrderError, match="inbox/Amt"):
@@ -194,7 +194,7 @@ def test_cancel_what_sipgate_has(tmp_path: Path, state: State) -> None:
 
 
 def test_cancel_too_late(tmp_path: Path) -> None:
-    """A fax that has come to its end stays what it is."""
+    """A fax that has ended stays as it is."""
     job = job_in(State.SENT, attempts=(attempt("SENT"),), finished_at=NOON)
     spool = in_spool(tmp_path, job)
     assert cancelled(spool, job.job_id).what is Cancellation.TOO_LATE
@@ -203,7 +203,7 @@ def test_cancel_too_late(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("job_id", ["nonsense", "../jobs", "", "20260302-115000-00000001/."])
 def test_cancel_what_is_not_there(tmp_path: Path, job_id: str) -> None:
-    """An id that no document has is an error that says where the ids stand."""
+    """An unknown job id is an error that says where to find the ids."""
     spool = in_spool(tmp_path, job_in(State.QUEUED))
     with pytest.raises(OrderError, match="is on its way"):
         cancelled(spool, job_id)
@@ -211,7 +211,7 @@ def test_cancel_what_is_not_there(tmp_path: Path, job_id: str) -> None:
 
 
 def test_cancel_a_claim_that_was_interrupted(tmp_path: Path) -> None:
-    """A record whose document is still in the inbox is nobody's to cancel."""
+    """A record whose document is still in the inbox cannot be cancelled."""
     spool = in_spool(tmp_path, job_in(State.QUEUED))
     next(tmp_path.glob(".faxdrop/jobs/*/document.pdf")).unlink()
     with pytest.raises(OrderError):
@@ -228,7 +228,7 @@ def test_cancel_gives_the_lock_back(tmp_path: Path) -> None:
 
 
 def test_cancel_without_a_root(tmp_path: Path) -> None:
-    """Where there is no root, that is what is said."""
+    """Without a root, the error says so."""
     with pytest.raises(SpoolError, match="There is no folder"):
         cancelled(Spool(tmp_path / "gone"), "x")
 
@@ -299,7 +299,7 @@ def test_the_daemon_is_asked(
     what: Cancellation,
     where: str | None,
 ) -> None:
-    """A daemon at work finds a note, and what it makes of it is what is told."""
+    """A running daemon carries out the cancellation, and the command tells its result."""
     job = job_in(State.ACCEPTED, attempts=(attempt(),))
     spool = in_spool(tmp_path, job)
     with AtWork(tmp_path, does_nothing, answer) as daemon:
@@ -311,7 +311,7 @@ def test_the_daemon_is_asked(
 
 
 def test_the_daemon_is_busy(tmp_path: Path) -> None:
-    """Where the daemon does not answer in time, the note stays, and that is said."""
+    """If the daemon does not answer in time, the wish stays, and the command says so."""
     job = job_in(State.SUBMITTING, attempts=(attempt(),))
     spool = in_spool(tmp_path, job)
     with AtWork(tmp_path, does_nothing) as daemon:

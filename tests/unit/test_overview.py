@@ -176,13 +176,13 @@ def test_json_has_a_stable_shape(tmp_path: Path) -> None:
 
 
 def test_what_ended_is_counted(tmp_path: Path) -> None:
-    """How many lie in failed/, and were sent today, stands where somebody looks for trouble."""
+    """The screen shows how many documents are in failed/ and how many were sent today."""
     failed_document(tmp_path)
     assert "In failed/: 1; sent today: 0." in text_of(looked(Spool(tmp_path)))
 
 
 def test_a_member_of_the_group_waits_for_no_strange_receipt(tmp_path: Path) -> None:
-    """A pipe in a receipt's place is passed by; one that cannot be read is said to be so."""
+    """A pipe in a receipt's place is ignored; a receipt that cannot be read is reported."""
     path = failed_document(tmp_path)
     receipt = path.with_name(f"{path.name}.json")
     receipt.write_bytes(b"[")
@@ -194,7 +194,7 @@ def test_a_member_of_the_group_waits_for_no_strange_receipt(tmp_path: Path) -> N
 
 
 def test_the_inbox_is_shown_without_a_daemon(tmp_path: Path) -> None:
-    """What lies in the inbox is listed although nobody has looked at it, but no temporary files."""
+    """Files in the inbox are listed without a daemon, except temporary ones."""
     spool = in_spool(tmp_path)
     folder = tmp_path / "inbox" / "Amt"
     (folder / "deeper").mkdir(parents=True)
@@ -215,7 +215,7 @@ def test_the_inbox_is_shown_without_a_daemon(tmp_path: Path) -> None:
 
 
 def test_nothing_changes(tmp_path: Path) -> None:
-    """Looking leaves every file as it is, and makes none."""
+    """Looking changes no file and creates none."""
     spool = in_spool(tmp_path, job_in(State.QUEUED))
     (tmp_path / "inbox" / "a.pdf").touch()
 
@@ -240,7 +240,7 @@ def test_a_root_where_no_daemon_ever_ran(tmp_path: Path) -> None:
 
 
 def test_an_empty_inbox(tmp_path: Path) -> None:
-    """An inbox that is there and empty is said to be so, and is no problem."""
+    """An empty inbox is shown as empty, and is not a problem."""
     seen = looked(in_spool(tmp_path))
     assert seen.problems == ()
     assert "Nothing is in the inbox or on its way." in text_of(seen)
@@ -278,7 +278,7 @@ def test_what_a_file_waits_for(tmp_path: Path) -> None:
 
 
 def test_a_letter_behind_another(tmp_path: Path) -> None:
-    """What waits for another fax to the same number names it; what is free or slow blocks not."""
+    """A document names the fax it waits for; slow faxes and other numbers block nothing."""
     ahead = job_in(State.ACCEPTED, job_id="a", name="first.pdf", attempts=(attempt("SENDING"),))
     slow = job_in(
         State.ACCEPTED, job_id="b", number="+493023125031", attempts=(attempt(waited=1800.0),)
@@ -326,7 +326,7 @@ def test_what_holds(tmp_path: Path) -> None:
 
 
 def test_a_large_inbox_that_is_being_read_and_one_that_is_held(tmp_path: Path) -> None:
-    """How far a look at everything is stands there; an inbox that is held holds no job."""
+    """The progress of a long scan is shown; a held inbox does not hold jobs."""
     spool = in_spool(tmp_path, job_in(State.QUEUED))
     hold = {"words": "too little room", "advice": "Make room.", "since": "2026-03-02T11:00:00Z"}
     spool.notes.write_status(

@@ -1,4 +1,4 @@
-"""Notices reach a real mail server, or it is said why not; an address is never shown."""
+"""Notices reach a real mail server, or the reason is told; an address is never shown."""
 
 import email
 import email.policy
@@ -53,7 +53,7 @@ def test_starttls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_has_a_notice_does_not_get_it_again(mail: MailServer) -> None:
-    """A refused and a greylisted recipient keep no other waiting, and cost him no second mail."""
+    """A refused or greylisted recipient delays no other, and nobody gets a mail twice."""
     mail.refused, mail.later = {"gone@office.example"}, {BERT}
     address = mail.address(ANNA, "gone@office.example", BERT)
     first = Post().send(address, "a", "b")
@@ -70,7 +70,7 @@ def test_who_has_a_notice_does_not_get_it_again(mail: MailServer) -> None:
 def test_what_went_wrong_is_said_without_the_address(
     mail: MailServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong password, no server, no trust, a refusal with the password in it: each has words."""
+    """Each failure has its sentence: wrong password, no server, no trust, or a refusal."""
     right = mail.address(ANNA).get_secret_value()
     mail.refused = {BERT}
     closed = right.replace(str(mail.port), str(free_port()))
@@ -170,7 +170,7 @@ def _web() -> Iterator[Callable[[], tuple[int, list[bytes]]]]:
 
 
 def test_webhooks_and_ntfy(web: Callable[..., tuple[int, list[bytes]]]) -> None:
-    """What is no mail gets subject and text as well, and a refusal is told."""
+    """Services other than mail get subject and text, too, and a refusal is reported."""
     port, told = web()
     assert Post().send(SecretStr(f"json://u:p4ss@127.0.0.1:{port}/x"), "Über", "two\nlines").done
     assert (json.loads(told[0])["title"], json.loads(told[0])["message"]) == ("Über", "two\nlines")

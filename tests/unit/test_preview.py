@@ -1,4 +1,4 @@
-"""faxdrop preview: what the other side will see, as pictures, without a config or a daemon."""
+"""faxdrop preview: what the recipient will see, as pictures, without a config or a daemon."""
 
 import os
 from pathlib import Path
@@ -95,7 +95,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_refused(tmp_path: Path) -> None:
-    """What is not faxed is said to be so, with the reason, and makes no folder."""
+    """For a document that would not be faxed, the reason is told and no folder is made."""
     file = dropped(tmp_path, pdfs.encrypted())
     assert "password" in run(file, code=1).stderr
     assert list(Path().iterdir()) == []
@@ -103,7 +103,7 @@ def test_refused(tmp_path: Path) -> None:
 
 
 def test_limits_of_the_config(tmp_path: Path) -> None:
-    """Where there is a config, its limits hold."""
+    """If there is a config, its limits apply."""
     config = tmp_path / "config.toml"
     config.write_text('root = "share"\nsipgate.faxline = "f0"\ndocuments.max_pages = 1\n')
     config.chmod(0o640)
@@ -152,13 +152,13 @@ def test_paper(width: float, height: float, words: str) -> None:
 
 
 def test_two_remarks() -> None:
-    """Of one page there may be two things to say."""
+    """One page may have two remarks."""
     sheet = Sheet(width=297, height=420, black=0, fine=1, standard=1)
     assert remarks(sheet) == "larger than A4 (297 x 420 mm): shrunk to 71 %; blank"
 
 
 def test_a_page_that_cannot_be_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A drawer that breaks down is said to have done so, and hurts nobody."""
+    """If the program that draws breaks down, the command says so."""
     monkeypatch.setattr(preview, "READER", "tests.kit.shaky_drawer")
     file = dropped(tmp_path, pdfs.good())
     assert "cannot be drawn" in run(file, code=1).stderr

@@ -1,4 +1,4 @@
-"""The page of reasons: whatever can fail a document is on it, and what fails none is not."""
+"""The page of reasons lists whatever can fail a document, and nothing else."""
 
 import ast
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_every_way_to_fail_is_on_the_page() -> None:
 
 
 def test_every_reason_has_a_few_words_for_tables() -> None:
-    """No person has to read a code; what is no code of ours is shown as it is."""
+    """Every code has a few words for people; an unknown code is shown as it is."""
     short = {in_short(code) for code in ReasonCode}
     assert len(short) == len(ReasonCode)
     assert not short & set(ReasonCode)
@@ -82,7 +82,7 @@ DESIGN = [
 def test_an_outcome_means_what_the_design_says(
     came: PostResult, event: type, effect: Effect, code: ReasonCode | None
 ) -> None:
-    """What came of a POST fails the fax, holds the queue or leaves it open, as one table says."""
+    """The outcome of a POST fails the fax, holds the queue or leaves it open, as one table says."""
     outcome = decide(came)
     meaning = MEANINGS[outcome]
     said = meaning.event(Answer(outcome, came.session_id, came.status, "words", came.retry_after))

@@ -16,7 +16,7 @@ ENDS = {"sent": sent(job("Größe.pdf", "Dr. Müller")), "failed": failed(job())
 
 @pytest.mark.parametrize("name", ENDS)
 def test_a_receipt_is_written_as_ever(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same job gives the bytes that it always gave, and they are read for ever."""
+    """The same job always gives the same bytes, and old receipts stay readable."""
     monkeypatch.setattr("faxdrop.fax.receipt.__version__", "0.1.0")  # which wrote the golden files
     written = (GOLDEN / f"receipt-2-{name}.json").read_bytes()
     assert to_bytes(make_receipt(ENDS[name])) == written

@@ -137,7 +137,7 @@ def test_the_copy_of_a_folder_dials_nobody(folder: str) -> None:
 
 
 def test_a_name_with_two_numbers_is_invalid() -> None:
-    """Of two numbers in one name, none is chosen."""
+    """A name with two numbers is refused; neither is chosen."""
     assert refused("Labor +49 211 1234567 or +49 211 1234568") is ReasonCode.NUMBER_INVALID
     assert refused("Labor +49 211 1234567, +49 211 1234568") is ReasonCode.NUMBER_INVALID
 

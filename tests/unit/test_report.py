@@ -125,7 +125,7 @@ def test_a_fax_that_was_sent(maker: Checker) -> None:
     ],
 )
 def test_the_large_word(told: Receipt, word: str) -> None:
-    """What may have arrived is not said to be not sent."""
+    """A fax that may have arrived is not called "not sent"."""
     assert compose(told).word == word
 
 
@@ -167,12 +167,12 @@ def test_hostile_names(maker: Checker, name: str) -> None:
 
 @pytest.mark.parametrize("document", [b"no PDF", pdfs.good(1)[:200]])
 def test_a_page_that_cannot_be_drawn(maker: Checker, document: bytes) -> None:
-    """What cannot be drawn is said in the picture's place."""
+    """If the first page cannot be drawn, the report says so in the picture's place."""
     assert "The first page cannot be drawn." in text(made(maker, receipt(reason=FAILED), document))
 
 
 def test_sipgates_own_report(maker: Checker) -> None:
-    """Sipgate's own report comes behind ours; what is no PDF is left out."""
+    """The report of sipgate comes after ours; one that is not a PDF is left out."""
     told = receipt(attempt(1, "SENT"))
     for appended, pages in ((pdfs.good(2), 3), (b"<html>", 1), (b"", 1)):
         with pikepdf.Pdf.open(io.BytesIO(made(maker, told, b"", appended))) as pdf:

@@ -1,4 +1,4 @@
-"""A document that takes over its reader has got nowhere: everything that it may try is refused."""
+"""A document that takes over its reader gets nowhere: everything that it may try is refused."""
 
 import json
 import os
@@ -117,7 +117,7 @@ HARMLESS = (
 
 
 def test_the_ways_lead_out(tmp_path: Path) -> None:
-    """The same ways lead somewhere without the sandbox: what refuses them is no mistake of ours."""
+    """Without the sandbox the same attempts succeed: it is the sandbox that refuses them."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "token").write_text("a secret")
     asked = {"secret": f"{tmp_path}/folder/token", "folder": f"{tmp_path}/folder", "only": HARMLESS}
@@ -176,7 +176,7 @@ def _status(pid: int) -> dict[str, str]:
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel or a machine that cannot confine readers is told of; one that can is not."""
+    """A kernel or machine that cannot confine readers is reported; one that can is not."""
     monkeypatch.setattr(sandbox, "landlock_version", lambda: 7)
     assert sandbox.missing() == []
     monkeypatch.setattr(sandbox, "landlock_version", lambda: 0)

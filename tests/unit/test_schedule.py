@@ -85,7 +85,7 @@ def test_a_fax_without_a_final_status_for_long_blocks_nobody() -> None:
 
 
 def test_a_fax_whose_answer_was_lost_blocks_until_it_is_found() -> None:
-    """However long it is looked for: the next letter's fax could be taken for it."""
+    """A lost fax blocks its number while it is looked for: the next could be taken for it."""
     schedule = Schedule()
     schedule.put(job(1, state=State.UNKNOWN), now=0.0)
     schedule.put(job(2), now=0.0)

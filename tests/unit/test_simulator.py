@@ -241,7 +241,7 @@ def test_submissions_are_checked(
 
 
 def test_wrong_token_endpoint_method_and_content_type(client: Client) -> None:
-    """Mistakes of the configuration get 401, 404, 405 and 415."""
+    """Wrong token, address, method and content type get 401, 404, 405 and 415."""
     url = client.base_url + "/sessions/fax"
     assert client.http.post(url, data=body_bytes(), timeout=10).status_code == 415
     assert client.get("/sessions/fax").status_code == 405
@@ -549,7 +549,7 @@ def test_what_cannot_be_faxed_is_taken_and_fails(
     ],
 )
 def test_bodies_that_are_no_submission(client: Client, body: bytes) -> None:
-    """A body that is no submission is refused, and the connection goes on."""
+    """A body that is not a submission is refused, and the connection stays open."""
     headers = {"Content-Type": "application/json"}
     url = client.base_url + "/sessions/fax"
     answer = client.http.post(url, data=body, headers=headers, timeout=10)

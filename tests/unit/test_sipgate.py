@@ -256,7 +256,7 @@ def test_each_answer_has_its_outcome(status: str, body: bytes, expected: Outcome
 
 
 def test_the_table_holds_what_the_design_says() -> None:
-    """Over all statuses, HOLD and LATER come only for those that the design names."""
+    """Of all statuses, only those in the design's table mean HOLD or LATER."""
     outcomes = {status: decide(PostResult(status)) for status in range(100, 1000)}
     assert {s for s, o in outcomes.items() if o is HOLD} == {401, 402, 403, 404, 405, 415}
     assert {s for s, o in outcomes.items() if o is LATER} == {429}
@@ -453,7 +453,7 @@ def test_an_odd_field_spoils_no_entry(change: dict[str, Any], expected: dict[str
     ],
 )
 def test_an_entry_without_time_or_number(change: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Nobody can tell whose it is: it is there, and the list shows no longer what is *not*."""
+    """An unreadable entry may be anybody's, so the list no longer proves what is *not* there."""
     wanted = Entry(**{**vars(ENTRY), **expected})
     with RawServer(listing(SENT | change)) as server, sipgate(server.url) as client:
         found = client.history(faxlines=["f0"], since=SINCE)
@@ -549,7 +549,7 @@ def test_a_history_without_end_ends() -> None:
 def test_a_question_without_an_answer(
     status: str, headers: tuple[str, ...], outcome: Outcome
 ) -> None:
-    """What would hold a submission holds a question; anything else is for later, as told."""
+    """What holds a submission also holds a question; anything else is tried later, as told."""
     with (
         RawServer(answering(status, b"", *headers)) as server,
         sipgate(server.url) as client,
@@ -607,7 +607,7 @@ def test_a_history_that_inflates_is_cut_off() -> None:
 
 
 def test_no_server_no_answer() -> None:
-    """A closed port is for later, an impossible address holds."""
+    """A closed port means later; an impossible address holds the queue."""
     with sipgate(f"http://127.0.0.1:{closed_port()}/v2") as client:
         with pytest.raises(Unreachable, match="Connection refused") as caught:
             client.account()

@@ -185,7 +185,7 @@ def test_the_document_is_filed_beside_its_receipt(spool: Spool, tmp_path: Path) 
 
 
 def test_a_document_without_a_recipient_is_filed_directly(spool: Spool, tmp_path: Path) -> None:
-    """What lay directly in inbox/ ends directly in failed/."""
+    """A file directly in inbox/ ends directly in failed/."""
     claim(spool, job(folder=None))
     assert spool.filing.file_away(failed(job(folder=None))) == tmp_path / "failed" / "letter.pdf"
 
@@ -285,7 +285,7 @@ STRANGE = pytest.mark.parametrize("strange", STRANGE_FILES.values(), ids=STRANGE
 def test_nothing_in_a_receipts_place_stops_a_document(
     spool: Spool, strange: Callable[[Path], object]
 ) -> None:
-    """What people put where a receipt would lie is passed by: not waited for, not read whole."""
+    """Whatever people put in a receipt's place is passed over: not waited for, not read whole."""
     folder = spool.sent / "Labor"
     folder.mkdir()
     strange(folder / "letter.pdf.json")
@@ -594,7 +594,7 @@ def test_a_record_on_a_bad_block_stops_no_other_job(
 def test_records_of_another_user_are_not_touched(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the right to read the records nothing is taken for corrupt: it says what to do."""
+    """Records that may not be read are not taken for corrupt; the error says what to do."""
     claim(spool, job())
     before = tree(tmp_path)
 
@@ -624,7 +624,7 @@ def test_a_foreign_record_is_refused_and_nothing_changed(
 
 
 def test_a_claim_that_was_interrupted_is_undone(spool: Spool, tmp_path: Path) -> None:
-    """Before its rename a claim is nothing: its folder goes, and the inbox has the document."""
+    """A claim before its rename leaves the document in the inbox; its folder is removed."""
     path = drop(spool, job())
     folder = tmp_path / ".faxdrop" / "jobs" / job().job_id
     for content in (None, b"", to_bytes(job())[:40], to_bytes(job())):
@@ -703,7 +703,7 @@ def test_a_spool_of_an_older_format_goes_on(spool: Spool, version: int) -> None:
 
 
 def test_a_second_daemon_is_refused(spool: Spool, tmp_path: Path) -> None:
-    """Of two on one root the second is told so; when the first is gone it may."""
+    """A second daemon on a root is refused until the first one has ended."""
     second = Spool(tmp_path)
     assert second.is_locked()
     with pytest.raises(SpoolError, match="is running on"):
@@ -715,7 +715,7 @@ def test_a_second_daemon_is_refused(spool: Spool, tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    """A root that is missing is an error with the way out, and nothing is made in its place."""
+    """A missing root is an error that says what to do, and nothing is created in its place."""
     with pytest.raises(SpoolError, match="mount it"):
         Spool(tmp_path / "missing").open()
     assert not list(tmp_path.iterdir())
@@ -791,7 +791,7 @@ def test_put_back_is_the_way_back(spool: Spool) -> None:
 
 
 def test_put_back_never_overwrites(spool: Spool) -> None:
-    """Where the inbox has a document of that name, both stay where they are."""
+    """If the inbox has a document of that name, both stay where they are."""
     claim(spool, job())
     filed = spool.filing.file_away(failed(job()))
     assert filed is not None
@@ -806,7 +806,7 @@ def test_put_back_never_overwrites(spool: Spool) -> None:
 
 
 def test_a_rehearsal_says_so_in_its_receipts(tmp_path: Path) -> None:
-    """Nobody can take a receipt of the simulator's for the proof of a fax."""
+    """A receipt of a rehearsal says that it was simulated."""
     spool = Spool(tmp_path)
     spool.open(simulated=True)
     claim(spool, job())
@@ -829,7 +829,7 @@ def _version_in(filed: Path) -> str:
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_what_waits_is_sent_as_it_was_meant(tmp_path: Path, *, simulated: bool) -> None:
-    """No rehearsal takes what is to be faxed for good, and nothing of a rehearsal is ever faxed."""
+    """A rehearsal never takes documents that should really be faxed, nor the other way round."""
     spool = Spool(tmp_path)
     spool.open(simulated=simulated)
     claim(spool, job())

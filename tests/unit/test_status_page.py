@@ -1,4 +1,4 @@
-"""STATUS.html: what it shows, to whom it is harmless, and when it is written."""
+"""STATUS.html: what it shows, that it harms nobody, and when it is written."""
 
 import base64
 import fcntl
@@ -149,7 +149,7 @@ def test_it_is_written_when_something_changed_and_not_in_a_quiet_hour(share: Sha
 
 
 def test_what_is_on_its_way_is_looked_at_without_news(share: Share) -> None:
-    """What sipgate says of a fax is no news to followers, so the page looks for itself."""
+    """A change at sipgate is no event for followers, so the page looks for itself."""
     in_spool(share.root, job_in(State.ACCEPTED, attempts=(attempt("PENDING"),)))
     assert share.turn() == 30.0
     assert "at sipgate, not being sent yet" in share.text
@@ -249,7 +249,7 @@ def test_a_stop_and_a_kill_are_told(share: Share) -> None:
 
 
 def test_a_page_that_is_not_wanted_goes(share: Share) -> None:
-    """With `status_page = false` nobody reads for years what once was so; a stranger's stays."""
+    """`status_page = false` removes the page; a file that is not faxdrop's stays."""
     share.turn()
     share.page = share.other(wanted=False)
     assert share.turn() is None

@@ -1,4 +1,4 @@
-"""Networks and servers that fail: what is known then of a submission, and what it costs."""
+"""Networks and servers that fail: what is known of a submission then, and what it costs."""
 
 import base64
 import contextlib
@@ -177,7 +177,7 @@ def test_an_upload_that_creeps_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 def test_the_last_byte_waits_for_the_record(data: bytes) -> None:
-    """What is called before it finds all of the request gone but the brace that closes it."""
+    """When the record is written, all of the request is sent but its closing brace."""
     arrived, recorded = threading.Event(), threading.Event()
     seen: list[int] = []
 

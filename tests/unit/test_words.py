@@ -257,7 +257,7 @@ def names_of(node: ast.AST) -> set[str]:
 
 
 def test_the_search_for_sentences_finds_them() -> None:
-    """What is not wrapped is found, also in pieces; what is wrapped, or logged, is not."""
+    """Text that is not wrapped is found, also in pieces; wrapped or logged text is not."""
     source = '''
 """The docstring of it."""
 def f(n):
