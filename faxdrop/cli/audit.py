@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.progress import Progress
 from rich.text import Text
 
+from faxdrop.cli.orders import document_of
 from faxdrop.cli.place import takes_place
 from faxdrop.cli.receipts import ROOT, root_of
 from faxdrop.cli.terminal import make_console, name_of_file, show
@@ -28,7 +29,6 @@ from faxdrop.names.printable import shown
 from faxdrop.spool.home import journal_of
 from faxdrop.spool.places import (
     LONGEST_RECEIPT,
-    RECEIPT_SUFFIX,
     SpoolError,
     receipt_path,
     report_of,
@@ -131,7 +131,7 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
     """
     root = root_of(config_path, root)
     journal = journal_of(root)
-    document = Path(fax.removesuffix(RECEIPT_SUFFIX))
+    document = document_of(Path(fax))
     try:
         if document.exists():
             content, receipt = _pair(document)

@@ -404,7 +404,7 @@ def _check(path: Path, out: Path) -> None:
     subprocess.run(command, cwd=out, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("name", [HOSTILE, 'a\nb\\"c$(x).pdf', "SHA256SUMS", "-rf.pdf"])
+@pytest.mark.parametrize("name", [HOSTILE, 'a\nb\\"c$(x).pdf', "SHA256SUMS", "-rf.pdf", "a.json"])
 def test_evidence_of_any_name(archive: Archive, tmp_path: Path, name: str) -> None:
     """Names that are not UTF-8, or hostile, give evidence that can be unpacked and checked."""
     document = archive.file(name)
