@@ -8,13 +8,13 @@ import sys
 from datetime import timedelta
 
 from faxdrop.cli.main import main
-from faxdrop.followers import decisions, driver
+from faxdrop.followers import decisions, seat
 from faxdrop.followers.notices import Notices
 
 Notices.gathers = 0.2
 decisions.GATHER = timedelta(seconds=0.2)  # type: ignore[misc]
 decisions.PAUSE = timedelta(seconds=0.5)  # type: ignore[misc]
-driver._FIRST, driver._LONGEST = 0.2, 1.0  # noqa: SLF001 - what nobody else needs to set
+seat._FIRST, seat._LONGEST = 0.2, 1.0  # noqa: SLF001 - what nobody else needs to set
 
 if __name__ == "__main__":
     del sys.argv[1:4]

@@ -68,7 +68,6 @@ MOST_METHODS = 21
 LARGE = {  # classes with more methods, each with what a split would only hide
     "Api": "one method for each endpoint of sipgate's API",
     "Dispatcher": "one handler for each way in which a step ends, all around one schedule",
-    "Followers": "one turn after the other, half in the loop's thread and half in the follower's",
     "Inbox": "a third are one-line answers to pickup; the rest is one scan, step by step",
     "Pickup": "a third are one-line answers to the daemon",
 }
