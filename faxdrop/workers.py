@@ -1,13 +1,16 @@
 """Steps: whatever waits for the disk or for sipgate runs in threads and reports its result."""
 
 import errno
+import os
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,48 @@ def submit(pool: Executor, do: Callable[[], None]) -> None:
     except RuntimeError as error:
         if right.acquire(blocking=False):
             raise NoThreadError(errno.EAGAIN, "no thread can be started") from error
+
+
+class Bounded:
+    """Makes calls to servers that may answer a byte a second for ever: one at a time, each bounded.
+
+    A call that takes too long goes on in a thread that nobody waits for, also not at the end.
+    """
+
+    def __init__(self) -> None:
+        self._over = threading.Event()  # the last call has ended
+        self._over.set()
+
+    def call(self, do: Callable[[], T], seconds: float) -> T:
+        """Return what it returns, or raise what it raises.
+
+        Raises TimeoutError when the seconds are over, and while an earlier call still goes on.
+        Raises NoThreadError.
+        """
+        late = TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        if not self._over.is_set():
+            raise late
+        ended: queue.SimpleQueue[tuple[T] | Exception] = queue.SimpleQueue()
+        over = self._over = threading.Event()
+
+        def run() -> None:
+            found: tuple[T] | Exception
+            try:
+                found = (do(),)
+            except Exception as error:  # noqa: BLE001 - raised below
+                found = error
+            over.set()
+            ended.put(found)
+
+        try:
+            threading.Thread(target=run, daemon=True).start()
+        except RuntimeError as error:
+            over.set()
+            raise NoThreadError(errno.EAGAIN, "no thread can be started") from error
+        try:
+            found = ended.get(timeout=seconds)
+        except queue.Empty:
+            raise late from None
+        if isinstance(found, Exception):
+            raise found
+        return found[0]

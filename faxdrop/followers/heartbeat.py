@@ -7,6 +7,7 @@ address is a secret: in no log and no error. No redirect is followed, as that co
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,12 +17,14 @@ from pydantic import SecretStr
 
 from faxdrop.followers.follower import Follower, Turn
 from faxdrop.words import _
+from faxdrop.workers import Bounded
 
 log = structlog.stdlib.get_logger(__name__)
 
 _EVERY: Final = 180.0  # seconds
 _HELD_FOR: Final = timedelta(minutes=1)  # a shorter hold is no failure
 _TIMEOUT: Final = 10.0  # seconds, for the connection and for the answer
+_LONGEST: Final = 30.0  # seconds for all of it, however slowly its server drips
 _SOON: Final = 5.0  # seconds until the loop has said how things stand
 
 
@@ -30,8 +33,12 @@ class Heartbeat(Follower):
 
     name = "heartbeat"
 
-    def __init__(self, url: SecretStr, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, url: SecretStr, monotonic: Callable[[], float], longest: float = _LONGEST
+    ) -> None:
         self._url = url
+        self._longest = longest
+        self._bounded = Bounded()
         self._monotonic = monotonic
         self._asked_at = float("-inf")  # monotonic
         self._was_well: bool | None = None
@@ -54,7 +61,10 @@ class Heartbeat(Follower):
                 until = min(until, (min(since) + _HELD_FOR - now.at).total_seconds())
             return max(until, 1.0)
         self._asked_at, self._was_well = self._monotonic(), is_well
-        why = self._ask(is_well=is_well)
+        try:
+            why = self._bounded.call(partial(self._ask, is_well=is_well), self._longest)
+        except TimeoutError:
+            why = _("Its server does not answer in time.")
         if why and why != self._why:
             log.warning("heartbeat.failed", why=why)
         self._why = why

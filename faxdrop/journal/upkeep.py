@@ -19,19 +19,26 @@ from faxdrop.journal import history, retention, witness
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.files import read_file, walk
 from faxdrop.journal.history import ENDS
-from faxdrop.journal.lines import EndLine, ended
+from faxdrop.journal.lines import EndLine, Head, ended
 from faxdrop.journal.retention import Periods
 from faxdrop.journal.witness import WitnessError
 from faxdrop.names.printable import shown
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.places import LONGEST_RECEIPT, RECEIPT_SUFFIX
 from faxdrop.words import N_, _, of_system
+from faxdrop.workers import Bounded
 
 log = structlog.stdlib.get_logger(__name__)
 
 _TAKEN_IN = "taken-in"  # marks a journal that knows what was filed before it
 _FARTHEST = 86400.0  # seconds by which our clock may be ahead of sipgate's
+_LONGEST = 60.0  # seconds for a time stamp authority, however slowly it drips
 _AT_ONCE = 200  # receipts that are taken in together
+
+
+def _answer_of(url: str, head: Head) -> bytes:
+    with requests.Session() as http:
+        return witness.ask(url, head, http)
 
 
 class UpkeepPlan(NamedTuple):
@@ -58,6 +65,7 @@ class Upkeep:
         self._wishes = wishes
         self._now = now
         self._disk = disk
+        self._bounded = Bounded()
         self.problems: dict[str, str] = {}  # what is not as it should be, and why
 
     def daily(self, clock_offset: float | None = None) -> None:
@@ -157,8 +165,8 @@ class Upkeep:
         path = folder / f"{head.seq:06}.tsr"
         if not head.seq or path.exists():
             return
-        with requests.Session() as http:
-            answer = witness.ask(self._wishes.witness_url, head, http)
+        ask = partial(_answer_of, self._wishes.witness_url, head)
+        answer = self._bounded.call(ask, _LONGEST)
         if not folder.is_dir():
             self._disk.make_folder(folder, 0o700)
         temporary = folder / "new.tmp"

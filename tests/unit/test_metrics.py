@@ -26,6 +26,7 @@ from faxdrop.followers.metrics import Metrics
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.lines import EndLine, LineDocument, LineRecipient
 from faxdrop.spool.disk import Disk
+from tests.kit.rawserver import Call, RawServer
 
 NOW = datetime(2026, 3, 2, 8, 15, tzinfo=UTC)
 RULES = Path(__file__).parents[2] / "faxdrop" / "followers" / "faxdrop.rules.yml"
@@ -319,3 +320,22 @@ def test_a_server_that_cannot_be_reached_is_said_without_the_address(
     assert "cannot be reached" in beats.heartbeat.problems["The heartbeat:"]
     assert "5ecret" not in json.dumps([*logs, beats.heartbeat.problems])
     assert "5ecret" not in repr(vars(beats.heartbeat))
+
+
+def test_a_monitor_that_drips_is_waited_for_no_longer_than_others(office: Office) -> None:
+    """A server that sends a byte now and then would be waited for for ever, each time anew."""
+    over = threading.Event()
+
+    def drip(call: Call) -> None:
+        call.read_head()
+        while not over.wait(0.01):
+            call.send(b"x")
+
+    with RawServer(drip) as server:
+        clock = iter((0.0, 0.0, 400.0, 400.0))
+        heartbeat = Heartbeat(SecretStr(server.url), lambda: next(clock), longest=0.1)
+        for _ in range(2):
+            heartbeat.turn(office.turn())
+            assert "does not answer in time" in heartbeat.problems["The heartbeat:"]
+        assert len(server.calls) == 1  # it is not asked again while it still answers
+        over.set()
