@@ -198,7 +198,8 @@ def _gathered(
         for what in sorted(holds.keys() - now.holding):
             _release(what, holds, over)
     if over and "released" in wishes.on:
-        told.insert(0, wording.released(over))
+        others = {hold.words: hold.since for hold in holds.values() if hold.told}
+        told.insert(0, wording.released(over, others))
     told += _holding(holds, wishes, now.at)
     keys = standing.stuck
     if now.stuck is not None:

@@ -67,15 +67,23 @@ def held(causes: Mapping[str, datetime]) -> Told:
     return Told("", "", _("Faxes are held"), (*text, advice))
 
 
-def released(causes: Mapping[str, datetime]) -> Told:
-    """Return the entry of holds that were released: their words, and since when they held."""
-    text = (
+def released(causes: Mapping[str, datetime], still: Mapping[str, datetime]) -> Told:
+    """Return the entry of holds that were released, and of those that hold ``still``.
+
+    Both: in which words, and since when.
+    """
+    text = [
         _("This had held the faxes since {when}, and is over: {words}.").format(
             when=short_moment(since), words=_part_of(words)
         )
         for words, since in causes.items()
-    )
-    return Told("", "", _("Faxes go out again"), tuple(text))
+    ]
+    text += [
+        _("Since {when}: {words}.").format(when=short_moment(since), words=_part_of(words))
+        for words, since in still.items()
+    ]
+    what = _("Faxes are still held") if still else _("Faxes go out again")
+    return Told("", "", what, tuple(text))
 
 
 def stuck(name: str, folder: str | None, since: datetime, words: str) -> Told:

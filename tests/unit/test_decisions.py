@@ -210,8 +210,11 @@ def test_two_causes_are_one_entry_with_both() -> None:
     assert "no money" in office.mails[0][1]
     assert "no room" in office.mails[0][1]
     office.write("released", what="submitting", words="no money")
+    assert office.look() == ["Faxes are still held"]
+    assert "is over: no money." in office.mails[1][1]
+    assert "Since 2026-03-02 12:00: no room." in office.mails[1][1]
+    office.write("released", what="disk", words="no room")
     assert office.look() == ["Faxes go out again"]
-    assert "no room" not in office.mails[1][1]
 
 
 def test_what_is_stuck_is_told_once() -> None:
