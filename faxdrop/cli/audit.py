@@ -190,7 +190,7 @@ def _verified(verified: Verification) -> RenderableType:
             )
         )
     if verified.unmade:
-        words = _("Reports that could not be made: {count}. `faxdrop report` tries it once more.")
+        words = _("Reports that could not be made: {count}. `faxdrop report` tries again.")
         parts.append(Text(words.format(count=verified.unmade)))
     if verified.stamps:
         parts.append(

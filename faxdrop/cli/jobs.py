@@ -191,7 +191,7 @@ def _cancelled(answered: Answered, config_path: Path) -> str:
     if job.folder is not None:
         what = _("{name} to {folder}").format(name=what, folder=shown(job.folder))
     where = (
-        " " + _("It lies in {file}.").format(file=name_of_file(answered.filed))
+        " " + _("It is in {file}.").format(file=name_of_file(answered.filed))
         if answered.filed
         else ""
     )

@@ -23,7 +23,7 @@ class _Instance(click.ParamType[Path]):
             return value if isinstance(value, Path) else place.config_of(str(value))
         except ValueError as error:
             self.fail(
-                _("{value!r} names no instance: {error}.").format(
+                _("{value!r} is not the name of an instance: {error}.").format(
                     value=str(value), error=_(str(error))
                 ),
                 param,

@@ -71,7 +71,7 @@ def preview(config_path: Path, *, file: Path, out: Path | None) -> None:
         raise SystemExit(1)
     for line in _said(name, made):
         click.echo(line)
-    click.echo(_("The pictures lie in {folder}").format(folder=f"{name_of_file(where[0])}{os.sep}"))
+    click.echo(_("The pictures are in {folder}").format(folder=f"{name_of_file(where[0])}{os.sep}"))
 
 
 def _limits(config_path: Path) -> Limits:

@@ -53,7 +53,7 @@ def report(config_path: Path, *, file: Path, out: Path | None) -> None:
     made = _made(config_path, document)
     with _new_file(place) as target:
         target.write(made)
-    click.echo(_("The report lies in {file}").format(file=name_of_file(place)))
+    click.echo(_("The report is in {file}").format(file=name_of_file(place)))
 
 
 def _made(config_path: Path, document: Path) -> bytes:

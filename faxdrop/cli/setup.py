@@ -114,7 +114,7 @@ def demo(keep: Path | None, *, opens: bool) -> None:
 
 def _tell_pages(shows: Demo, console: Console) -> None:
     """Print where the pages for people are."""
-    console.print("\n" + _("For people, to open and to print:"), soft_wrap=True)
+    console.print("\n" + _("To open and to print:"), soft_wrap=True)
     for path in (shows.report(demo_.TOLD_IN_FULL), shows.page):
         if path is not None:
             console.print(f"  {name_of_file(path)}", soft_wrap=True, highlight=False, markup=False)

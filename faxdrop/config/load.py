@@ -345,7 +345,7 @@ def _address_book(settings: Settings, table: dict[str, Any], wrong: set[Loc]) ->
             yield Problem(dotted(_present(table, at)), toml(entry.number), remedy)
         else:
             if _number_of_name(name, settings.region) not in (None, reached):
-                remedy = _("the number that the name itself says, or a name that says none")
+                remedy = _("the number in the name itself, or a name without a number")
                 yield Problem(dotted(_present(table, at)), toml(entry.number), remedy)
 
 

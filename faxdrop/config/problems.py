@@ -30,7 +30,7 @@ from faxdrop.words import N_, _
 
 MISSING = N_("(missing)")
 NOT_SHOWN = N_("(not shown)")
-CLOSED = N_("(not for you to read)")
+CLOSED = N_("(you may not read it)")
 
 _SHOWN = 80  # characters of a value
 ENTRY_REMEDY = N_(

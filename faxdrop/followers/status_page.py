@@ -150,7 +150,7 @@ def write_now(root: Path, at: datetime, *, wanted: bool) -> StatusPage:
 
 def _why(error: OSError) -> str:
     if error.errno in {errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST}:
-        return _("cannot be written, for a folder has its name: take that away")
+        return _("cannot be written because a folder has its name: remove that folder")
     return _("cannot be written ({why})").format(why=of_system(error))
 
 

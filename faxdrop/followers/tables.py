@@ -192,7 +192,7 @@ class Tables(Follower):
         if not self.folder.is_dir():
             self._disk.make_folder(self.folder)
         if self.folder.is_symlink():  # people may write here: never follow a link elsewhere
-            raise OSError(errno.ELOOP, _("a link stands in its place"), str(self.folder))
+            raise OSError(errno.ELOOP, _("there is a link in its place"), str(self.folder))
         temporary = self.folder / f".{path.name}.tmp"
         temporary.unlink(missing_ok=True)
         fd = self._disk.open_new(temporary)

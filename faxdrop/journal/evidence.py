@@ -84,7 +84,9 @@ def job_of(receipt: bytes) -> str:
     try:
         return Receipt.model_validate_json(receipt).job_id
     except ValidationError:
-        raise NoEvidenceError(_("The receipt beside the document is none of faxdrop's.")) from None
+        raise NoEvidenceError(
+            _("The receipt beside the document was not written by faxdrop.")
+        ) from None
 
 
 def bundle(

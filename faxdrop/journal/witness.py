@@ -135,5 +135,5 @@ def roots_in(path: Path) -> list["Certificate"]:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except ValueError:
         raise WitnessError(
-            _("{path} holds no certificates in PEM format").format(path=path)
+            _("{path} contains no certificates in PEM format").format(path=path)
         ) from None

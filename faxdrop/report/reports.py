@@ -117,7 +117,7 @@ class Reports(Follower):
         """The documents of the last day whose report could not be made."""
         words = _(
             "has no transmission report: it could not be made. `faxdrop report` with its path "
-            "tries it once more."
+            "tries again."
         )
         return dict.fromkeys(self._unmade, words)
 

@@ -199,7 +199,7 @@ def _records(spool: Spool) -> Iterator[Finding]:
             Level.FAULT,
             _("The record of a fax cannot be read: {found}.").format(found=listing(found)),
             _(
-                "Each of these folders contains its document.pdf. Look in the sipgate account "
+                "Each of these folders contains its document.pdf. The sipgate account shows "
                 "whether it was faxed. If not, drop it again; then remove the folder."
             ),
         )
@@ -221,7 +221,7 @@ def _moves(spool: Spool) -> Iterator[Finding]:
         advice = _rights(spool)
         if why.errno == errno.EXDEV:
             advice = _(
-                "All folders must be on one mount; two mounts of one file system do not do "
+                "All folders must be on one mount; two mounts of one file system are not enough "
                 "(under systemd: use one ReadWritePaths=)."
             )
         yield wrong(

@@ -76,7 +76,7 @@ def owner_called(name: str | None) -> Owner:
     if os.geteuid() != 0:
         if name is not None:
             raise InitError(
-                _("Only root can give files to somebody: leave --owner out, or use sudo.")
+                _("Only root can give files to another user: leave out --owner, or use sudo.")
             )
         return Owner()
     try:

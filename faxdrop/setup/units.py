@@ -124,7 +124,7 @@ def no_place(root: Path) -> str:
 def _unspeakable(path: Path) -> str:
     if str(path).isprintable() and not set(str(path)) & set("\"'\\"):
         return ""
-    return _("systemd takes no quotes, backslashes or control characters in a path")
+    return _("systemd allows no quotes, backslashes or control characters in a path")
 
 
 def _is_home(root: Path) -> bool:

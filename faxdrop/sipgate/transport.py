@@ -250,7 +250,7 @@ _EXPLANATIONS: tuple[tuple[type[BaseException], str, str, bool], ...] = (
         False,
     ),
     (http.client.HTTPException, N_("the answer of {host} is not HTTP"), "", False),
-    (TimeoutError, N_("no whole answer from {host} within {seconds} s"), "", False),
+    (TimeoutError, N_("no complete answer from {host} within {seconds} s"), "", False),
     (requests.exceptions.InvalidURL, N_("this address cannot be used"), _CHECK_URL, True),
     (
         requests.exceptions.InvalidSchema,

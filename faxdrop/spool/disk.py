@@ -123,7 +123,7 @@ def open_ordinary(path: Path) -> BinaryIO:
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return os.fdopen(fd, "rb")
     os.close(fd)
-    raise OSError(errno.ENXIO, _("Something else lies where a file should be"), str(path))
+    raise OSError(errno.ENXIO, _("Something else is where a file should be"), str(path))
 
 
 def read_file(folder: Folder, name: str, most: int) -> bytes | None:

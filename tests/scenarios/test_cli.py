@@ -363,12 +363,12 @@ def test_cancel(config: Path) -> None:
     result = faxdrop(config, "cancel", "j1", "j2", "j3", "j4", code=1)
     first, second, third = result.stdout.splitlines()
     place = f"{root}/failed/Dr. Müller"
-    assert first == f"Cancelled: a.pdf to Dr. Müller is not faxed. It lies in {place}/a.pdf."
+    assert first == f"Cancelled: a.pdf to Dr. Müller is not faxed. It is in {place}/a.pdf."
     assert second == (
         "sipgate has b.pdf to Dr. Müller already, and it cannot be taken back: this attempt goes "
         "on, and the fax may arrive. There will be no further attempt."
     )
-    assert third == f"Cancelled: c.pdf to Dr. Müller is not faxed again. It lies in {place}/c.pdf."
+    assert third == f"Cancelled: c.pdf to Dr. Müller is not faxed again. It is in {place}/c.pdf."
     assert result.stderr == (
         "faxdrop: No document with the job id 'j4' is on its way. "
         f"To see the ids: faxdrop --config {config} status\n"
@@ -538,7 +538,10 @@ def test_an_instance_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert str(config.parent / "share") in before
     assert "start it: faxdrop --instance berlin run" in before.lower()
     for name in ("../berlin", "config", ""):
-        assert "names no instance" in faxdrop(None, "--instance", name, "status", code=2).stderr
+        assert (
+            "is not the name of an instance"
+            in faxdrop(None, "--instance", name, "status", code=2).stderr
+        )
     both = faxdrop(config, "status", "--instance", "berlin", code=2)
     assert "The command names two configs" in both.stderr
 

@@ -350,7 +350,7 @@ def test_authorities_that_are_none(archive: Archive, tmp_path: Path) -> None:
     """A file without certificates is named."""
     path = _wrote(tmp_path / "authority.pem", b"nothing")
     result = faxdrop(archive.root, "verify", "--authority", str(path), code=1)
-    assert "authority.pem holds no certificates" in result.stderr
+    assert "authority.pem contains no certificates" in result.stderr
 
 
 def test_a_bar_on_a_terminal_only(archive: Archive) -> None:

@@ -133,7 +133,7 @@ def _is_indented(line: str) -> bool:
 
 def test_the_pages_that_it_names(shown: Shown) -> None:
     """What is made for people is named at the end, and lies there."""
-    named = shown.text.split("For people, to open and to print:\n", 1)[1]
+    named = shown.text.split("To open and to print:\n", 1)[1]
     paths = [Path(line.strip()) for line in takewhile(_is_indented, named.splitlines())]
     assert paths[-1] == shown.folder / "share" / "STATUS.html"
     assert [path.name for path in paths] == ["tax return.report.pdf", "STATUS.html"]

@@ -70,5 +70,5 @@ def test_a_page_that_cannot_be_written_keeps_no_fax(tmp_path: Path) -> None:
         assert len(world.sent) == 1
         problems = json.loads((world.root / ".faxdrop" / "status.json").read_bytes())["problems"]
         assert [one["problem"] for one in problems] == [
-            "cannot be written, for a folder has its name: take that away"
+            "cannot be written because a folder has its name: remove that folder"
         ]

@@ -57,7 +57,7 @@ def test_preview(tmp_path: Path) -> None:
     """Each page becomes two pictures, and a plain letter is said to be faxed as it is."""
     file = dropped(tmp_path, pdfs.good(2))
     said = run(file).stdout
-    assert said == f"{file}: 2 pages, faxed as it is\nThe pictures lie in letter.preview/\n"
+    assert said == f"{file}: 2 pages, faxed as it is\nThe pictures are in letter.preview/\n"
     names = {path.name for path in Path("letter.preview").iterdir()}
     assert names == {f"page-{at}-{how}.png" for at in (1, 2) for how in ("fine", "standard")}
     drawn = renderers.pdfium(pdfs.good(2), dpi=204).resize(A4)
@@ -186,4 +186,4 @@ def test_what_is_no_ordinary_file_is_not_waited_for() -> None:
     """A device or a pipe is refused at once, whatever would come out of it."""
     result = CliRunner().invoke(main, ["preview", os.devnull])
     assert result.exit_code == 1
-    assert "Something else lies where a file should be" in result.stderr
+    assert "Something else is where a file should be" in result.stderr

@@ -203,7 +203,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "here")
     document = filed(tmp_path / "sent")
     before = {path: path.read_bytes() for path in (tmp_path / "sent").iterdir()}
-    assert run(document).output == "The report lies in letter.report.pdf\n"
+    assert run(document).output == "The report is in letter.report.pdf\n"
     made = Path("letter.report.pdf").read_bytes()
     assert "SENT" in text(made)
     assert "exists already" in run(f"{document}.json", code=1).output

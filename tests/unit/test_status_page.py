@@ -215,7 +215,7 @@ def test_a_folder_in_its_place_is_told_and_left(
     """No folder of anybody is removed: what to do is told, and then the page is back."""
     make(share.path)
     share.turn()
-    words = "cannot be written, for a folder has its name: take that away"
+    words = "cannot be written because a folder has its name: remove that folder"
     assert share.page.problems == {str(share.path): words}
     share.path.rename(share.root / "aside")
     share.turn()

@@ -302,8 +302,8 @@ def _suitable(pdf: Pdf, data: bytes, limits: Limits) -> forms.FormKind:
         raise _RejectedError(
             ReasonCode.NOT_A_PDF,
             _(
-                "The PDF is a form or a portfolio that only Adobe's programs show; its pages hold "
-                "nothing but a note about that."
+                "The PDF is a form or a portfolio that only Adobe's programs show; its pages "
+                "contain nothing but a note about that."
             ),
             _(_PRINT_IT),
             pages=len(pdf.pages),

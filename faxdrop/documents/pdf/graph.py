@@ -84,7 +84,7 @@ def _enter(node: Object | None, path: list[tuple[Object, Iterator[Object]]]) -> 
     if not isinstance(kids, Array):
         raise DamageError(_("The list of pages of the PDF is damaged."))
     if any(node.is_same_object_as(above) for above, _ in path):
-        raise DamageError(_("The list of pages of the PDF runs in a circle."))
+        raise DamageError(_("The list of pages of the PDF refers to itself."))
     if len(path) >= _MAX_DEPTH:
         raise DamageError(_("The list of pages of the PDF is nested too deeply."), whole=True)
     path.append((node, iter(kids)))

@@ -88,7 +88,7 @@ def unsure(pdf: Pdf, data: bytes) -> bool:
         around = [span for span in spans if span.encloses(run)]
         outside = not around and not run.is_of_sectors and not pdf.is_encrypted
         if not outside and not (around and all(span.owns(run) for span in around)):
-            raise DamageError(_("The PDF is not complete: there are holes in it."))
+            raise DamageError(_("The PDF is not complete: there are gaps in it."))
     return True
 
 
