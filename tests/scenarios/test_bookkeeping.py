@@ -155,7 +155,7 @@ def test_a_newer_journal_is_left_alone_at_the_start(tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b"journal/1", b"journal/7"))
         before = {one.name: one.read_bytes() for one in world.journal.folder.glob("*.*")}
         staged.drop(NUMBER, "next.pdf", pdfs.good(pages=2))
-        with pytest.raises(SpoolError, match=r"faxdrop-journal/7.*nothing was changed"):
+        with pytest.raises(SpoolError, match=r"faxdrop-journal/7.*Nothing was changed"):
             world.start()
         assert {one.name: one.read_bytes() for one in world.journal.folder.glob("*.*")} == before
         assert len(world.in_inbox()) == 1
