@@ -38,6 +38,8 @@ _LACKING = {
     "FR": {"114", "115", "119", "191", "196"},  # for the deaf, shelter, children, air and sea
 }
 _OF_EUROPE = re.compile(r"11(?:2|6[0-9]{3})")  # missing children, crisis lines, doctors on call
+_ENQUIRY = re.compile(r"118[0-9]{2,3}")  # directory enquiries, at a euro a minute and more
+_ENQUIRY_REGIONS = {"DE", "AT"}  # where no subscriber's number begins with 1
 _EUROPE = ("3", "4")  # what its country codes begin with
 
 # To find out how long an area code is where the whole is no number that exists: what a subscriber's
@@ -69,6 +71,18 @@ def is_behind_an_area_code(number: PhoneNumber) -> bool:
         ):
             return True
     return False
+
+
+def is_enquiry_behind_an_area_code(number: PhoneNumber) -> bool:
+    """Return whether a number is that of a directory enquiry behind an area code (030 11833)."""
+    if phonenumbers.region_code_for_country_code(number.country_code or 0) not in _ENQUIRY_REGIONS:
+        return False
+    national = phonenumbers.national_significant_number(number)
+    return any(
+        _ENQUIRY.fullmatch(local) and _is_area_code(area, number)
+        for area, local in _divided(national)
+        if area
+    )
 
 
 def _divided(national: str) -> Iterator[tuple[str, str]]:

@@ -44,6 +44,7 @@ _COPY = re.compile(r"(?: ?\([0-9]+\)| [0-9])\Z")
 _NAMED = re.compile(r"(.*?)(\(?\+ ?\(?[0-9][^+]*)", re.DOTALL)
 _ANOTHER = re.compile(r"\+ ?\(?[0-9][0-9 ./()-]{5,}")
 
+_GERMANY = 49
 _SHOWN = 120  # characters of a name that a message repeats
 
 _ADVICE = N_(
@@ -185,7 +186,9 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
                 "these digits."
             ),
         )
-    if phonenumbers.is_valid_short_number(parsed):
+    if phonenumbers.is_valid_short_number(parsed) or emergency.is_enquiry_behind_an_area_code(
+        parsed
+    ):
         raise _blocked(written, _("is a short service number, never a fax machine"))
     if not phonenumbers.is_valid_number(parsed):
         raise _invalid(written, _("is not a number that exists"))
@@ -259,6 +262,9 @@ def _home(parsed: PhoneNumber) -> str:
 
 
 def _is_premium(parsed: PhoneNumber) -> bool:
+    # Votes and prize draws: phonenumbers takes the cheaper half of them for shared-cost numbers.
+    if parsed.country_code == _GERMANY and str(parsed.national_number).startswith("137"):
+        return True
     kind = phonenumbers.number_type(parsed)
     nowhere = (
         phonenumbers.region_code_for_number(parsed) == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY

@@ -259,12 +259,25 @@ def test_an_entry_with_a_colon_is_the_folder_that_a_mac_makes() -> None:
 
 @pytest.mark.parametrize(
     "folder",
-    ["0900 1 123456", "0137 7 123456", "+41 900 123456", "+870 773 111 632", "+979 123 456 789"],
+    [
+        "0900 1 123456",
+        "0137 1 123456",
+        "0137 7 123456",
+        "+41 900 123456",
+        "+870 773 111 632",
+        "+979 123 456 789",
+    ],
 )
 def test_premium_numbers_are_blocked_unless_allowed(folder: str) -> None:
     """Premium-rate and satellite numbers are refused, and taken where the config allows them."""
     assert refused(folder) is ReasonCode.NUMBER_BLOCKED
     assert AddressBook({}, "DE", allow_premium=True).resolve(folder).number.startswith("+")
+
+
+@pytest.mark.parametrize("folder", ["118 33", "030 11833", "+49 171 11880", "+43 1 118877"])
+def test_directory_enquiries_are_blocked_behind_area_codes_too(folder: str) -> None:
+    """A switch may pass such a call on to the short number, which costs euros a minute."""
+    assert refused(folder) is ReasonCode.NUMBER_BLOCKED
 
 
 @pytest.mark.parametrize(
