@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import contextlib
+import gc
 import os
 import sqlite3
 from collections.abc import Generator, Iterator
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import settings
 
 import hatch_build
+from faxdrop.documents.checker import Checker
+from faxdrop.documents.verdict import Limits
 from tests.kit.archive import Archive, authority
 
 # Sentences that were changed since the installation; and commands speak English, wherever we are.
@@ -34,6 +37,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     if config.option.markexpr == QUICK:
         return (os.cpu_count() or 1) * 3 // 2
     return None
+
+
+def pytest_collection_finish() -> None:
+    """Have garbage looked for in what the tests make, and not in the thousands of tests, too."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # before what was measured is put together
@@ -63,6 +72,24 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(scope="session", name="reader")
+def _reader() -> Iterator[Checker]:
+    """Run a reader of documents, for all tests that start none of their own."""
+    with Checker(Limits(max_bytes=1_000_000, max_pages=30)) as running:
+        yield running
+
+
+@pytest.fixture
+def reader_runs(reader: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have ``faxdrop check`` ask a reader that runs: starting one takes most of its time."""
+
+    def kept(limits: Limits) -> contextlib.nullcontext[Checker]:
+        reader.limits = limits
+        return contextlib.nullcontext(reader)
+
+    monkeypatch.setattr("faxdrop.setup.check.Checker", kept)
 
 
 @pytest.fixture(name="archive")

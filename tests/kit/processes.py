@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import requests
+from click.testing import CliRunner
 
+from faxdrop.cli.main import main
 from faxdrop.config.simulated import SIMULATED
 from tests.kit.reports import is_report
 from tests.kit.waiting import until
@@ -233,6 +235,11 @@ class Office:
             check=False,
             timeout=PATIENCE,
         )
+
+    def asked(self, *arguments: str) -> str:
+        """Return what a command says that is run in this process, since it is asked often."""
+        done = CliRunner().invoke(main, ["--config", str(self.config), *arguments], env=SIMULATED)
+        return done.output
 
     # -- what it says -----------------------------------------------------------------------
 

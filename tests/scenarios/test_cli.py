@@ -659,7 +659,7 @@ def test_cancel_reaches_the_daemon(tmp_path: Path) -> None:
             office.until(
                 lambda: any(
                     one["next_attempt_at"]
-                    for one in json.loads(office.command("status", "--json").stdout)["documents"]
+                    for one in json.loads(office.asked("status", "--json"))["documents"]
                 ),
                 "waiting for the next attempt",
             )
@@ -693,18 +693,21 @@ def test_status_tells_what_holds(tmp_path: Path) -> None:
         simulated.tell("trouble", trouble=402)
         office.drop("Amt", "letter.pdf", pdfs.good())
         office.await_event("queue.held")
-        office.until(lambda: "HELD" in office.command("status").stdout, "HELD")
-        assert "402" in office.command("status").stdout
+        office.until(lambda: office.status()["holds"], "a status with the hold")
+        said = office.command("status").stdout
+        assert "HELD" in said
+        assert "402" in said
         # While it is tried again, it is not held.
         held = "held, for the reason above"
-        office.until(lambda: held in office.command("status").stdout, held)
+        office.until(lambda: held in office.asked("status"), held)
         assert not list((office.root / "failed").rglob("*.pdf"))
         done = office.command("check")
         assert done.returncode == 1
         assert "All faxes have been held since" in done.stdout
         simulated.tell("trouble", trouble=None)
         office.await_filed(1)
-        office.until(lambda: office.command("check").returncode == 0, "all well")
+        office.until(lambda: not office.status()["holds"], "a status without a hold")
+        assert office.command("check").returncode == 0
 
 
 # -- a terminal ------------------------------------------------------------------------------

@@ -221,14 +221,10 @@ def test_a_name_that_is_gone_holds_the_queue(
         _elsewhere(staged, "https://api.sipgate.invalid/v2", request, "sipgate.invalid", hours=0.5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "trouble",
-    [
-        "500",
-        pytest.param("lose-before", marks=pytest.mark.long),
-        pytest.param("500-taken", marks=pytest.mark.long),
-        pytest.param("lose-after", marks=pytest.mark.long),
-    ],
+    ["500", "lose-before", "500-taken", "lose-after"],
 )
 def test_a_server_that_takes_everything_and_says_nothing_burns_few_documents(
     trouble: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -38,6 +38,8 @@ from faxdrop.words import short_moment
 from tests.kit.users import let_in
 from tests.kit.world import config_of
 
+pytestmark = pytest.mark.usefixtures("reader_runs")
+
 
 @pytest.fixture(name="simulator", scope="module")
 def _simulator() -> Iterator[Simulator]:

@@ -24,6 +24,9 @@ ACCOUNT = "https://app.sipgate.com"
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
+pytestmark = pytest.mark.usefixtures("reader_runs")
+
+
 @pytest.fixture(name="simulator", scope="module")
 def _simulator() -> Iterator[Simulator]:
     with Simulator(faxlines=("f0", "f1")) as simulator:

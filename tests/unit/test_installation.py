@@ -35,6 +35,9 @@ SHIPPED = {
 ACCESS_LIST = struct.pack("<I" + "HHI" * 3, 2, 1, 7, 2**32 - 1, 4, 7, 2**32 - 1, 32, 0, 2**32 - 1)
 
 
+pytestmark = pytest.mark.usefixtures("reader_runs")
+
+
 @pytest.fixture(name="simulator", scope="module")
 def _simulator() -> Iterator[Simulator]:
     with Simulator() as simulator:
