@@ -29,7 +29,7 @@ REASONS = {"with a password": "encrypted_pdf", "half of it": "damaged_pdf", "not
 @pytest.mark.parametrize("after", AFTER)
 @pytest.mark.parametrize("before", BEFORE)
 def test_what_is_faxed_is_what_was_checked(before: str, after: str, tmp_path: Path) -> None:
-    """A document that was changed in the spool is checked anew before anything is submitted."""
+    """A document that was changed in the spool is checked again before it is submitted."""
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()
@@ -95,7 +95,7 @@ def test_a_link_in_the_folders_place_takes_nothing(tmp_path: Path, *, of_a_job: 
 def test_an_error_at_the_closing_repeats_no_fax(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A share that answers an error to close(2), when the fax is taken, changes nothing of that."""
+    """An error of close(2) after the fax was taken changes nothing."""
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()
@@ -121,7 +121,7 @@ def test_an_error_at_the_closing_repeats_no_fax(
 def test_a_mistake_after_the_intent_repeats_no_fax(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever goes wrong when the answer is to be written down, the fax is looked up, not sent."""
+    """If the answer cannot be recorded, the fax is looked up and not sent again."""
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()

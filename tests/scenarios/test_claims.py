@@ -81,7 +81,7 @@ def test_folders_take_turns_and_each_keeps_its_order() -> None:
 
 
 def test_what_was_just_closed_goes_first_and_what_is_overdue_last() -> None:
-    """Junk that ran out of patience waits for what just came; so does what only settled."""
+    """Overdue junk waits for new letters, and so do files that only settled."""
     desk = Desk(Here())
     desk.put(candidate("junk", f"{at}", Rest.OVERDUE) for at in range(2))
     desk.put([candidate("settled", "s"), candidate("closed", "c", Rest.CLOSED)])
@@ -91,7 +91,7 @@ def test_what_was_just_closed_goes_first_and_what_is_overdue_last() -> None:
 
 
 def test_folders_take_turns_also_with_what_was_just_closed() -> None:
-    """Many letters that come to one folder at once let one to another pass."""
+    """Many letters in one folder do not delay a letter in another."""
     desk = Desk(Here())
     desk.put(candidate("many", f"{at}", Rest.CLOSED) for at in range(3))
     desk.put([candidate("one", "a", Rest.CLOSED)])
@@ -146,7 +146,7 @@ def test_nothing_is_claimed_that_may_not_be() -> None:
 
 
 def test_overdue_junk_that_must_wait_keeps_no_letter_waiting() -> None:
-    """A gate for what is overdue is none for what is not."""
+    """The limit for overdue files does not limit the others."""
     desk = Desk(Here())
     desk.allowed = lambda one: one.rest is not Rest.OVERDUE
     desk.put([candidate("junk", "j", Rest.OVERDUE), candidate("Amt", "a", Rest.CLOSED)])

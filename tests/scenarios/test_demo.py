@@ -117,7 +117,7 @@ def test_what_it_tells(shown: Shown) -> None:
 
 
 def test_the_receipt_that_it_shows(shown: Shown) -> None:
-    """The receipt at the end is the one that lies there, of the fax with two attempts."""
+    """The receipt at the end is the filed one of the fax with two attempts."""
     told = demo.TOLD_IN_FULL
     path = shown.folder / "share" / "sent" / told.folder / f"{told.name}.json"
     assert path.read_text("utf-8") in shown.text
@@ -132,7 +132,7 @@ def _is_indented(line: str) -> bool:
 
 
 def test_the_pages_that_it_names(shown: Shown) -> None:
-    """What is made for people is named at the end, and lies there."""
+    """The pages for people are named at the end, and exist."""
     named = shown.text.split("To open and to print:\n", 1)[1]
     paths = [Path(line.strip()) for line in takewhile(_is_indented, named.splitlines())]
     assert paths[-1] == shown.folder / "share" / "STATUS.html"
@@ -200,7 +200,7 @@ def test_its_log_is_kept_apart(shown: Shown) -> None:
 
 
 def test_a_folder_that_is_not_empty(tmp_path: Path) -> None:
-    """A folder with something in it is left alone."""
+    """A folder that is not empty is refused and left alone."""
     (tmp_path / "mine").touch()
     result = CliRunner().invoke(main, ["demo", "--keep", str(tmp_path)])
     assert result.exit_code == 1
@@ -258,7 +258,7 @@ def _verdict(checker: Checker, content: bytes, folder: Path) -> tuple[bool, bool
 
 
 def test_specimens(checker: Checker, tmp_path: Path) -> None:
-    """The PDFs that are made here are flawless, the form is a form, and the half is a half."""
+    """The demo's PDFs are flawless, its form is a form, and its half is half a PDF."""
     letter = specimen.letter(["Grüße (1) \\ €"], ["two"], ["three"])
     assert _verdict(checker, letter, tmp_path) == (True, True, ())
     form = specimen.form(["Antrag"], label="Name (ganz)", value="Jürgen \\ Größe")
@@ -267,7 +267,7 @@ def test_specimens(checker: Checker, tmp_path: Path) -> None:
 
 
 def test_specimens_to_another_reader() -> None:
-    """Another PDF library finds no fault, and the pages and the text that are meant."""
+    """Another PDF library finds no fault, and the expected pages and text."""
     with pikepdf.open(io.BytesIO(specimen.letter(["Grüße (1)"], ["zwei"]))) as pdf:
         assert pdf.check_pdf_syntax() == []
         assert len(pdf.pages) == 2

@@ -111,7 +111,7 @@ def _each_step(life: Life, folder: Path, make: Callable[[int], FaultyDisk], duri
 def test_one_refused_step_changes_no_end(
     life: Life, done: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Whatever single step the disk refuses, the document ends as if nothing had been."""
+    """Whatever single step the disk refuses, the document ends as usual."""
 
     def make(at: int) -> FaultyDisk:
         disk = FaultyDisk(at, errno.EIO)

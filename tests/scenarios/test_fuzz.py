@@ -1,4 +1,4 @@
-"""Damaged documents by the thousand: each ends in a verdict within its limits, and leaves nothing.
+"""Damaged documents by the thousand: each gets a verdict within its limits, and leaves nothing.
 
 Good PDFs of all kinds are bent by a random list of edits and read by the real reader in its process
 of its own. A failure is shrunk to the fewest edits that show it.

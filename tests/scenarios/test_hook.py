@@ -108,7 +108,7 @@ def test_the_example_for_a_webhook_posts_the_receipts(staged: Stage, tmp_path: P
 
 
 def test_a_hook_that_hangs_holds_up_neither_faxes_nor_a_stop(tmp_path: Path) -> None:
-    """It is ended at the stop, and run again after the next start: at least once."""
+    """A hook that hangs is ended at the stop, and runs again after the next start."""
     runs = tmp_path / "runs"
     hook = tmp_path / "hook"
     hook.write_text(f'#!/bin/sh\necho "$$ $FAXDROP_DOCUMENT" >>{runs}\nsleep 600 & wait\n')

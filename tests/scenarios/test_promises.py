@@ -1,4 +1,4 @@
-"""A judge is worth something only if it sees what is wrong: each promise is broken for it."""
+"""The judge of the promises sees what is wrong: each promise is broken for it."""
 
 import json
 import shutil

@@ -31,7 +31,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_every_command_is_run_somewhere() -> None:
-    """There is no command in a shell block that no test and no CI step runs."""
+    """Every command in a shell block is run by a test or a CI step."""
     run = {DEMO}  # below
     # In real Debians: test_fresh_machine.
     run |= {*installed.INSTALL, installed.JOIN, installed.CHECK, installed.STATUS}
@@ -94,7 +94,7 @@ def test_every_command_is_listed() -> None:
 
 
 def test_named_events_exist() -> None:
-    """A log event that the README speaks of is one that the code logs."""
+    """Every log event that the README names is one that the code logs."""
     section = README[README.index("## When things go wrong") :].split("\n## ", 2)[0]
     named = set(re.findall(r"`([a-z]+\.[a-z_]+)`", section))
     logged = "".join(path.read_text() for path in (PROJECT / "faxdrop").rglob("*.py"))

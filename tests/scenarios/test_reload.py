@@ -153,7 +153,7 @@ def test_a_lost_answer_is_looked_for_where_it_was_dialled(how: str, staged: Stag
 
 
 def test_a_reload_while_a_post_is_under_way_counts_for_the_next(staged: Stage) -> None:
-    """What is being submitted goes on as it began; if it is not taken, the new config counts."""
+    """A submission under way keeps the old config; if it is not taken, the new one counts."""
     world = staged.world
     _configure(staged, PLAIN)
     daemon = world.start()
@@ -189,7 +189,7 @@ def test_a_reload_while_a_document_is_claimed_counts_for_it(staged: Stage) -> No
 
 
 def test_what_was_put_off_is_still_so_after_a_restart(staged: Stage) -> None:
-    """A fax that sipgate would not take just then waits for its time, crash or no crash."""
+    """A fax that sipgate put off waits for its time, also after a crash."""
     world = staged.world
     world.start()
     world.live(1.0)

@@ -52,7 +52,7 @@ def test_the_verdict_is_true_under_each_behaviour(behaviour: str, size: int) -> 
 
 @pytest.mark.parametrize("magic", MAGIC, ids=lambda magic: magic.name)
 def test_the_verdict_is_true_for_each_magic_number(magic: object) -> None:
-    """The same holds for each of the simulator's numbers."""
+    """For each of the simulator's numbers the verdict is true."""
     number = str(getattr(magic, "number", ""))
     with Simulator(pace=0, slow=2.0) as simulator, client_of(simulator) as client:
         answer = submit(client, number)
@@ -95,7 +95,7 @@ def test_what_was_submitted_is_found() -> None:
 
 
 def test_a_long_history_is_found_whole() -> None:
-    """More entries than one request may ask for are all found."""
+    """All entries are found, also more than one request may ask for."""
     with Simulator(pace=0) as simulator, client_of(simulator, 5.0) as client:
         ids = {simulator.enter_by_hand("+493023125000") for _ in range(1500)}
         found = client.history(faxlines=["f0"], since=datetime.now(UTC) - timedelta(hours=1))

@@ -135,7 +135,7 @@ def test_two_documents_to_one_number_that_the_history_cannot_tell_apart(
 
 
 def test_a_fax_by_hand_beside_one_whose_answer_was_lost(tmp_path: Path) -> None:
-    """When two entries could be ours nobody guesses: a person decides, and it is not sent again."""
+    """If two entries could be ours, a person decides, and the fax is not sent again."""
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()
@@ -152,7 +152,7 @@ def test_a_fax_by_hand_beside_one_whose_answer_was_lost(tmp_path: Path) -> None:
 
 
 def test_a_fax_by_hand_just_like_a_lost_one_cannot_be_told_from_it(tmp_path: Path) -> None:
-    """The history shows no difference: the receipt says that it was found there, and no more."""
+    """A fax by hand that looks the same is taken for ours; the receipt says it was found."""
     # The one case in which a fax that was never taken can be called sent.
     with stage(tmp_path) as staged:
         world = staged.world
@@ -206,7 +206,7 @@ def test_a_failed_fax_that_may_be_somebody_elses_is_not_repeated(tmp_path: Path)
 
 @pytest.mark.parametrize("resend", [False, True])
 def test_a_failed_fax_that_was_only_found_is_not_repeated(*, resend: bool, tmp_path: Path) -> None:
-    """A FAILED entry that is ours by inference may be another's: a person decides."""
+    """After a FAILED entry that was only inferred, a person decides."""
     with stage(tmp_path, resend_if_absent=resend) as staged:
         staged.world.start()
         staged.simulator.script(["lose-after"])
@@ -246,7 +246,7 @@ def test_a_failed_fax_by_hand_is_no_reason_to_send_again(*, resend: bool, tmp_pa
 def test_a_history_that_does_not_tell_all_proves_nothing(
     how: str, *, resend: bool, fate: Fate, tmp_path: Path
 ) -> None:
-    """Masked numbers and other page counts are perhaps ours: not found, and never sent again."""
+    """Entries with masked numbers or other page counts may be ours: nothing is sent again."""
     number = "+493023125003" if fate is Fate.FAILED else PLAIN
     with stage(tmp_path, resend_if_absent=resend) as staged:
         world, account = staged.world, staged.simulator.account
@@ -391,7 +391,7 @@ def test_the_shares_clock_decides_nothing(tmp_path: Path) -> None:
 
 
 def test_a_session_id_given_twice_is_no_answer(tmp_path: Path) -> None:
-    """One fax is not the proof of two documents."""
+    """One fax is never taken for two documents."""
     with stage(tmp_path) as staged:
         world = staged.world
         world.start()

@@ -112,7 +112,7 @@ def _recovers_within_a_minute(staged: Stage) -> None:
 def test_trouble_in_mid_flow_holds_the_queue_and_ends_by_itself(
     trouble: Any, words: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Hours of trouble move nothing to failed/, make no storm, and are over within a minute."""
+    """Hours of trouble move nothing to failed/, cause few requests, and end within a minute."""
     with stage(tmp_path, pace=20.0) as staged:
         world = staged.world
         world.start()
@@ -203,7 +203,7 @@ def _elsewhere(
 def test_a_wrong_certificate_holds_the_queue(
     tmp_path: Path, self_signed: ssl.SSLContext, request: pytest.FixtureRequest
 ) -> None:
-    """A server with a certificate that nobody trusts gets nothing, and the queue waits."""
+    """A server with an untrusted certificate gets nothing, and the queue waits."""
 
     def never(call: Call) -> None:
         raise AssertionError(f"it was talked to: {call.head!r}")

@@ -110,7 +110,7 @@ def test_a_link_opens_the_very_file(chromium: Browser, share: Share) -> None:
 
 
 def test_it_reads_itself_again(chromium: Browser, share: Share) -> None:
-    """The browser has an appointment to load the page again in a minute."""
+    """The browser will load the page again in a minute."""
     chromium.open(share.path)
     chromium.heard.clear()
     chromium.ask("Page.navigate", url=share.path.as_uri())

@@ -183,7 +183,7 @@ SLOW = "+493023125014"  # taken at once, answered seconds later
 
 @pytest.mark.skipif(not SFTP_SERVER.exists(), reason="not installed: openssh-sftp-server")
 def test_a_connection_that_breaks_while_a_fax_is_taken(tmp_path: Path) -> None:
-    """An sshfs connects anew, and answers an error for what was open before: it is faxed once."""
+    """When an sshfs reconnects, with errors for open files, the document is faxed once."""
     ssh, pid = tmp_path / "ssh", tmp_path / "pid"
     ssh.write_text(f"#!/bin/sh\necho $$ > {pid}\nexec {SFTP_SERVER}\n")
     ssh.chmod(0o755)

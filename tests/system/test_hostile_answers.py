@@ -1,4 +1,4 @@
-"""A server that answers the worst there is, to a real daemon: bounded in time and memory, no lie.
+"""A real daemon with a server that answers the worst: bounded in time and memory, and truthful.
 
 Nothing here is about what one answer means (the tests of the client are); it is about a whole
 office that goes on and keeps its promises while every second answer is poison.

@@ -1,4 +1,4 @@
-"""Two roots on one fax line: neither takes the other's fax for its own, and says it was sent."""
+"""Two roots on one fax line: neither takes the other's fax for its own."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ def test_another_line_or_another_sipgate_is_not_shared() -> None:
 
 
 def test_who_has_left_is_remembered_by_those_who_stay() -> None:
-    """A line was shared even if the other is gone; who comes after that is alone."""
+    """A line counts as shared after the other root has ended; a later root is alone."""
     with _lines(3) as (first, second, third):
         first.shared(URL, {"f0"})
         second.shared(URL, {"f0"})
@@ -73,7 +73,7 @@ def test_more_than_there_are_seats_for() -> None:
 
 
 def test_a_seat_is_free_when_its_process_is_killed() -> None:
-    """Nothing is left of a daemon that ended without a word."""
+    """A daemon that was killed leaves no note on the line."""
     program = (
         "import os, signal; from faxdrop.queue.faxlines import Seats; lines = Seats(); "
         f"assert not lines.shared({URL!r}, ['f0']); os.kill(os.getpid(), signal.SIGKILL)"

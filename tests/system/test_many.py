@@ -1,4 +1,4 @@
-"""Very many at once: thousands of files, a thousand recipients, and the daemon stays small."""
+"""Thousands of files and a thousand recipients at once, and the daemon stays small."""
 
 import hashlib
 import resource
@@ -118,7 +118,7 @@ def test_very_many_documents_at_once(
 
 @pytest.mark.parametrize("when", ["before the start", "meanwhile"])
 def test_thousands_of_folders_of_junk(tmp_path: Path, simulated: Simulated, when: str) -> None:
-    """Beside 3,000 folders of what is no PDF, each letter is sent as if they were not there."""
+    """Letters beside 3,000 folders of junk are sent as if the junk were not there."""
     settings = {"settle": "3s", "patience": "300s"}
     with Office(tmp_path, simulated.base_url, inbox_settings=settings) as office:
         if when == "before the start":

@@ -1,4 +1,4 @@
-"""The spool that one host left goes on on another, as after a failover with a disk moved over."""
+"""The spool of one host continues on another, as after a failover with a shared disk."""
 
 import os
 import shutil

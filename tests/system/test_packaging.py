@@ -70,7 +70,7 @@ def test_the_wheel_holds_what_it_should(built: Built) -> None:
 
 
 def test_the_sdist_holds_what_it_should(built: Built) -> None:
-    """Whoever has the sdist has all it takes to build, to test and to change faxdrop."""
+    """The sdist has everything to build, test and change faxdrop."""
     with tarfile.open(built.sdist) as archive:
         members = archive.getmembers()
     names = {member.name.removeprefix(f"{TOP}/") for member in members if member.isfile()}

@@ -1,4 +1,4 @@
-"""Where the disk gets full, claims stop before they take what filing needs, and say so once."""
+"""On a disk that gets full, claims stop before they take what filing needs, and say so once."""
 
 import os
 import subprocess

@@ -407,7 +407,7 @@ def test_a_new_token_counts_at_a_reload(service: Service) -> None:
 
 
 def test_a_root_that_the_unit_may_not_write_to(service: Service) -> None:
-    """Its log says where to look, `check` says what to do, and `init --service` does it."""
+    """For a root outside the unit's paths, log and `check` say what to do, and `init` does it."""
     machine = service.machine
     machine.run("mkdir -p /data/fax; chown faxdrop: /data/fax")
     config = machine.path("/etc/faxdrop/config.toml")
@@ -525,7 +525,7 @@ def test_the_journal_is_structured_and_silent_about_secrets(service: Service) ->
 
 
 def test_it_is_there_after_a_reboot(service: Service) -> None:
-    """Enabled means: after the machine's next boot it faxes what was left."""
+    """After the machine's next boot, the enabled service faxes what was left."""
     service.simulator("account", {"pace": 0})
     service.systemctl("stop", service.unit)
     names = service.drop(FIRST, 3)

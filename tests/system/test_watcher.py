@@ -1,4 +1,4 @@
-"""The watcher cannot go silent: real events, real mounts, real threads that die."""
+"""The watcher does not go silent: real events, real mounts, real threads that die."""
 
 import hashlib
 import os
@@ -108,7 +108,7 @@ def test_a_temporary_name_that_is_changed_is_heard(ear: Ear) -> None:
 
 
 def test_a_link_is_heard(ear: Ear) -> None:
-    """A second name for a file makes no close: it is seen all the same."""
+    """A hard link makes no close event: the file is seen all the same."""
     source = ear.inbox.root.parent / "elsewhere" / "a.pdf"
     source.write_bytes(b"x")
     (ear.inbox.root / "Amt" / "a.pdf").hardlink_to(source)

@@ -1,4 +1,4 @@
-"""A module is asked in a process of its own: bounded, closed to others, and never waited for."""
+"""A module runs in a separate process: limited, closed to others, and never waited for too long."""
 
 import subprocess
 import sys

@@ -124,7 +124,7 @@ def test_nothing_stays_behind(config: Config) -> None:
 
 
 def test_before_the_first_start(config: Config) -> None:
-    """Folders that the daemon will make at its start are not missed."""
+    """Folders that the daemon creates at its start are not reported as missing."""
     assert report(config).would_fax
 
 
@@ -165,7 +165,7 @@ def test_the_root_is_not_there(config: Config) -> None:
 
 
 def test_nothing_is_mounted(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A root on a mount point where nothing is mounted is not taken for the root."""
+    """A mount point where nothing is mounted is not accepted as the root."""
     monkeypatch.setattr(mounts, "missing_mount", lambda _root: Path("/srv/nas"))
     wrong = finding(report(config), "root", Level.WRONG)
     assert "Nothing is mounted on /srv/nas" in wrong.words
@@ -197,7 +197,7 @@ def test_two_mounts(config: Config) -> None:
 
 
 def test_many_folders_refuse(config: Config) -> None:
-    """Of a thousand folders that refuse, a few are named and the rest are counted."""
+    """If a thousand folders refuse, a few are named and the rest are counted."""
     made(config)
     names = [f"{number:03}" for number in range(1000)]
     for name in names:
@@ -497,7 +497,7 @@ def test_a_kernel_that_cannot_confine_readers(
 
 
 def test_folders_that_name_nobody(config: Config) -> None:
-    """A folder in the inbox that means no number is a note before somebody drops a fax there."""
+    """A folder that names no recipient is a note, before somebody drops a fax there."""
     spool = made(config)
     for name in ("Amt", "+49 211 1234567", ".hidden"):
         (spool.inbox / name).mkdir()
@@ -507,7 +507,7 @@ def test_folders_that_name_nobody(config: Config) -> None:
 
 
 def test_a_long_address_book(config: Config) -> None:
-    """Of a thousand recipients, a few are shown and the rest are counted."""
+    """With a thousand recipients, a few are shown and the rest are counted."""
     book = {f"Amt {number}": AddressEntry(number="+493023125030") for number in range(1000)}
     ok = finding(report(config.model_copy(update={"recipients": book})), "recipients", Level.OK)
     assert "and 997 more" in ok.words

@@ -105,7 +105,7 @@ def test_check(checker: Checker) -> None:
     ids=["form", "AES-256", "no cross-reference table"],
 )
 def test_prepare(checker: Checker, data: bytes) -> None:
-    """The copy is in the file that was given for it, of what is read in a confined reader, too."""
+    """The copy is in the file that was given for it, also from a confined reader."""
     source, output = opened(data), empty()
     verdict = checker.prepare(source, output)
     copy = os.pread(output, 1 << 20, 0)
@@ -221,7 +221,7 @@ def test_a_reader_speaks_for_no_other_document(hostile: Checker, order: bytes) -
 
 
 def test_a_reader_writes_no_other_copy(hostile: Checker) -> None:
-    """What will be faxed is written by a reader that has read nothing else."""
+    """The copy that is faxed is written by a reader that has read nothing else."""
     taken_over = taken_over_by(hostile, b"take-over")
     for _ in range(SEATS):
         with Watched(b"plain") as document:
@@ -316,7 +316,7 @@ def test_killed_once(hostile: Checker) -> None:
 
 
 def test_killed_each_time(hostile: Checker) -> None:
-    """A document whose reader is killed each time is not damaged: the reason is the truth."""
+    """A document whose reader is killed each time is not called damaged."""
     with Watched(b"hang") as document, ThreadPoolExecutor(1) as threads:
         checked = threads.submit(hostile.check, document.fd)
         for times in (1, 2, 3):
@@ -344,7 +344,7 @@ def test_killed_at_once_each_time(hostile: Checker) -> None:
 
 
 def test_who_was_killed_is_read_again_alone(hostile: Checker) -> None:
-    """Memory that was short for many is left to one: nobody else reads meanwhile."""
+    """When memory is short, one document is read alone."""
     with (
         Watched(b"linger") as before,
         Watched(b"hang-once") as killed,
@@ -481,7 +481,7 @@ def test_open_files(hostile: Checker) -> None:
 
 
 def test_storage_fails(hasty: Checker) -> None:
-    """A file that cannot be read is the storage's fault, and is raised as such."""
+    """A file that cannot be read raises the storage's error, and is not blamed on the document."""
     with pytest.raises(OSError, match="Input/output") as raised:
         check(hasty, b"io")
     assert raised.value.errno == errno.EIO
@@ -499,7 +499,7 @@ def test_full_disk(checker: Checker) -> None:
 
 
 def test_nonsense(hostile: Checker) -> None:
-    """A reader that is made to talk nonsense is not listened to."""
+    """Nonsense from a reader that was taken over is ignored."""
     verdict = check(hostile, b"nonsense")
     assert verdict.reason is not None
     assert verdict.reason.code is ReasonCode.DAMAGED_PDF
@@ -532,7 +532,7 @@ def test_child_of_dead_server() -> None:
 
 
 def test_a_reader_that_says_nothing(hostile: Checker) -> None:
-    """A reader that ends each time without a word is trouble with the machine."""
+    """A reader that ends each time without an answer means trouble with the machine."""
     with pytest.raises(CheckerError):
         check(hostile, b"silent")
     assert check(hostile, b"fine").whole

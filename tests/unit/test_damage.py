@@ -1,4 +1,4 @@
-"""Nothing half-written gets through: scans that are cut, that have holes, or that two have written.
+"""Nothing half-written gets through: scans that are cut, have holes, or have two writers.
 
 What is taken for whole must look as the whole document does.
 """
@@ -152,7 +152,7 @@ def holed(whole: bytes, size: int, places: Iterable[int]) -> Iterator[tuple[str,
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_holes(packing: str) -> None:
-    """A scan of which blocks were not written yet is not whole, wherever they are."""
+    """A scan with blocks that are not written yet is not whole, wherever they are."""
     whole = scan(packing)
     chance = random_of(4)
     for size in SIZES:
@@ -316,7 +316,7 @@ def mixtures(packing: str, mix: Callable[[bytes, bytes, int], Any], block: int) 
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_two_writers(packing: str) -> None:
-    """What two scanners leave that write to one file, one after the other, is not whole."""
+    """A file that two scanners wrote, one after the other, is not whole."""
     assert mixtures(packing, mixed, 16_384).missed == []
 
 

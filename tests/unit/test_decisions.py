@@ -1,4 +1,4 @@
-"""Which notices the journal makes, of whom and when: a pure function, driven through its days."""
+"""Which notices the journal makes, for whom and when: a pure function, driven through its days."""
 
 import time
 from collections.abc import Iterator
@@ -99,7 +99,7 @@ def test_a_failed_fax_is_told_by_name_recipient_and_end() -> None:
 
 
 def test_a_document_whose_receipt_is_gone_is_told_all_the_same() -> None:
-    """The journal knows why, and where to read on is said."""
+    """Without its receipt, a failure is told with the journal's reason and where to read on."""
     office = Office()
     office.end(name="gone.pdf")
     office.look(30)
@@ -130,7 +130,7 @@ def test_more_than_a_notice_holds_goes_into_the_next() -> None:
 
 
 def test_only_what_is_wanted_is_told() -> None:
-    """Events, and patterns of recipients in any case of letters, choose; the past is not told."""
+    """Events and patterns of recipients (in any case) choose what is told; the past is not."""
     office = Office(Wishes(recipients=("dr. *",)))
     office.end(to="Dr. Müller")
     office.end(to="Labor Nord")
@@ -254,7 +254,7 @@ HOSTILE = st.text(max_size=300) | st.sampled_from(
 
 @given(name=HOSTILE, folder=HOSTILE)
 def test_names_are_hostile(name: str, folder: str) -> None:
-    """No name makes a second header, turns a line round or fills a screen."""
+    """No name makes a second header, turns a line around or fills a screen."""
     office = Office()
     office.end(name=name, to=folder)
     (subject,) = office.look(30)

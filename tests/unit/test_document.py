@@ -1,4 +1,4 @@
-"""What the document check accepts, refuses and mends; what of a form is to be seen afterwards."""
+"""What the document check accepts, refuses and repairs, and what of a form is visible then."""
 
 # ruff: noqa: RUF001 - characters that look alike are what some of these are about
 
@@ -130,7 +130,7 @@ def test_position_of_the_file_does_not_matter() -> None:
 
 
 def test_announcement() -> None:
-    """Hash and size are told before anything is parsed, so that they survive a crash."""
+    """Hash and size are reported before anything is parsed, so that they survive a crash."""
     told: list[Verdict] = []
     document.examine(io.BytesIO(b"junk"), LIMITS, told.append)
     (first,) = told
@@ -328,7 +328,7 @@ def test_mangled_newlines() -> None:
 
 
 def test_lost_page_content() -> None:
-    """A repair that would lose what is on a page is none."""
+    """A repair that would lose a page's content is refused."""
     plain = pdfs.changed(
         pdfs.good(2), lambda _: None, object_stream_mode=pikepdf.ObjectStreamMode.disable
     )
@@ -342,7 +342,7 @@ def test_lost_page_content() -> None:
 
 
 def test_corrupt_content() -> None:
-    """A page whose drawing operators do not unpack is damaged, however tidy the file is."""
+    """A page whose content does not unpack is damaged, however tidy the file is."""
 
     def change(pdf: Pdf) -> None:
         content = Stream(pdf, zlib.compress(bytes(range(99)))[:9] + b"\xff" * 40)
@@ -381,7 +381,7 @@ def test_bombs(make: Callable[[], bytes], code: ReasonCode) -> None:
 
 
 def test_mixture_of_two_scans() -> None:
-    """What two scanners leave that write to one file at once is not whole, at whichever seam."""
+    """A file that two scanners wrote at once is not whole, wherever the seam is."""
     one, other = scanned("one", 4), scanned("other", 3)
     assert examine(one).clean
     for seam in (*range(4096, len(other), 8192), len(other)):
@@ -450,7 +450,7 @@ FILLED = tuple(field for field in pdfs.OFFICE if field.name not in ("Werbung", "
 
 @pytest.mark.parametrize("appearances", [True, False])
 def test_office_form(*, appearances: bool) -> None:
-    """What was filled in is on the page, what was not is not, and the form is gone."""
+    """What was filled in is on the page, nothing else is, and the form is gone."""
     copy = copied(pdfs.form(appearances=appearances), "flattened")
     for field in FILLED:
         assert ink(copy, field.rect) > 20, field.name
@@ -602,7 +602,7 @@ def test_hidden_field(flags: int, *, appearances: bool) -> None:
 
 @pytest.mark.parametrize("flags", [0, pdfs.PRINT, pdfs.PRINT | pdfs.NO_VIEW])
 def test_field_without_print_flag(flags: int) -> None:
-    """What is seen on a screen or on paper is on the fax."""
+    """Fields that are visible on screen or on paper are on the fax."""
     assert words(show(Field("f", "text", FLAT, "da", entries={"F": flags}))) == "da"
 
 
@@ -1011,7 +1011,7 @@ def mutated(source: bytes, chance: random.Random) -> bytes:
 
 @pytest.mark.parametrize("rounds", [120, pytest.param(600, marks=pytest.mark.long)])
 def test_mutations(rounds: int) -> None:
-    """However a PDF is mutilated, it is accepted or refused, and a copy is a PDF."""
+    """Any mutilated PDF is accepted or refused, and every copy is a PDF."""
     chance = random.Random(SEED)  # noqa: S311 - no secret
     sources = [pdfs.form(), pdfs.form(appearances=True), pdfs.good(2), pdfs.owner_locked()]
     accepted = 0

@@ -1,4 +1,4 @@
-"""The hook: what it is told, and that no end of it costs more than its time."""
+"""The hook: what it is given, and that it never takes more than its time limit."""
 
 import hashlib
 import json
@@ -176,7 +176,7 @@ def told(
 
 
 def test_it_is_told_receipt_and_paths_and_no_secret(tmp_path: Path) -> None:
-    """The receipt byte for byte; of the daemon's environment only what can be no secret."""
+    """The hook gets the receipt byte for byte, and no variable that may be a secret."""
     line, receipt = filed(tmp_path, report="letter\n$(reboot).report.pdf")
     content, environ = told(tmp_path, line, {**SECRETS, "LANG": "de_DE.UTF-8", "LC_TIME": "C"})
     folder = tmp_path / "sent" / "Dr. Müller"

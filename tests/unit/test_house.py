@@ -1,4 +1,4 @@
-"""The house: which room may know which, and what only one room does."""
+"""The house: which room may import which, and what only one room may do."""
 
 import ast
 import re
@@ -128,7 +128,7 @@ def test_imports_point_one_way() -> None:
 
 @pytest.mark.parametrize("library", ONLY)
 def test_a_library_is_loaded_in_its_room_alone(library: str) -> None:
-    """What talks to a server, reads a PDF or prints has one room; each exception has its reason."""
+    """Only one room each talks to servers, reads PDFs or prints; each exception has its reason."""
     users = {name for name, tree in modules().items() for one in loads(tree) if _is(one, library)}
     allowed = ONLY[library]
     assert [user for user in users if not any(_is(user, one) for one in allowed)] == []

@@ -1,4 +1,4 @@
-"""The inbox without a daemon: which files a scan offers, when, and what events change about it."""
+"""The inbox without a daemon: which files a scan offers, when, and what events change."""
 
 import os
 import socket
@@ -84,7 +84,7 @@ def test_a_file_that_was_closed_is_offered_at_once(inbox: Inbox) -> None:
 
 
 def test_a_file_that_is_written_again_after_its_close_rests_anew(inbox: Inbox) -> None:
-    """A scanner that opens its file once a page makes the clock start again with each page."""
+    """A scanner that reopens its file for each page starts the clock again with each page."""
     key = drop(inbox, "scan.pdf", b"page 1")
     inbox.notice(key, closed=True)
     assert offered(inbox, 0) == {"scan.pdf": Rest.CLOSED}
@@ -110,7 +110,7 @@ def test_the_clock_of_the_share_does_not_matter(inbox: Inbox, hours: int) -> Non
 
 
 def test_another_file_of_the_same_size_and_time_is_another_file(inbox: Inbox) -> None:
-    """A file that took the place of one that rested has not rested."""
+    """A file that replaces a settled one has to settle itself."""
     path = inbox.root / "Amt" / "scan.pdf"
     drop(inbox, "scan.pdf", b"one")
     offered(inbox, 0)
@@ -124,7 +124,7 @@ def test_another_file_of_the_same_size_and_time_is_another_file(inbox: Inbox) ->
 
 
 def test_an_empty_file_that_is_filled_later_is_offered_when_it_is(inbox: Inbox) -> None:
-    """Nothing is remembered against a file that was empty for a long time."""
+    """A file that was empty for a long time is offered at its close like any other."""
     drop(inbox, "scan.pdf", b"")
     offered(inbox, 0)
     assert offered(inbox, 3) == {"scan.pdf": Rest.SETTLED}
@@ -171,7 +171,7 @@ def test_a_close_while_the_older_content_is_looked_at_is_not_forgotten(inbox: In
 
 
 def test_a_file_in_hands_is_not_offered_twice(inbox: Inbox) -> None:
-    """As long as a candidate is being looked at, no second thread is sent to it."""
+    """While a candidate is being checked, it is not offered a second time."""
     drop(inbox, "scan.pdf")
     inbox.scan(START, everything=True)
     (candidate,) = inbox.scan(START + 3, everything=True)
@@ -196,7 +196,7 @@ def test_the_oldest_comes_first_in_each_folder(inbox: Inbox) -> None:
 
 
 def test_a_younger_file_does_not_overtake_one_that_has_yet_to_settle(inbox: Inbox) -> None:
-    """A letter that was closed waits, if not for long, for an older one that may be."""
+    """A closed letter waits briefly for an older one in the same folder."""
     for at, name in enumerate(("older.pdf", "younger.pdf")):
         key = drop(inbox, name)
         os.utime(inbox.root / "Amt" / name, (1_000_000 + at, 1_000_000 + at))
@@ -366,7 +366,7 @@ def test_a_name_of_a_pdf_is_offered_when_it_is_closed(inbox: Inbox, name: str) -
     "name", ["letter.pdf.XbQz1a", "tmpab12cdef", "letter", "letter.pdf ", "letter.pdf.~1~x", "pdf"]
 )
 def test_a_name_that_may_be_a_temporary_one_must_rest(inbox: Inbox, name: str) -> None:
-    """Programs write under names of their own and rename: their close says nothing, rest does."""
+    """A close of a file with another name says nothing; it has to settle."""
     key = drop(inbox, name)
     inbox.notice(key, closed=True)
     assert offered(inbox, 0, everything=False) == {}
@@ -473,7 +473,7 @@ def test_only_what_an_event_names_or_time_calls_for_is_looked_at(inbox: Inbox) -
 
 
 def test_more_events_than_are_kept_make_it_look_at_everything(inbox: Inbox) -> None:
-    """When events come faster than they are heard, the scan finds what they would have said."""
+    """If events are lost, the scan finds the files."""
     drop(inbox, "a.pdf")
     drop(inbox, "b.pdf", folder="Berta")
     for number in range(20_001):
@@ -515,7 +515,7 @@ def junk(inbox: Inbox, folders: int) -> None:
 
 
 def test_an_event_costs_its_folder_alone(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Among hundreds of folders of junk, the one of the event is read, and time makes no other."""
+    """Among hundreds of folders of junk, only the folder of an event is read."""
     junk(inbox, 600)
     offered(inbox, 0)
     offered(inbox, 3)
@@ -532,7 +532,7 @@ def test_an_event_costs_its_folder_alone(inbox: Inbox, monkeypatch: pytest.Monke
 def test_a_large_inbox_is_read_in_slices_and_an_event_comes_first(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No slice is longer than it may be; a letter that comes meanwhile waits for none but one."""
+    """A long scan goes in slices; a letter that arrives meanwhile waits for one slice at most."""
     junk(inbox, 600)
     cost = Cost(monkeypatch)
     inbox.scan(START, everything=True, most=80)
@@ -558,7 +558,7 @@ def test_a_large_inbox_is_read_in_slices_and_an_event_comes_first(
 def test_one_very_large_folder_is_read_in_slices_too(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder of thousands of files does not keep a letter in another waiting."""
+    """A folder with thousands of files does not delay a letter in another one."""
     for at in range(3_000):
         os.close(os.open(inbox.root / "Amt" / f"{at:04}.docx", os.O_CREAT))
     inbox.notice(Key("Amt", ""), closed=False)
@@ -578,7 +578,7 @@ def test_one_very_large_folder_is_read_in_slices_too(
 
 
 def test_a_file_that_comes_while_its_folder_is_read_is_not_forgotten(inbox: Inbox) -> None:
-    """What was not there when a folder was listed is not taken for gone when it has been read."""
+    """A file that appears while its folder is read is not taken for gone."""
     for at in range(1_000):
         os.close(os.open(inbox.root / "Amt" / f"{at:04}.docx", os.O_CREAT))
     inbox.scan(START, everything=True, most=400)
@@ -655,7 +655,7 @@ def test_a_candidate_says_what_it_is(inbox: Inbox) -> None:
 
 
 def test_it_is_said_what_a_file_waits_for(inbox: Inbox) -> None:
-    """A file settles, is taken up, and is waited for until its patience ends, in plain words."""
+    """Each thing that a file waits for has its plain words, until its patience ends."""
     drop(inbox, "scan.pdf")
     inbox.scan(START, everything=True)
     settling = "just arrived or still changing: it must stay unchanged for 3 s"
@@ -673,7 +673,7 @@ def test_it_is_said_what_a_file_waits_for(inbox: Inbox) -> None:
 
 
 def test_a_file_in_use_says_so_until_it_is_let_go(inbox: Inbox) -> None:
-    """While somebody has a file open, each look at it leads to the same words."""
+    """While somebody has a file open, the words for it stay the same."""
     drop(inbox, "scan.pdf")
     inbox.scan(START, everything=True)
     for after in (3, 6, 9):
@@ -702,7 +702,7 @@ def test_the_instant_of_failure_stands_still(inbox: Inbox) -> None:
 
 
 def test_only_some_of_many_are_told_of(inbox: Inbox) -> None:
-    """The first ones by folder and name are told of, as many as are wanted."""
+    """The waiting files are listed by folder and name, up to the wanted number."""
     keys = [drop(inbox, f"{number:02}.pdf") for number in range(20)]
     inbox.scan(START, everything=True)
     assert [file.key for file in inbox.waits(5, START, WALL)] == keys[:5]

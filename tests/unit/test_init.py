@@ -84,7 +84,7 @@ def has_access_list(folder: Path) -> bool:
 
 
 def test_for_scripts(place: Place) -> None:
-    """With everything said, nothing is asked: the config works, and the check says so."""
+    """With all options given, nothing is asked: the config works, and the check says so."""
     before = os.umask(0o077)
     try:
         result = place.told()
@@ -194,7 +194,7 @@ def test_a_dialogue_that_is_broken_off(place: Place) -> None:
 
 
 def test_the_token_from_a_file(place: Place, tmp_path: Path) -> None:
-    """The token may come from a file, and stands in no argument."""
+    """The token may come from a file, so it is in no argument."""
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     place.told("--token-file", str(tmp_path / "token"), token="wrong")  # noqa: S106 - a simulated one
     assert load(place.config, {}).secrets.token.get_secret_value() == TOKEN
@@ -202,7 +202,7 @@ def test_the_token_from_a_file(place: Place, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("token", ["plain-token_1", "a'b", 'a"b', "$HOME", "a\\b", "a#b", "a\\'b"])
 def test_tokens_survive_the_way_into_the_file(place: Place, token: str) -> None:
-    """Whatever characters a token has, it is read as it was written."""
+    """A token is read as it was written, whatever characters it has."""
     place.told(token=token, code=0 if token == TOKEN else 1)
     assert load(place.config, {}).secrets.token.get_secret_value() == token
 
@@ -265,7 +265,7 @@ def test_a_token_that_is_stored(place: Place) -> None:
 
 @pytest.mark.parametrize("text", ["", "TOKEN_ID=token-FAXSIM\n"])
 def test_a_file_without_the_token(place: Place, text: str) -> None:
-    """A .env without the token is not added to: a person decides."""
+    """A .env without the token is not changed: a person decides."""
     place.config.parent.mkdir()
     place.dotenv.write_text(text)
     result = place.told(code=1)

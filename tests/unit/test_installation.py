@@ -173,7 +173,7 @@ def test_everything_is_made(made_up: MadeUp) -> None:
 
 @needs_root
 def test_a_dry_run(made_up: MadeUp) -> None:
-    """A dry run says what would be made, in which files and with which commands; nothing is."""
+    """A dry run shows which files and commands there would be, and changes nothing."""
     before = made_up.tree()
     said = made_up.init("--dry-run", "--root", "/data/fax").output
     assert made_up.tree() == before
@@ -228,7 +228,7 @@ def test_what_is_missing_is_mended(made_up: MadeUp, lost: str) -> None:
 
 @needs_root
 def test_a_config_that_was_written_by_hand(made_up: MadeUp) -> None:
-    """A config that only root may read, as an editor leaves it under umask 077, is opened."""
+    """A config that only root may read, as after umask 077, is opened to the service."""
     made_up.init(*SAID, "--root", str(made_up.root))
     config = made_up.etc / "config.toml"
     text = config.read_text()

@@ -194,7 +194,7 @@ def test_lines_that_were_taken_away_are_missed(tmp_path: Path) -> None:
 
 
 def test_a_journal_that_is_gone_does_not_start_anew(tmp_path: Path) -> None:
-    """Without a single line left, the numbers go on."""
+    """The numbers go on after the last known one, even if no line is left."""
     journal_in(tmp_path).append(end(1))
     (tmp_path / "journal" / "2026-11.jsonl").unlink()
     journal_in(tmp_path).append(end(2))
@@ -342,7 +342,7 @@ def test_filters_find_what_is_wanted(year: Path) -> None:
 
 
 def test_totals_add_up(year: Path) -> None:
-    """Each table counts every document once."""
+    """Each table of the summary counts every document once."""
     tables = summary(ends(year, Filter()))
     for table in tables.values():
         assert sum(row["sent"] for row in table.values()) == 60

@@ -191,7 +191,7 @@ def test_a_final_job_is_final() -> None:
 
 
 def test_what_is_to_be_done_next() -> None:
-    """Each state asks for one thing."""
+    """Each state has exactly one next step."""
     unchecked = job(QUEUED).model_copy(update={"document": None})
     assert action(unchecked) is Action.CHECK
     assert [action(job(state)) for state in State] == [
@@ -231,14 +231,14 @@ def test_the_pages_that_sipgate_counts_are_written_down() -> None:
 
 @pytest.mark.parametrize(("tried", "state", "due"), [(1, QUEUED, 100), (2, QUEUED, 200)])
 def test_a_failed_attempt_is_repeated_after_its_delay(tried: int, state: State, due: float) -> None:
-    """FAILED with attempts left: queued, and due after the delay of that attempt."""
+    """A FAILED fax with attempts left is queued again, and due after that attempt's delay."""
     after = advance(job(ACCEPTED, attempts=tried), Looked(0.0, "FAILED"), NOW, RULES)
     assert after.state is state
     assert after.due_at == NOW + timedelta(seconds=due)
 
 
 def test_the_last_failed_attempt_is_the_end() -> None:
-    """FAILED without attempts left: failed, and the receipt says how often it was tried."""
+    """A FAILED fax without attempts left has failed; the receipt says how often it was tried."""
     after = advance(job(ACCEPTED, attempts=3), Looked(0.0, "FAILED"), NOW, RULES)
     assert after.reason is not None
     assert after.reason.code is ReasonCode.TRANSMISSION_FAILED
@@ -271,7 +271,7 @@ def test_without_a_final_status_it_ends_when_sipgate_answered_long_enough(
 
 
 def test_a_cancelled_fax_whose_answer_was_lost_is_not_called_cancelled() -> None:
-    """Cancelled while nobody knows whether it was sent: the receipt says that, and nothing else."""
+    """A fax that is cancelled while its outcome is unknown ends as outcome_unknown."""
     policy = replace(RULES, resend_if_absent=True)
     one = advance(job(UNKNOWN), Cancelled(), NOW, policy)
     after = advance(one, Looked(600.0), NOW, policy)
@@ -294,7 +294,7 @@ def test_an_earlier_attempt_that_may_have_been_sent_is_told(state: State, event:
 
 
 def test_a_cancelled_fax_that_failed_is_not_repeated() -> None:
-    """Cancelled while on its way: sent is sent, but FAILED is the end."""
+    """A fax that is cancelled on its way may still be sent; if it FAILED, that is its end."""
     one = advance(job(ACCEPTED), Cancelled(), NOW, RULES)
     assert advance(one, Looked(0.0, "SENT"), NOW, RULES).state is SENT
     after = advance(one, Looked(0.0, "FAILED"), NOW, RULES)

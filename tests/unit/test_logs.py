@@ -173,7 +173,7 @@ def test_the_address_of_a_server_is_no_secret(address: str) -> None:
 
 
 def test_an_exception_is_logged_without_its_secrets() -> None:
-    """A traceback is part of the event, the secrets in its messages are not."""
+    """A traceback is part of the event, without the secrets in its messages."""
     stream = io.StringIO()
     logs.configure(stream, secrets=[TOKEN])
     try:
@@ -265,7 +265,7 @@ def test_a_library_that_logs_badly_stops_nothing() -> None:
 
 
 class Unspeakable:
-    """A value that cannot even be shown."""
+    """A value that cannot be shown."""
 
     def __str__(self) -> str:
         raise RuntimeError(TOKEN)

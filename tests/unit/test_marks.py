@@ -195,7 +195,7 @@ def test_free_text_has_ground_and_border() -> None:
 
 
 def test_free_text_that_cannot_be_written() -> None:
-    """Text on a page that nothing here can write is not dropped in silence."""
+    """Text on a page that faxdrop cannot write fails the document; it is not dropped silently."""
     sheet = Sheet()
     sheet.add(PLACE, Subtype=Name.FreeText, Contents=String("東京"))
     with pytest.raises(forms.UndrawableError, match="characters"):
@@ -275,7 +275,7 @@ def test_free_hand_highlight() -> None:
 @pytest.mark.parametrize("flags", [pdfs.PRINT, 0])
 @pytest.mark.parametrize("is_on", [True, False])
 def test_marks_on_layers(flags: int, *, is_on: bool) -> None:
-    """A mark on a layer that is off stays off, with a look of its own or without."""
+    """A mark on a layer that is switched off stays hidden, with or without a look."""
     sheet = Sheet()
     layer = sheet.pdf.make_indirect(Dictionary(Type=Name.OCG, Name=String("x")))
     off = Array([] if is_on else [layer])

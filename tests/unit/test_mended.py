@@ -117,7 +117,7 @@ def test_second_reader_sees_less() -> None:
 
 
 def test_notices_alone_are_refused() -> None:
-    """A page is refused for what it says instead of the document, not for what lies beside it."""
+    """A page that only says "use Adobe's program" is refused; such a text beside others is not."""
     for refused in (pdfs.dynamic_xfa(), pdfs.portfolio()):
         assert faxed(refused)[0].facts is None
     for name in ("a collection", "letter with attachments", "XFA left"):

@@ -73,7 +73,7 @@ def test_nothing_is_raised_where_nobody_listens(address: str) -> None:
 def test_a_systemd_that_does_not_listen_holds_nobody_up_for_long(
     systemd: socket.socket, tmp_path: Path
 ) -> None:
-    """With systemd's queue full, a word is dropped after a moment."""
+    """If systemd's queue is full, a message is dropped after a moment."""
     systemd.bind(f"{tmp_path}/notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.settimeout(0)

@@ -112,7 +112,7 @@ def test_retry_of_something_strange(tmp_path: Path, strange: Callable[[Path], ob
 
 
 def test_retry_of_what_lies_too_deep(tmp_path: Path) -> None:
-    """What somebody sorted into a folder deeper than a recipient's is not guessed about."""
+    """A document deeper than a recipient folder is not put back: its folder would be a guess."""
     path = failed_document(tmp_path)
     deeper = path.parent / "2026" / "letter.pdf"
     deeper.parent.mkdir()
@@ -122,7 +122,7 @@ def test_retry_of_what_lies_too_deep(tmp_path: Path) -> None:
 
 
 def test_retry_leaves_what_is_no_receipt(tmp_path: Path) -> None:
-    """A document that is named as a receipt would be stays where it was filed."""
+    """A document whose name looks like a receipt's stays where it was filed."""
     path = failed_document(tmp_path)
     other = path.with_name("letter.pdf.json")
     other.write_text('{"important": true}')

@@ -247,7 +247,7 @@ def test_an_empty_inbox(tmp_path: Path) -> None:
 
 
 def test_a_missing_inbox_while_the_daemon_runs(tmp_path: Path) -> None:
-    """While somebody has moved the inbox away, the screen does not claim that it is empty."""
+    """If the inbox was moved away, the screen does not claim that it is empty."""
     spool = in_spool(tmp_path)
     with a_daemon_at(tmp_path):
         (tmp_path / "inbox").rmdir()
@@ -344,7 +344,7 @@ def test_a_large_inbox_that_is_being_read_and_one_that_is_held(tmp_path: Path) -
 
 @pytest.mark.parametrize("words", [{"holds": 3}, {"pid": "x"}, {}])
 def test_last_words_that_cannot_be_read(tmp_path: Path, words: dict[str, object]) -> None:
-    """A status file of another form stops nothing."""
+    """A status file in another format stops nothing."""
     spool = in_spool(tmp_path)
     spool.notes.write_status(words)
     daemon = Spool(tmp_path)
@@ -401,7 +401,7 @@ def test_an_ordinary_terminal(tmp_path: Path) -> None:
 
 
 def test_words_hang_below_their_label() -> None:
-    """A long text is broken between words at the edge, and its lines begin below each other."""
+    """A long text is wrapped between words, with its lines aligned."""
     address = "/srv/" + "x" * 90
     text = f"{'word ' * 30}{address} and more\n\n  -> an end"
     file = StringIO()
@@ -460,7 +460,7 @@ def test_clock(zone: str, set_zone: Callable[[str], None]) -> None:
 
 @pytest.fixture
 def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Let a test choose the time zone."""
+    """Let a test set the time zone."""
 
     def set_to(zone: str) -> None:
         monkeypatch.setenv("TZ", zone)

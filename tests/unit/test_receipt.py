@@ -125,7 +125,7 @@ def test_no_receipt_ends_before_it_began(after: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.ACCEPTED, State.UNKNOWN])
 def test_what_has_no_end_has_no_receipt(state: State) -> None:
-    """A receipt is written at the end, and never before."""
+    """A receipt exists only for a job that has ended."""
     one: Job = golden_jobs()["claimed"].model_copy(update={"state": state})
     with pytest.raises(ValueError, match="not final"):
         make_receipt(one)

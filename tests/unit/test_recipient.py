@@ -1,4 +1,4 @@
-"""Whose fax machine the name of a recipient folder means, if any."""
+"""Which fax number the name of a recipient folder means, if any."""
 
 import unicodedata
 
@@ -132,7 +132,7 @@ def test_a_number_that_is_not_written_as_it_is_dialled_is_invalid(folder: str) -
     ["+49 211 1234567 (2)", "0211-1234567 2", "Labor +49 211 123456 (12)", "0211-1234567(3)"],
 )
 def test_the_copy_of_a_folder_dials_nobody(folder: str) -> None:
-    """What Windows and macOS put behind a copied folder's name is not read as digits."""
+    """What Windows and macOS append to a copied folder's name is not read as digits."""
     assert refused(folder) is ReasonCode.NUMBER_INVALID
 
 
@@ -205,7 +205,7 @@ def test_emergency_numbers_behind_an_area_code_are_blocked(folder: str) -> None:
 def test_emergency_numbers_as_each_country_dials_its_area_codes_are_blocked(
     region: str, folder: str
 ) -> None:
-    """The prefix before an area code makes no other number of it."""
+    """A prefix before an area code does not make an emergency number another number."""
     book = AddressBook({}, region, allow_premium=False)
     assert refused(folder, book) is ReasonCode.NUMBER_BLOCKED
 
@@ -226,7 +226,7 @@ def test_emergency_numbers_as_each_country_dials_its_area_codes_are_blocked(
     ],
 )
 def test_a_subscribers_number_may_end_like_an_emergency_number(folder: str) -> None:
-    """What merely ends in the digits of an emergency number is dialled."""
+    """A number that merely ends in an emergency number's digits is dialled."""
     assert EMPTY.resolve(folder).number.startswith("+")
 
 

@@ -99,7 +99,7 @@ def test_what_cannot_be_ours(entry: Entry) -> None:
     ids=str,
 )
 def test_what_may_be_ours_all_the_same(entry: Entry) -> None:
-    """What is masked, unreadable, or counts other pages is neither ours nor another's."""
+    """An entry that is masked, unreadable or has other pages is perhaps ours."""
     assert _candidates(entry) == Candidates((), (entry,))
 
 
@@ -124,7 +124,7 @@ def test_the_window_is_on_sipgates_clock() -> None:
 
 @pytest.mark.parametrize("offset", [1e300, -1e12, 2.5e11])
 def test_a_clock_that_is_none_does_not_end_the_looking(offset: float) -> None:
-    """Whatever a record says, there is a window."""
+    """Every record leads to a window of time."""
     begin, end = window(_job(clock_offset=offset), 0.0)
     assert end - begin == 10 * SECOND + 2 * SLACK
 

@@ -131,7 +131,7 @@ def test_the_large_word(told: Receipt, word: str) -> None:
 
 @pytest.mark.parametrize("spoken", ["en", "de"])
 def test_nothing_usual_is_shortened(spoken: Language, maker: Checker) -> None:
-    """What the tables say of a lost answer has room in each language: it is read whole."""
+    """The tables' words about a lost answer fit in each language."""
     lost = attempt(1, "unknown", None)
     use(spoken)
     try:

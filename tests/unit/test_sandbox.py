@@ -200,7 +200,7 @@ def test_the_other_machine() -> None:
 
 
 def test_the_daemon_hides_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it does anything, the daemon keeps its environment and memory to itself."""
+    """The first thing the daemon does is to close its environment and memory to others."""
     config = config_of(tmp_path, "http://127.0.0.1:9")
     done: list[str] = []
 
@@ -216,7 +216,7 @@ def test_the_daemon_hides_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_hidden_memory_is_hidden() -> None:
-    """The kernel then gives neither environment nor memory to others of the same user."""
+    """Other processes of the same user can then read neither its environment nor its memory."""
     code = (
         "import ctypes, os\n"
         "from faxdrop.documents.sandbox import hide_from_others\n"

@@ -216,7 +216,7 @@ class Lines(RuleBasedStateMachine):
 
 
 def test_whatever_the_order_of_events() -> None:
-    """Never two on their way to one number, the oldest first, and nobody is forgotten."""
+    """Never are two on their way to one number; the oldest goes first, and none is forgotten."""
     run_state_machine_as_test(
         Lines, settings=settings(max_examples=150, derandomize=True, deadline=None, database=None)
     )

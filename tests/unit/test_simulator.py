@@ -1,4 +1,4 @@
-"""The simulator is true to sipgate's published API, and its misbehaviour is real and repeatable."""
+"""The simulator follows sipgate's published API, and its misbehaviour is real and repeatable."""
 
 import base64
 import gzip
@@ -359,7 +359,7 @@ def test_report_is_on_another_host_and_needs_no_token(
 
 @pytest.mark.parametrize("magic", MAGIC, ids=lambda magic: magic.name)
 def test_magic_numbers_are_valid(magic: Magic) -> None:
-    """Every magic number passes for a real one, and is one that nobody can ever have."""
+    """Every magic number counts as valid, and belongs to nobody."""
     number = phonenumbers.parse(magic.number)
     assert phonenumbers.is_valid_number(number)
     assert magic.number.startswith("+493023125")
@@ -710,7 +710,7 @@ def test_a_token_that_follows_a_redirect_is_noticed(client: Client, simulator: S
 def test_trouble(
     client: Client, simulator: Simulator, trouble: Any, submission: int, look: int
 ) -> None:
-    """Trouble lasts until it is taken away, and concerns what it does at sipgate's."""
+    """Trouble lasts until it is removed, and affects what it affects at sipgate."""
     simulator.trouble = trouble
     for _ in range(2):
         assert client.post().status_code == submission
@@ -807,7 +807,7 @@ def run_hostile(seed: int, numbers: list[str]) -> list[tuple[int | str, str]]:
 
 
 def test_hostile_runs_repeat() -> None:
-    """A hostile run hangs on its seed alone, and meets all kinds of trouble."""
+    """A hostile run depends on its seed alone, and has all kinds of trouble."""
     numbers = [f"+4921112345{n % 20:02}" for n in range(150)]
     first = run_hostile(7, numbers)
     assert run_hostile(7, numbers) == first
@@ -816,7 +816,7 @@ def test_hostile_runs_repeat() -> None:
 
 
 def test_hostile_fortune_hangs_on_the_number() -> None:
-    """What a submission meets does not hang on submissions to other numbers around it."""
+    """The trouble of a submission does not depend on submissions to other numbers."""
     alone, among = Hostility(3), Hostility(3)
     for _ in range(50):
         among.submission("+4930999")

@@ -108,7 +108,7 @@ def test_a_document_may_be_read_in_bites() -> None:
 
 @pytest.mark.parametrize("name", ['a "quoted".pdf', "ä\n\0.pdf", "\udcff.pdf", "💌.pdf"])
 def test_any_file_name_can_be_submitted(name: str) -> None:
-    """A file name with anything in it makes no broken JSON."""
+    """No file name breaks the JSON."""
     with RawServer(taking) as server, sipgate(server.url) as client:
         answer = client.submit(
             faxline="f0",
@@ -309,7 +309,7 @@ def test_retry_after_is_read_in_both_forms(
 
 
 def test_words_are_fit_for_people() -> None:
-    """What a server says is shown on one short line, without control characters or secrets."""
+    """A server's words are shown on one short line, without control characters or secrets."""
     said = f"no \x1b[31m{TOKEN}\r\n {LOGIN.decode()} " + "so " * 200
     body = json.dumps({"name": "bad_request", "message": said}).encode()
     with RawServer(answering("401 Unauthorized", body)) as server:
@@ -513,7 +513,7 @@ def test_a_long_history_comes_in_pages(
 
 
 def test_a_history_without_end_ends() -> None:
-    """A server that always claims to have more is left after a hundred requests."""
+    """A server that always claims to have more is given up after a hundred requests."""
     count = iter(range(10**6))
 
     def behave(call: Call) -> None:
@@ -580,7 +580,7 @@ def test_a_question_without_an_answer(
     ],
 )
 def test_an_unreadable_history_is_for_later(body: bytes) -> None:
-    """Garbage in place of a list is no list: nothing is concluded from it."""
+    """Nothing is concluded from garbage in place of a list."""
     with (
         RawServer(answering("200 OK", body)) as server,
         sipgate(server.url) as client,
@@ -592,7 +592,7 @@ def test_an_unreadable_history_is_for_later(body: bytes) -> None:
 
 
 def test_a_history_that_inflates_is_cut_off() -> None:
-    """A list that inflates beyond all bounds takes neither memory nor a conclusion."""
+    """A list that inflates without bounds takes no memory, and nothing is concluded from it."""
     body = gzip.compress(b'{"items": [' + b" " * 300_000_000)
     bomb = answering("200 OK", body, "Content-Encoding: gzip")
     with RawServer(bomb) as server, sipgate(server.url) as client, Elapsed(10):

@@ -155,7 +155,7 @@ def test_a_claim_that_the_disk_refuses_leaves_the_document_where_it_was(tmp_path
 
 
 def test_a_share_that_denies_what_it_did_has_claimed_all_the_same(tmp_path: Path) -> None:
-    """An error for a rename that took place is no reason to leave the document without a job."""
+    """A rename that took place but reported an error still makes a job."""
 
     class Denying(Disk):
         def move(self, source: Path, target: Path, **within: int | None) -> None:
@@ -722,7 +722,7 @@ def test_a_root_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_root_that_goes_and_comes_is_the_same_one(spool: Spool, tmp_path: Path) -> None:
-    """Away is away, another folder in its place is not ours, and the old one comes back."""
+    """A root that is away may come back; another folder in its place is not used."""
     root, elsewhere = tmp_path, tmp_path.with_name("elsewhere")
     assert spool.is_present()
     root.rename(elsewhere)

@@ -54,7 +54,7 @@ class Elements(HTMLParser):
 
 
 def test_it_shows_what_there_is(share: Share) -> None:
-    """Trouble, what failed, what is on its way, what waits and what was sent today; with links."""
+    """The page shows trouble, failures, what is on its way, waiting and sent today, with links."""
     in_spool(
         share.root,
         job_in(State.ACCEPTED, name="one.pdf", attempts=(attempt("PENDING", "SENDING"),)),
@@ -195,7 +195,7 @@ def _without_instant(page: str) -> str:
 def test_whatever_is_in_its_place_is_replaced(
     share: Share, spoil: Callable[[Path], object]
 ) -> None:
-    """What people make of the page is gone at the next look; a link leads nobody anywhere."""
+    """Whatever people put in the page's place is replaced at the next look; no link is followed."""
     elsewhere = share.root / "elsewhere"
     elsewhere.write_text("somebody's")
     share.turn()
@@ -212,7 +212,7 @@ def test_whatever_is_in_its_place_is_replaced(
 def test_a_folder_in_its_place_is_told_and_left(
     share: Share, make: Callable[[Path], object]
 ) -> None:
-    """No folder of anybody is removed: what to do is told, and then the page is back."""
+    """A folder in the page's place stays: status says what to do, then the page is back."""
     make(share.path)
     share.turn()
     words = "cannot be written because a folder has its name: remove that folder"
@@ -224,7 +224,7 @@ def test_a_folder_in_its_place_is_told_and_left(
 
 
 def test_somebody_who_has_it_open_changes_nothing(share: Share) -> None:
-    """Who opened the page reads on what it was, locked or not; the next one opens the new one."""
+    """Who has the page open keeps the old one, locked or not; the next one gets the new."""
     share.turn()
     with share.path.open("r+") as reader:
         fcntl.flock(reader, fcntl.LOCK_EX)
@@ -287,7 +287,7 @@ def test_all_are_counted_and_some_of_them_shown(share: Share, many: int) -> None
 def test_a_disk_that_refuses_keeps_the_old_page(
     share: Share, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk leaves the page of before, whole, and is told; then the page is made."""
+    """On a full disk the old page stays whole; the new one is written when there is room."""
     share.turn()
     before = share.text
     share.fail("a.pdf")

@@ -463,7 +463,7 @@ def test_an_early_acceptance_is_one() -> None:
 
 
 def test_an_answer_that_is_not_http_leaves_the_doubt() -> None:
-    """Garbage behind a whole request is a doubt, before its end it is none."""
+    """Garbage after a whole request leaves a doubt; before its end it leaves none."""
     for garbage in (
         b"\x15\x03\x01\x00\x02\x02\x16",
         b"SSH-2.0-x\r\n",
@@ -765,7 +765,7 @@ ERRORS: list[Exception] = [
 def test_no_error_of_whatever_kind_makes_a_second_fax(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same error is a doubt behind the body's last byte, and none before."""
+    """The same error leaves a doubt after the body's last byte, and none before it."""
 
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -868,7 +868,7 @@ def keeping(*bodies: bytes) -> Behaviour:
 
 
 def test_each_submission_has_a_connection_of_its_own() -> None:
-    """A connection that was kept alive, and may be dead, is never used for a fax."""
+    """A kept-alive connection, which may be dead, is never used for a fax."""
     entry, taken = b'{"id": "1"}', b'{"sessionId": 1}'
     behaviours = (keeping(entry, entry), keeping(taken), keeping(taken))
     with RawServer(*behaviours) as server, sipgate(server.url) as client:

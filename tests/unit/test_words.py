@@ -132,7 +132,7 @@ def test_a_language_has_all_its_plurals(source: Path) -> None:
 
 
 def test_german_counts() -> None:
-    """One is one in German, and none, two and more are many."""
+    """German has the singular for one, and the plural for none, two and more."""
     words.use("de")
     try:
         said = [
