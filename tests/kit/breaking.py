@@ -157,7 +157,7 @@ class FaultyDisk(Disk):
         self.once = once
         self.count = 0
         self.is_well = False  # True: the trouble is over
-        self.done_all_the_same = False  # the step is carried out, and fails nevertheless
+        self.done_all_the_same = False  # the step is carried out, but reports an error
         self.refused: list[str] = []
 
     def _refuses(self, name: str) -> bool:

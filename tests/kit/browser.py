@@ -101,7 +101,7 @@ class Browser:
 
     def print(self) -> bytes:
         """Return the page as it is printed on A4, a PDF."""
-        # A printer that is busy for a moment is a fault of Chromium's, and none of the page's.
+        # A printer that is busy for a moment is Chromium's fault and not the page's.
         for left in reversed(range(PRINTS)):
             try:
                 answer = self.ask("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)

@@ -49,7 +49,7 @@ def _fail() -> NoReturn:
 
 
 def _hoard(way: str, limits: Limits) -> int:
-    if way == "feast":  # uses all that is allowed, and no more
+    if way == "feast":  # uses all memory that is allowed, and no more
         return len(b"x" * (160 << 20))
     try:
         return len(bytearray(limits.memory + (64 << 20)))
@@ -83,7 +83,7 @@ def _sockets() -> list[int]:
 
 def _overheard(document: int) -> int:
     """Try to receive others' requests until told to go on; return how many came."""
-    kind = (socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)  # to ask for it is not allowed
+    kind = (socket.AF_UNIX, socket.SOCK_SEQPACKET, 0)  # asking for it is not allowed
     sockets = [socket.socket(*kind, fileno=fd) for fd in _sockets()]
     requests = 0
     while b"go" not in os.pread(document, 1000, 0):
@@ -136,7 +136,7 @@ def read(file: BinaryIO, output: BinaryIO | None, limits: Limits, announce: Anno
         _AT_ONCE[way]()
     sha256 = hashlib.sha256(order).hexdigest()
     announce(crashed(sha256, len(order)))
-    # After that, so that a test that waits for this line knows what was said.
+    # After the answer, so that a test that waits for this line knows what was said.
     if not _note(file):
         looks = [b"it is not to be written to"]
     if output is not None:

@@ -33,7 +33,7 @@ TOOLS = ("apt-get", "debootstrap", "nsenter", "setpriv", "systemd-nspawn", "unsh
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LC_ALL": "C.UTF-8"}
 
-# Mounts that only this shell and what it starts can see, and that are gone when it is. Hosts mount
+# Mounts that only this shell and its children see, and that end with it. Hosts mount
 # cgroup v2 in different places, or read-only: the machine gets it where systemd expects it.
 _HOLDER = """
 mount -t tmpfs -o mode=0755 tmpfs "$2"
@@ -94,7 +94,7 @@ def debian(suite: str) -> Path:
         if done.returncode != 0:
             raise AssertionError(f"debootstrap failed:\n{done.stdout[-2000:]}{done.stderr}")
         shutil.rmtree(tree / "var/cache/apt/archives", ignore_errors=True)
-        # Empty: each machine gets an id of its own, and is asked nothing at its first boot.
+        # Empty: each machine gets its own id, and asks nothing at its first boot.
         (tree / "etc/machine-id").write_text("")
 
     key = " ".join((suite, *PACKAGES, platform.machine()))
@@ -116,7 +116,7 @@ class Machine:
         self._name = f"faxdrop-test-{os.getpid()}"
         self._leader = 0
         self._nspawn: subprocess.Popen[bytes] | None = None
-        # It ends when its standard input does: at the latest when this program is gone.
+        # It ends with its standard input: at the latest when this program ends.
         apart = ["unshare", "--mount", "--propagation=private", "sh", "-ec", _HOLDER, "sh"]
         self._holder = subprocess.Popen(
             [*apart, str(tree), str(self._disk), self._name],

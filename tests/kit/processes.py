@@ -221,7 +221,7 @@ class Office:
     def _ended(self) -> None:
         self.program = None
         with contextlib.suppress(BlockingIOError):
-            while True:  # its messages must not pass for those of the next daemon
+            while True:  # its messages must not be taken for the next daemon's
                 self._systemd.recv(65536, socket.MSG_DONTWAIT)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:

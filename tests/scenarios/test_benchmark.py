@@ -50,7 +50,7 @@ def test_the_second_yardstick_syncs_as_often_as_faxdrop(tmp_path: Path) -> None:
         staged.drop("+493023125100", "letter.pdf", pdfs.good())
         staged.world.until_done()
         assert len(staged.world.sent) == 2
-    # What comes before the claim is no fax's: a start sees to it that the journal is on disk.
+    # Steps before the claim belong to no fax: at its start the daemon syncs the journal.
     claim = next(at for at, name in enumerate(steps.names) if name.startswith("mkdir"))
     syncs = [name for name in steps.names[claim:] if name.startswith("fsync")]
     assert len(syncs) == benchmark.SYNCS

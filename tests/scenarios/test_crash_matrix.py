@@ -207,7 +207,7 @@ class Crashes:
             report = filed.path.with_name(filed.receipt.report)
             assert report.is_file()  # the judge has looked into it
         found = verify(world.root, world.root / ".faxdrop" / "journal").findings
-        # What took the name beforehand is somebody else's, and verify says so.
+        # A file that has the name already is somebody else's, and verify says so.
         assert [one for one in found if not Path(one.where).is_symlink()] == []
 
 

@@ -73,7 +73,7 @@ def _live(root: Path, life: Life, disk: FaultyDisk, during: Callable[[Stage], No
             disk.is_well = True
         world.until_done()
         world.live(70.0)
-        assert_ended(staged)  # what could not be cleared away, the next start clears away
+        assert_ended(staged)  # the next start removes what could not be removed before
         assert ends(world) == [life.end]
         assert not _holds(staged), "the trouble is over"
         world.crash()

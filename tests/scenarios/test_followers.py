@@ -119,7 +119,7 @@ def test_one_that_fails_is_tried_with_pauses_up_to_an_hour_and_passes_over_after
     restart(world, memory)
     world.live(DAY / 2 - 3700)
     assert told == []
-    world.live(3 * 3600)  # what was not written down of the time until the crash counts anew
+    world.live(3 * 3600)  # the time since the last note before the crash counts again
     assert told == ["good.pdf"]
     assert 10 < memory.tries < 40
     assert "gave up on line 1 (bad.pdf) of the journal after a day: not now" in problems(world)

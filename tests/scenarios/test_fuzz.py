@@ -35,9 +35,9 @@ REASONS = {
     ReasonCode.TOO_LARGE,
     ReasonCode.TOO_MANY_PAGES,
 }
-GRACE = 12.0  # seconds beyond the limit on a machine that has other work
+GRACE = 12.0  # seconds beyond the limit, on a busy machine
 ROUNDS = 15
-GROWTH = 8 << 20  # bytes that this process may be larger after thousands of documents
+GROWTH = 8 << 20  # bytes by which this process may grow over thousands of documents
 
 MAKERS: tuple[Callable[[], bytes], ...] = (
     functools.partial(pdfs.good, 3),
@@ -79,7 +79,7 @@ class Edit(NamedTuple):
                 struck = self.content + struck
             case "overwrite":
                 struck, behind = self.content, data[start + len(self.content) :]
-            case _:  # another number, where the next one stands
+            case _:  # another number, in place of the next one
                 struck, behind = b"", re.sub(rb"\d+", self.content, data[start:], count=1)
         return before + struck + behind
 

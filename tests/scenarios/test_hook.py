@@ -19,7 +19,7 @@ from tests.kit.processes import Office, Simulated
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
-EXAMPLES = {  # the scripts by their names, which stand in their second lines
+EXAMPLES = {  # the scripts by their names, which are in their second lines
     name: text
     for text in re.findall(r"^```bash\n(#!.*?)^```", README, re.MULTILINE | re.DOTALL)
     for name in re.findall(r"^# /usr/local/bin/([a-z-]+)$", text, re.MULTILINE)

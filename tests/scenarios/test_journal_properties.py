@@ -20,7 +20,7 @@ from tests.kit.seeds import random_of, seed_of
 
 EVENTS = 25
 TAMPERINGS = 60
-OURS = ("head.json", "lock")  # notes of faxdrop's own: nothing rests on them
+OURS = ("head.json", "lock")  # faxdrop's own notes: nothing depends on them
 
 
 class History(Archive):

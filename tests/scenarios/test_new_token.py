@@ -17,7 +17,7 @@ from tests.kit.processes import FAXDROP, PATIENCE, PROJECT, Simulated, kill
 from tests.kit.waiting import until
 
 OLD = "5f0fa5ed-0000-4000-8000-00000000dead"
-EX_TEMPFAIL = 75  # what the unit takes for a wish to be started again
+EX_TEMPFAIL = 75  # the exit status on which the unit starts faxdrop again
 
 
 class Run:

@@ -20,7 +20,7 @@ from tests.kit.breaking import Stage, ends, quiet, stage, turns_of
 from tests.kit.world import Here, World
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
-NOBODY, THEIRS = 65534, 54321  # user ids: whose rights we have, and somebody else's
+NOBODY, THEIRS = 65534, 54321  # user ids: the one whose rights we have, and another
 SHUT, OPEN = "+493023125100", "+493023125101"
 
 

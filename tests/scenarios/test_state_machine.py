@@ -38,8 +38,8 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
     "with a password": pdfs.encrypted,
     "text": lambda: b"no PDF at all",
 }
-# Which of the things that are there: drawn whether there are any or not, since what hypothesis
-# draws must not depend on what the daemon has made of it.
+# Which of the existing things: drawn whether there are any or not, because what hypothesis
+# draws must not depend on what the daemon did.
 WHICH = st.integers(0, 999)
 # fmt: off
 POSTS = st.sampled_from([

@@ -54,7 +54,7 @@ def _hold_for_hours(
     began, taken, asked = world.time.wall, len(staged.simulator.taken), _requests(staged)
     with quiet() as events:
         turns_of(world, 60.0)
-        world.crash()  # what holds is found out anew after a restart
+        world.crash()  # after a restart, holds are found again
         world.start()
         turns = turns_of(world, hours * 3600)
         held = _holds(staged)

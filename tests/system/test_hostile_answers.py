@@ -54,7 +54,7 @@ def test_poisoned_answers_harm_nobody(
     """Whatever the server answers, all faxes end truthfully, in bounded time and memory."""
     random = random_of(seed_of(request))
     poison = random.sample(POISON, len(POISON))
-    # By its id a fax is asked for only while the list does not show it.
+    # A fax is asked for by its id only while the list does not show it.
     late = kind == "GET /history/{id}"
     numbers = LATE_NUMBERS if late else letters.plain_numbers(2 * len(POISON))
     post = [

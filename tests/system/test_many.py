@@ -20,7 +20,7 @@ pytestmark = pytest.mark.long
 PATIENCE = 900.0  # seconds
 MOST_GROWTH = 100_000_000  # bytes of memory: some 2 kB a job, and the history of all that was sent
 DEAREST_STATUS = 5.0  # seconds of processor time: how busy the machine is does not count
-SLOWEST_LETTER = 5.0  # seconds until a letter is sent beside anything else
+SLOWEST_LETTER = 5.0  # seconds until a letter is sent, whatever else there is
 
 
 class Gauge:

@@ -13,9 +13,9 @@ from tests.kit.users import let_in
 
 NUMBERS = [f"+4930231251{number}" for number in range(30, 36)]
 SENT = ("sent", None)
-THERE = User(4242, 4242)  # whom the other host calls faxdrop
+THERE = User(4242, 4242)  # the user id of faxdrop on the other host
 
-# Another name, another machine id; what is seen of the disk is the same.
+# Another host name and machine id, but the same disk.
 ANOTHER_HOST = """
 hostname other
 mount -t tmpfs tmpfs "$1"

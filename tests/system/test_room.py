@@ -45,7 +45,7 @@ def test_what_is_short_is_named_and_must_be_there_clearly_before_it_goes_on() ->
     volume.free = 1_500_000
     assert not room.has(0, jobs=0)
     assert room.short == "too little room on the disk: 1.5 MB are free"
-    volume.free = 1_700_000  # enough to go on, not to begin again
+    volume.free = 1_700_000  # enough to continue, but not to resume claims
     assert not room.has(0, jobs=0)
     volume.free = 3 * MB
     assert room.has(0, jobs=0)
@@ -53,7 +53,7 @@ def test_what_is_short_is_named_and_must_be_there_clearly_before_it_goes_on() ->
     volume.inodes = 100
     assert not room.has(0, jobs=0)
     assert room.short == "too little room on the disk: 100 more files are possible (inodes)"
-    volume.inodes, volume.all_inodes = 0, 0  # a file system that does not count them
+    volume.inodes, volume.all_inodes = 0, 0  # a file system that does not count inodes
     assert room.has(0, jobs=0)
 
 

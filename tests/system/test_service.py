@@ -44,7 +44,7 @@ pytestmark = [
     pytest.mark.skipif(bool(missing_tools()), reason=f"not installed: {missing_tools()}"),
 ]
 
-# Python reads this at its start, if it is told where it lies. The signal then stops the main
+# Python reads this at its start, if its folder is on the path. The signal then stops the main
 # thread, and only that, as an endless loop would.
 STALL = """\
 import signal, threading

@@ -24,7 +24,7 @@ SEED = 4
 PASSWORD = "correct horse"  # noqa: S105 - of a server that lives for a minute
 
 
-# smbclient's own reput writes to the wrong place (4.17); the library that it rests on does not.
+# smbclient's own reput writes to the wrong place (4.17); the library below it does not.
 _RESUME = """
 import ctypes, os, sys
 smb = ctypes.CDLL("libsmbclient.so.0", use_errno=True)
@@ -62,7 +62,7 @@ class SmbClient:
             raise OSError(said.decode())
 
     def _start_put(self, name: str) -> "subprocess.Popen[bytes]":
-        # SMB 2.0 writes 64 kB at once: enough of a grain to be slow with.
+        # SMB 2.0 writes 64 kB at once: small enough steps to be slow with.
         put = ["--max-protocol=SMB2_02", "--command", f'put - "{_path(name)}"']
         return subprocess.Popen(
             [*self._command, *put],

@@ -18,7 +18,7 @@ from tests.kit.seeds import random_of, seed_of, tell
 RESTARTS, BATCH = 24, 50
 WARM, LASTING = 3, 7  # rounds of faxes of the last daemon: before it is measured, and after
 NUMBERS = 300
-SEVERITY = 0.12  # a queue that is held all the time sends no thousands of faxes
+SEVERITY = 0.12  # a queue that is always held would not send thousands of faxes
 GROWTH = 6 << 20  # bytes
 
 
@@ -85,7 +85,7 @@ def test_thousands_of_faxes_leave_the_daemon_as_it_was(
             for _ in range(rounds):
                 drop(5 * BATCH)
                 office.await_filed(len(dropped), seconds=200)
-                # In real life, minutes hold some faxes and not thousands: the list is short.
+                # In real life there are some faxes in a few minutes, not thousands: a short list.
                 simulator.account.delete(None)
 
         office.start()

@@ -139,7 +139,7 @@ def test_a_folder_that_is_moved_in_is_heard_with_all_that_is_in_it(ear: Ear) -> 
     assert ear.hears(lambda: Key("Berta", "c.pdf") in ear.closed)
 
 
-# watchdog warns where the second half of a rename comes late, and is right all the same.
+# watchdog warns if the second half of a rename comes late; its event is right all the same.
 @pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
 def test_a_folder_that_is_renamed_is_heard_under_its_new_name(ear: Ear) -> None:
     """Files belong to the name that their folder has now."""
@@ -218,7 +218,7 @@ def _kill(thread: threading.Thread, poke: Callable[[], object]) -> None:
     assert not thread.is_alive()
 
 
-# That they die is the point.
+# The point is that they die.
 DYING = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 each_thread = pytest.mark.parametrize("kind", [BaseObserver, EventEmitter, InotifyFD])
 

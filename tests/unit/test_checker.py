@@ -189,7 +189,7 @@ def test_a_flawed_document_takes_its_reader_along() -> None:
             check(checker, pdfs.good())
         assert {child.pid for child in server.children()} == before
         check(checker, b"no PDF")
-        # Who was there, and who read it again.
+        # The first reader, and the one that read it again.
         until(lambda: len(before - {child.pid for child in server.children()}) == 2)
 
 
@@ -584,7 +584,7 @@ def test_no_files_of_the_daemon(hostile: Checker) -> None:
     until(lambda: are_waiting(hostile.pid))
     links = [str(link.readlink()) for link in Path(f"/proc/{hostile.pid}/fd").iterdir()]
     kinds = Counter(re.sub(r":?\[.*", "", link) for link in links)
-    # To hear of documents, to hand them to children, to say how these ended, what confines them.
+    # For documents, for handing them to children, for how these ended, and for their sandbox.
     assert kinds.pop("socket") == 1 + len(psutil.Process(hostile.pid).children())
     assert kinds.pop("pipe") == 1
     assert kinds.keys() <= {"/dev/null", "anon_inode"}

@@ -118,7 +118,7 @@ class Tally(NamedTuple):
 
     tried: int
     missed: list[str]
-    harmless: int  # got through, and look the same
+    harmless: int  # got through, and look like the whole document
 
 
 def tally(whole: bytes, damaged: Iterable[tuple[str, bytes]]) -> Tally:
@@ -338,7 +338,7 @@ def test_block_of_another(block: int) -> None:
     """A block of another's is seen where the picture has a checksum, and mostly in a JPEG."""
     assert mixtures("flate", interspersed, block).missed == []
     tried, missed, _ = mixtures("baseline", interspersed, block)
-    assert len(missed) < tried / 5  # it codes by chance as much as the block that was there
+    assert len(missed) < tried / 5  # by chance it codes as much as the block that was there
 
 
 # -- all of it ---------------------------------------------------------------------------------

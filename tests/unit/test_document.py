@@ -107,7 +107,7 @@ def words(data: bytes, page: int = 0) -> str:
     return unicodedata.normalize("NFC", " ".join(str(text).split()))
 
 
-BLANK: Rect = (300, 40, 590, 300)  # no form here has anything in this place
+BLANK: Rect = (300, 40, 590, 300)  # no form here has anything at this place
 
 
 # -- good ones -------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ class Page(NamedTuple):
     parts: int
     turn: int
     is_cropped: bool
-    is_inherited: bool  # its resources stand above it
+    is_inherited: bool  # its resources are those of the nodes above it
     is_shared: bool  # looks of one kind are one object
     needed: bool
 
@@ -139,7 +139,7 @@ def _add(
             entries |= {"FT": Name.Btn, "T": String("c"), "MK": Dictionary(BC=Array([0]))}
             entries["Ff"] = pdfs.RADIO if spec.kind == "radio" else 0
             state = Name.On if spec.is_on else Name.Off
-            # Viewers that find no /AS show nothing, so what they do is no measure then.
+            # Viewers that find no /AS show nothing, so they cannot be the measure then.
             entries["AS" if spec.has_state or shown is not None else "V"] = state
             sheet.add(cell, states if shown is not None else None, Subtype=Name.Widget, **entries)
             return

@@ -65,7 +65,7 @@ ONLY = {
 
 LONGEST, MOST_OUTSIDE = 450, 7  # lines a file; modules in no room
 MOST_METHODS = 21
-LARGE = {  # classes with more methods, each with what a split would only hide
+LARGE = {  # classes with more methods, each with the reason against a split
     "Api": "one method for each endpoint of sipgate's API",
     "Dispatcher": "one handler for each way in which a step ends, all around one schedule",
     "Inbox": "a third are one-line answers to pickup; the rest is one scan, step by step",

@@ -152,7 +152,7 @@ def test_a_close_that_is_heard_before_it_is_done_is_looked_at_a_moment_later(inb
     assert START < due < START + 0.5
     (candidate,) = inbox.scan(due, everything=False)
     assert candidate.rest is Rest.CLOSED
-    inbox.not_yet(candidate, due, again=True)  # so it is open indeed, by another writer
+    inbox.not_yet(candidate, due, again=True)  # so it really is open, by another writer
     assert inbox.next_due() == due + SETTLE
 
 
@@ -574,7 +574,7 @@ def test_one_very_large_folder_is_read_in_slices_too(
     assert inbox.waiting == 3_002
     cost = Cost(monkeypatch)
     offered(inbox, 4, everything=False)
-    assert cost.since() == ["Amt"]  # all of it is due at once, and it is read once
+    assert cost.since() == ["Amt"]  # all of it is due at once, but read only once
 
 
 def test_a_file_that_comes_while_its_folder_is_read_is_not_forgotten(inbox: Inbox) -> None:

@@ -310,7 +310,7 @@ def test_the_unit_loads_what_is_stored() -> None:
 def test_an_owner(place: Place) -> None:
     """Root can make everything for another user: folders and .env are theirs, the config is not."""
     let_in(place.root.parent)
-    # Nobody may not be let near this Python: what the check says is another test's.
+    # The user nobody may be unable to run this Python; another test covers what the check says.
     command = ["--config", str(place.config), "init", "--base-url", place.simulator.base_url]
     said = ["--root", str(place.root), "--recipient", "Amt", "--number", "+493023125030"]
     said += ["--faxline", "f1", "--token-id", "token-FAXSIM", "--owner", "nobody"]

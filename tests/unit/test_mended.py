@@ -17,9 +17,9 @@ KINDS = slips.kinds()
 UNTOLD = {
     ("plain", "picture short"),  # viewers show less than there is
     ("plain", "picture 1 short"),
-    ("fax", "picture too long"),  # it may as well be the length of another's picture
+    ("fax", "picture too long"),  # it may be the length of another picture
 }
-HOPELESS = 0.05  # part of the PDFs with two slips that nobody can be expected to read
+HOPELESS = 0.05  # share of the PDFs with two slips that cannot be expected to be readable
 
 
 def faxed(data: bytes) -> tuple[Verdict, bytes]:

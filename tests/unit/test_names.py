@@ -27,7 +27,7 @@ STEERING = (
     "\u2028\u2029"  # line and paragraph separators
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # directions
     "\u00ad\u200b\u200c\u200d\u2060\ufeff\ufff9\U000e0001\U000e0041"  # of no width
-    "\ud800\udc80\udcff"  # halves of characters, and bytes that are none
+    "\ud800\udc80\udcff"  # halves of characters, and bytes that are not UTF-8
 )
 SAFE = "letter ÄÖ\u4e2d\U0001f4e0-'\"\\[bold]{}"
 

@@ -150,7 +150,7 @@ def test_an_address_that_the_unit_was_not_told_to_load(tmp_path: Path) -> None:
     loaded.mkdir()
     loaded.chmod(0o755)
     environ = {**ENVIRON, "CREDENTIALS_DIRECTORY": str(loaded)}
-    load(config, environ)  # root may; and all that Python has to load is loaded
+    load(config, environ)  # root may read it; and everything that Python needs is loaded
     os.seteuid(65534)
     try:
         with pytest.raises(ConfigError) as error:

@@ -106,7 +106,7 @@ def test_retry_of_something_strange(tmp_path: Path, strange: Callable[[Path], ob
     path.unlink()
     strange(path)
     if path.is_file() and not path.is_symlink():
-        return  # an ordinary one: what it holds, the check will tell
+        return  # an ordinary file: the check will judge its content
     with pytest.raises(OrderError, match=r"not an ordinary file|symbolic link"):
         retry(Spool(tmp_path), path)
 

@@ -60,7 +60,7 @@ def test_a_reason_is_found_where_the_page_says() -> None:
     assert written("fax/sentences.py") == (of(Stage.POST) | of(Stage.HISTORY) | of(Stage.QUEUE))
 
 
-# The design's table: what came of a POST, and what becomes of the fax and of the queue.
+# The design's table: the outcome of a POST, and what becomes of the fax and of the queue.
 DESIGN = [
     (PostResult(200, session_id="s1"), Taken, Effect.RELEASE, None),
     (PostResult(200), AnswerLost, Effect.COUNT, None),

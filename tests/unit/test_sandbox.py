@@ -26,7 +26,7 @@ HAS_LANDLOCK = sandbox.landlock_version() > 0
 NEEDS_LANDLOCK = pytest.mark.skipif(not HAS_LANDLOCK, reason="this kernel has no Landlock")
 LIMITS = Limits(max_bytes=10_000_000, max_pages=30)
 
-# What seccomp cannot refuse, for it sees no names.
+# What seccomp cannot refuse, because it sees no names.
 OF_FILES = {
     "the daemon's environment",
     "the parent's environment",
@@ -90,7 +90,7 @@ def test_all_ways_out_are_closed(world: dict[str, object]) -> None:
     assert {name: outcome for name, outcome in found.items() if outcome == "done"} == {}
 
 
-# What can be tried outside the sandbox, and harms nobody.
+# What can be tried outside the sandbox without harm.
 HARMLESS = (
     "own environment on disk",
     "users",

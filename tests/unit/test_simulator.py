@@ -792,7 +792,7 @@ def run_hostile(seed: int, numbers: list[str]) -> list[tuple[int | str, str]]:
         requests.Session() as http,
     ):
         http.auth = TOKEN
-        # On a kept-alive connection it would be a race whether the client notices its end.
+        # On a kept-alive connection, whether the client notices its end would be a race.
         http.headers["Connection"] = "close"
         client = Client(simulator.base_url, http)
         for number in numbers:

@@ -85,7 +85,7 @@ def test_a_connection_that_breaks_before_the_last_byte_is_no_submission(
 
     def behave(call: Call) -> None:
         call.read_head()
-        # What is announced but for the last two bytes, or what was sent before the gate.
+        # All of the announced body but its last two bytes, or what was sent before the gate.
         call.read_body(leave=call.length if size == 100 else 70_000)
         end(call)
         gone.set()
@@ -549,7 +549,7 @@ def test_an_untrusted_server_gets_nothing(tls: ssl.SSLContext) -> None:
     assert answer.words == "no trusted connection to 127.0.0.1 (self-signed certificate)"
 
 
-# ssl leaves a socket to the garbage collector that was reset before its handshake.
+# ssl leaves a socket that was reset before its handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_server_without_tls_gets_nothing() -> None:

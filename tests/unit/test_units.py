@@ -69,7 +69,7 @@ def test_every_directive_is_explained() -> None:
             explained = True
         elif not explained:
             bare.append(line)
-    # What a unit cannot do without explains itself.
+    # Directives that every unit needs explain themselves.
     assert [line for line in bare if not line.startswith("Description=")] == []
 
 
