@@ -156,6 +156,7 @@ class World:
         self.config = config_of(root, simulator.base_url, reports, **sending)
         self.make_sipgate = make_sipgate or self._make_sipgate
         self.make_followers: Callable[[Config], Iterable[Follower]] = self._followers
+        self.make_watcher: Callable[..., Watcher] = Deaf  # of an inbox
         self.daemon: Daemon | None = None
         self.spool: Spool | None = None
         self._sipgates: list[Sipgate] = []  # those of the running daemon
@@ -207,7 +208,7 @@ class World:
             make_upkeep=partial(upkeep_of, self.journal, self.time.clock),
             following=Here(),
             make_followers=self.make_followers,
-            make_watcher=Deaf,
+            make_watcher=self.make_watcher,
         )
         self.daemon.start()
         return self.daemon
