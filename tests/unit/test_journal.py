@@ -361,7 +361,7 @@ def test_what_the_daemon_knows_of_the_chain_outlives_its_folder(tmp_path: Path) 
     [mended, _] = lines(tmp_path / "journal")
     assert mended.content is not None
     assert mended.content["previous"] == last.hash
-    assert "lines 1 to 2 are gone" in mended.content["words"]
+    assert "lines 1 to 2 are missing" in mended.content["words"]
 
 
 def test_what_lies_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> None:
