@@ -152,6 +152,13 @@ def advice(error: OSError, home: Path) -> str:
             "-u and -n)."
         )
     if error.errno in RIGHTS:
+        place = Path(os.fsdecode(error.filename)) if error.filename else home
+        for path in (place, place.parent):
+            flags = _flags(path)
+            for flag, _name, letter in _ATTRIBUTES:
+                if flags & flag:
+                    command = f"sudo chattr -{letter} {_quoted(path)}"
+                    return _("To fix it: {command}").format(command=command)
         user = name_of(os.geteuid())
         own = _quoted(home)
         command = f"sudo chown -R {user} {own} && sudo chmod -R u+rwX {own}"

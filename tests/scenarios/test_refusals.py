@@ -123,6 +123,24 @@ def test_what_is_immutable_is_said_to_be(root: Path, which: str) -> None:
 
 
 @AS_ROOT
+@pytest.mark.parametrize("which", [".", "lock"])
+def test_an_immutable_journal_is_not_given_to_a_user_who_has_it(tmp_path: Path, which: str) -> None:
+    """Where faxdrop's own folder holds all, the command is the one that helps."""
+    journal = tmp_path / ".faxdrop" / "journal"
+    journal.mkdir(parents=True)
+    (journal / "lock").touch()
+    if shutil.which("chattr") is None or subprocess.call(["chattr", "+i", journal / which]):
+        pytest.skip("no attributes on this file system")
+    try:
+        with pytest.raises(PermissionError) as refusal:
+            (journal / "lock").unlink()
+        mended_by(refusals.advice(refusal.value, tmp_path / ".faxdrop"))
+        (journal / "lock").unlink()
+    finally:
+        subprocess.call(["chattr", "-R", "-i", journal])
+
+
+@AS_ROOT
 def test_a_file_that_may_not_be_read_is_named_with_owner_and_mode(root: Path) -> None:
     """The words say who and which mode, and their command gives the right to read."""
     path = root / "inbox" / "it's Amt" / "letter.pdf"
