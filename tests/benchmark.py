@@ -267,15 +267,21 @@ while status in ("STARTING", "PENDING", "SENDING"):
 
 
 def drop_all(root: Path, pdfs: list[bytes]) -> float:
-    """Drop one PDF for each number at once, by moving; return when it began."""
+    """Drop one PDF for each number at once, by moving; return when it began.
+
+    The folders are there before, as they are in an office. What comes together with its folder has
+    to rest for ``settle``, since nobody can tell how it came: that is a wait, and no throughput.
+    """
     staging = root / "staging"
     staging.mkdir()
     for number, pdf in enumerate(pdfs):
         (staging / f"{number}.pdf").write_bytes(pdf)
     targets = [root / "inbox" / target for target in numbers(len(pdfs))]
+    for target in targets:
+        target.mkdir(exist_ok=True)
+    time.sleep(2)  # until they are watched
     started = time.monotonic()
     for number, target in enumerate(targets):
-        target.mkdir()
         (staging / f"{number}.pdf").rename(target / f"{number}.pdf")
     return started
 

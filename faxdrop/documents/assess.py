@@ -15,13 +15,13 @@ from faxdrop.documents.opening import (
     is_open_for_writing,
     opened,
     opened_folder,
-    sha256_of,
 )
 from faxdrop.documents.verdict import Limits, Verdict
 from faxdrop.fax.events import Checked, Refused
 from faxdrop.fax.job import Facts, Job, Reason
 from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.recipient import AddressBook, Recipient, RecipientError
+from faxdrop.spool.disk import sha256_of
 from faxdrop.spool.root import Spool
 from faxdrop.words import _
 

@@ -14,7 +14,6 @@ document again. A copy, which is what will be faxed, is always written by a fres
 """
 
 import errno
-import hashlib
 import json
 import math
 import os
@@ -32,6 +31,7 @@ from typing import NamedTuple, Self
 from faxdrop.documents.server import CheckerError, ReaderServer, start_server
 from faxdrop.documents.turns import Turns
 from faxdrop.documents.verdict import Limits, Verdict, killed, too_slow
+from faxdrop.spool.disk import sha256_of
 from faxdrop.words import _
 
 __all__ = ["Checker", "CheckerError", "Limits", "Verdict"]
@@ -309,10 +309,7 @@ def _is_of(verdict: Verdict | OSError | None, fd: int) -> bool:
     """Return whether a verdict is about this very document."""
     if not isinstance(verdict, Verdict):
         return False
-    with os.fdopen(os.dup(fd), "rb") as document:
-        document.seek(0)
-        sha256 = hashlib.file_digest(document, "sha256").hexdigest()
-        return (verdict.sha256, verdict.bytes) == (sha256, document.tell())
+    return (verdict.sha256, verdict.bytes) == (sha256_of(fd), os.fstat(fd).st_size)
 
 
 def _told(final: Verdict | OSError | None) -> Verdict:

@@ -6,7 +6,6 @@ happens to its name.
 
 import errno
 import fcntl
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -80,13 +79,6 @@ def looks_whole(fd: int, size: int) -> bool:
     head = os.pread(fd, _HEAD, 0)
     tail = os.pread(fd, _TAIL, max(0, size - _TAIL))
     return b"%PDF-" in head and b"%%EOF" in tail
-
-
-def sha256_of(fd: int) -> str:
-    """Return the SHA-256 of a whole file, whatever its position."""
-    with os.fdopen(os.dup(fd), "rb") as file:
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ subscriber's.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber
@@ -50,6 +51,7 @@ _SUBSCRIBERS = tuple(
 _LONGEST = 6  # digits of a short number
 
 
+@lru_cache(maxsize=4096)
 def is_emergency(digits: str, region: str) -> bool:
     """Return whether digits are a short number of a region that is never faxed to."""
     if digits in _LACKING.get(region, ()):

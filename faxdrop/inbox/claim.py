@@ -18,13 +18,13 @@ from faxdrop.documents.opening import (
     looks_whole,
     opened,
     opened_folder,
-    sha256_of,
 )
 from faxdrop.documents.verdict import Verdict
 from faxdrop.fax.events import Checked, Refused
 from faxdrop.fax.job import Job, State
 from faxdrop.inbox.looks import Candidate, Rest
 from faxdrop.spool import refusals
+from faxdrop.spool.disk import sha256_of
 from faxdrop.spool.refusals import RefusedError
 from faxdrop.spool.root import Spool
 

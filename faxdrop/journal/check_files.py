@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from faxdrop.fax.job import Job
 from faxdrop.fax.receipt import Receipt
 from faxdrop.journal import history
 from faxdrop.journal.files import is_strange, read_file, sha256_of, walk
 from faxdrop.journal.flaws import Discrepancy, Flaw, Verification
 from faxdrop.journal.lines import hash_of, path_text
 from faxdrop.names.printable import shown
+from faxdrop.spool.jobs import RECORD
 from faxdrop.spool.places import LONGEST_RECEIPT, PLACE, RECEIPT_SUFFIX, receipt_of, report_in
 from faxdrop.words import _
 
@@ -148,13 +150,22 @@ class FilesCheck:
             self._verified.moved += not self._is_in_place(filed, line)
 
     def _is_being_filed(self, filed: _Filed) -> bool:
-        """Return whether the spool has a document's job, with a note that it is filed here.
+        """Return whether the spool has a document's job, which is filed under this name.
 
-        The note stays until the line is written, even if the daemon was killed between the two.
+        The job stays until the line is written, even if the daemon was killed between the two.
         """
         job_id = filed.receipt.job_id
-        note = read_file(self._jobs / job_id / PLACE, _LONGEST_NOTE) if "/" not in job_id else None
-        return note == os.fsencode(filed.document.name)
+        if "/" in job_id:
+            return False
+        note = read_file(self._jobs / job_id / PLACE, _LONGEST_NOTE)
+        if note is not None:
+            return note == os.fsencode(filed.document.name)
+        # Without a note it is filed under its own name.
+        record = read_file(self._jobs / job_id / RECORD, LONGEST_RECEIPT)
+        try:
+            return Job.model_validate_json(record or b"").name == filed.document.name
+        except ValidationError:
+            return False
 
     def _is_in_place(self, filed: _Filed, line: dict[str, Any]) -> bool:
         path = line.get("path")

@@ -1,6 +1,5 @@
 """Reads files in folders where people may put anything: never a link, a pipe or a device."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -25,10 +24,7 @@ def sha256_of(path: Path) -> str | None:
             disk.opened_folder(path.parent) as folder,
             disk.opened_file(folder, path.name) as fd,
         ):
-            if fd is None:
-                return None
-            with os.fdopen(fd, "rb", closefd=False) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return None if fd is None else disk.sha256_of(fd)
     except OSError:
         return None
 

@@ -40,6 +40,7 @@ from faxdrop.workers import StepEnd, Steps, Then
 log = structlog.stdlib.get_logger(__name__)
 
 _LONGEST_TOLD = 3600.0  # seconds: the longest Retry-After that is followed
+_LOOK_FOR_NOTES = 0.1  # seconds between looks whether somebody wants to cancel a fax
 _WAITED_STEP = 600.0  # seconds of waiting after which it is worth a record
 
 
@@ -78,6 +79,8 @@ class Dispatcher:
         self._repeats = Repeats()
         self._as_configured: set[str] = set()  # ids of jobs checked by the config in force
         self._unrecorded: dict[str, float] = {}  # job id -> when to write it down again
+        self._notes_at = 0.0  # when to look for them again
+        self._has_passed_notes = False  # whether a turn has passed over them since the last look
         self._holds = Holds(clock)
         self._poller = Poller(
             parts.delivery,
@@ -175,6 +178,8 @@ class Dispatcher:
     def dues(self) -> list[float]:
         """Return the monotonic instants at which there is something to do."""
         dues = list(self._unrecorded.values())
+        if self._has_passed_notes:
+            dues.append(self._notes_at)
         others = (
             self._schedule.next_due(),
             self._submissions.due(),
@@ -353,6 +358,11 @@ class Dispatcher:
             self._start(self._on_advanced, job, partial(self._parts.delivery.record, after))
 
     def _cancel(self) -> None:
+        now = self._clock.monotonic()
+        self._has_passed_notes = now < self._notes_at
+        if self._has_passed_notes:
+            return
+        self._notes_at = now + _LOOK_FOR_NOTES
         for job_id in self._spool.notes.cancellations():
             job = self._schedule.jobs.get(job_id)
             if self._schedule.is_busy(job_id):

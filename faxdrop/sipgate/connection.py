@@ -28,6 +28,7 @@ from typing import Any, BinaryIO
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.wait import wait_for_read
 
 from faxdrop.words import _
 
@@ -246,6 +247,8 @@ class _Connection(HTTPConnection):
     def _is_over(self, upload: Upload) -> bool:
         """Look, without waiting, whether the server has refused or gone away."""
         if len(self._early) < EARLY:
+            if not wait_for_read(self.sock, 0):
+                return False
             self.sock.settimeout(0)
             try:
                 got = self.sock.recv(EARLY)

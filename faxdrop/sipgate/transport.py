@@ -20,15 +20,15 @@ import http.client
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -107,6 +107,14 @@ class _Nobody(AuthBase):
         return r
 
 
+class _Prepared(NamedTuple):
+    """A request without its body, and how it is sent."""
+
+    request: requests.PreparedRequest
+    adapter: BaseAdapter
+    settings: Mapping[str, Any]  # of this machine's environment: proxies, certificates
+
+
 class Transport:
     """The way to one API. ``timeout`` is in seconds. Several threads may use it at once.
 
@@ -120,6 +128,9 @@ class Transport:
         )
         self._timeout = timeout
         self._host = _host_of(self._base_url)
+        self._seconds = (min(CONNECT_SECONDS, timeout), timeout)
+        self._no_proxy = {"no_proxy": self._host} if self.is_here else None
+        self._prepared: dict[str, _Prepared] = {}  # by path
         self._http = self._open(POOLS)
         self._once = self._open(ONCE)
 
@@ -130,7 +141,19 @@ class Transport:
 
     def get(self, path: str, params: Sequence[tuple[str, str]] = (), *, limit: int) -> Reply:
         """Ask for ``path``; read up to ``limit`` bytes. Raise NoAnswer."""
-        return self._fetch(self._http, path, limit, params=list(params))
+
+        def asked() -> requests.Response:
+            return self._http.get(
+                self._base_url + path,
+                params=list(params),
+                timeout=self._seconds,
+                allow_redirects=False,
+                stream=True,
+                verify=True,
+                proxies=self._no_proxy,
+            )
+
+        return self._fetch(asked, limit)
 
     def post(self, path: str, upload: Upload, *, limit: int) -> Reply:
         """Hand ``upload`` over; raise NoAnswer.
@@ -141,7 +164,7 @@ class Transport:
         the body would vanish in it with an outcome that nobody knows.
         """
         upload.timeout = self._timeout
-        return self._fetch(self._once, path, limit, data=upload)
+        return self._fetch(lambda: self._uploaded(path, upload), limit, upload)
 
     @property
     def is_here(self) -> bool:
@@ -163,35 +186,37 @@ class Transport:
         opened.mount("https://", _Adapter(pools))
         return opened
 
+    def _uploaded(self, path: str, upload: Upload) -> requests.Response:
+        prepared = self._prepared.get(path) or self._prepare(path)
+        request = prepared.request.copy()
+        request.headers["Content-Length"] = str(len(upload))
+        request.body = upload  # type: ignore[assignment]  # an iterable with a length: streamed
+        return prepared.adapter.send(request, timeout=self._seconds, **prepared.settings)
+
+    def _prepare(self, path: str) -> _Prepared:
+        """Prepare what is the same for all uploads: it costs as much as the rest of a request."""
+        url = self._base_url + path
+        headers = {"Content-Type": "application/json"}
+        request = self._once.prepare_request(requests.Request("POST", url, headers))
+        settings = self._once.merge_environment_settings(
+            request.url, dict(self._no_proxy or {}), stream=True, verify=True, cert=None
+        )
+        adapter = self._once.get_adapter(request.url or url)
+        prepared = self._prepared[path] = _Prepared(request, adapter, settings)
+        return prepared
+
     def _fetch(
-        self,
-        opened: _Http,
-        path: str,
-        limit: int,
-        *,
-        params: Any = None,
-        data: Upload | None = None,
+        self, send: Callable[[], requests.Response], limit: int, upload: Upload | None = None
     ) -> Reply:
         try:
-            with opened.request(
-                "GET" if data is None else "POST",
-                self._base_url + path,
-                params=params,
-                data=data,  # an iterable with a length: streamed
-                headers={"Content-Type": "application/json"} if data is not None else None,
-                timeout=(min(CONNECT_SECONDS, self._timeout), self._timeout),
-                allow_redirects=False,
-                stream=True,
-                verify=True,
-                proxies={"no_proxy": self._host} if self.is_here else None,
-            ) as response:
+            with send() as response:
                 body = _read(response, limit)
-                handed_over = data is None or data.handed_over
+                handed_over = upload is None or upload.handed_over
                 return Reply(response.status_code, response.headers, body, handed_over)
         except (DocumentChanged, Withheld):
             raise
         except Exception as error:  # noqa: BLE001 - what it is changes the words only, not the truth
-            no_answer = self._no_answer(error, data)
+            no_answer = self._no_answer(error, upload)
         # Out here it is chained to nothing: what those errors carry (proxy URLs, headers) must not
         # reach a log.
         raise no_answer

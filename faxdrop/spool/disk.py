@@ -9,6 +9,7 @@ only by ``read_file``, which never blocks, never follows a link and never reads 
 import contextlib
 import ctypes
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from faxdrop.words import _
 
 _AT_FDCWD = -100  # openat(2): no folder in particular
 _RENAME_NOREPLACE = 1  # renameat2(2)
+_BLOCK = 1 << 20  # bytes read at once
 _NO_RENAMEAT2 = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}  # shares, and old kernels
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -140,6 +142,16 @@ def read_file(folder: Folder, name: str, most: int) -> bytes | None:
         return bytes(content) if len(content) <= most else None
 
 
+def sha256_of(fd: int) -> str:
+    """Return the SHA-256 of a whole open file, whatever its position, which stays."""
+    digest = hashlib.sha256()
+    read = 0
+    while block := os.pread(fd, _BLOCK, read):
+        digest.update(block)
+        read += len(block)
+    return digest.hexdigest()
+
+
 def may_exist(path: Path) -> bool:
     """Return whether something is there; if the disk cannot say, the answer is yes."""
     try:
@@ -178,6 +190,22 @@ class Disk:
         fd = self.open_new(path)
         try:
             self.write(fd, data)
+            if durable:
+                self.sync(fd)
+        finally:
+            os.close(fd)
+
+    def open_anew(self, path: Path) -> int:
+        """open(2) for writing at the beginning; makes the file if it is missing."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(path, flags, 0o666)
+
+    def write_anew(self, path: Path, data: bytes, *, durable: bool = True) -> None:
+        """Write a file of our own that nobody reads yet, over what an earlier try left of it."""
+        fd = self.open_anew(path)
+        try:
+            self.write(fd, data)
+            os.ftruncate(fd, len(data))
             if durable:
                 self.sync(fd)
         finally:

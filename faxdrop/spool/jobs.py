@@ -25,6 +25,7 @@ from faxdrop.spool.places import DRAFT, PLACE, SpoolError, nth_name
 from faxdrop.words import _
 
 DOCUMENT, RECORD, COPY = "document.pdf", "job.json", "fax.pdf"
+_NEW_RECORD = RECORD + ".tmp"
 
 
 class GoneError(Exception):
@@ -99,7 +100,9 @@ class Jobs:
         folder = self.folder(job)
         if job.state in FINAL and not os.path.lexists(folder / PLACE):
             self._unfiled.add(job.job_id)
-        self._replace(folder / RECORD, to_bytes(job))
+        draft = folder / _NEW_RECORD
+        self._disk.write_anew(draft, to_bytes(job))
+        self._disk.replace(draft, folder / RECORD)
         if durable:
             self._disk.sync_folder(folder)
 
@@ -132,7 +135,7 @@ class Jobs:
 
     def remove(self, folder: Path) -> None:
         """Remove a job's folder, the record last."""
-        for name in (DRAFT, COPY, PLACE, RECORD + ".tmp", RECORD):
+        for name in (DRAFT, COPY, PLACE, _NEW_RECORD, RECORD):
             if os.path.lexists(folder / name):
                 self._disk.remove(folder / name)
         with contextlib.suppress(FileNotFoundError):  # an earlier try got so far
@@ -191,12 +194,6 @@ class Jobs:
         return sorted(folders_in(self.corrupt_folder))
 
     # -- inside -----------------------------------------------------------------------------
-
-    def _replace(self, path: Path, data: bytes) -> None:
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.unlink(missing_ok=True)
-        self._disk.write_new(temporary, data)
-        self._disk.replace(temporary, path)
 
     def _set_aside(self, folder: Path) -> Path:
         for number in count(1):

@@ -11,6 +11,7 @@ that cannot be read is skipped. Times are wall clock and in the name: a share ha
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,7 +52,7 @@ class Marks:
         """
         for attempt in job.attempts:
             if attempt.session_id:
-                (self._owned / quote(attempt.session_id, safe="")).touch()
+                _make(self._owned / quote(attempt.session_id, safe=""))
 
     def owned(self) -> set[str]:
         """Return the session ids of the jobs that were filed last.
@@ -88,7 +89,7 @@ class Marks:
                 first.standing,
                 quote(shown(first.name), safe=" "),
             )
-            (self._recent / "~".join(fields)[:_LONGEST_NAME]).touch()
+            _make(self._recent / "~".join(fields)[:_LONGEST_NAME])
 
     def recent(self) -> Iterator[tuple[First, str, str]]:
         """Return what was remembered: the document, its SHA-256, and the number it went to."""
@@ -114,7 +115,7 @@ class Marks:
 
     def want_again(self, sha256: str) -> None:
         """Note that a document is to be faxed once more, whether it was sent or not."""
-        (self._again / sha256).touch()
+        _make(self._again / sha256)
 
     def take_again(self, sha256: str) -> bool:
         """Return whether ``want_again`` noted it, and remove the note: it counts for one fax."""
@@ -134,12 +135,16 @@ class Marks:
                 if _is_near(at, now, _SHARED_AGAIN):
                     return
                 (self._shared / name).unlink(missing_ok=True)
-        (self._shared / f"{faxline}~{_milliseconds(now)}").touch()
+        _make(self._shared / f"{faxline}~{_milliseconds(now)}")
 
     def shared(self, now: datetime) -> set[str]:
         """Return the fax lines that others were seen to use recently."""
         parts = (name.partition("~") for name in _names(self._shared))
         return {faxline for faxline, _, at in parts if _is_near(at, now, _SHARED_FOR)}
+
+
+def _make(mark: Path) -> None:
+    os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
 
 
 def _names(folder: Path) -> list[str]:

@@ -1,10 +1,11 @@
 """The places in the shared folders: reserving one for a document, and finding it again.
 
 A receipt's name, created exclusively, reserves the place of its document beside it. What an earlier
-try left before a crash is found again, whatever the step: before a place is reserved, a note of it
-is in the job's folder. Everything in the shared folders is done through folders that were opened
-without following a link (see ``disk``), so nothing is filed outside the share. If people put
-something where a receipt would go, the next free name is used.
+try left before a crash is found again, whatever the step: before a place is reserved under another
+name than the document's own, a note of it is in the job's folder. Everything in the shared folders
+is done through folders that were opened without following a link (see ``disk``), so nothing is
+filed outside the share. If people put something where a receipt would go, the next free name is
+used.
 """
 
 import contextlib
@@ -128,12 +129,11 @@ class Places:
             report = stored(report_of(name)) if reported else None
             if receipt is None or receipt.report != report:
                 receipt = make_receipt(job, simulated=simulated, report=report)
-                draft.unlink(missing_ok=True)
-                self._disk.write_new(draft, to_bytes(receipt))
-            (own / PLACE).unlink(missing_ok=True)
+                self._disk.write_anew(draft, to_bytes(receipt))
             # After a crash the note is there if the receipt is. A note alone proves nothing: it
             # counts only if the receipt is found.
-            self._disk.write_new(own / PLACE, os.fsencode(name), durable=False)
+            if name != job.name:
+                self._disk.write_anew(own / PLACE, os.fsencode(name), durable=False)
             with contextlib.suppress(FileExistsError):  # somebody was faster
                 self._disk.move(draft, place.path / receipt_of(name), into=place.fd)
                 return name, receipt
@@ -145,7 +145,7 @@ class Places:
         try:
             name = os.fsdecode((own / PLACE).read_bytes())
         except FileNotFoundError:
-            name = ""
+            name = job.name
         if name and "/" not in name and job_id_in(read_receipt(place, name)) == job.job_id:
             return name
         # The note cannot be read, or was never written. A receipt without a document may still be

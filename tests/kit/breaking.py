@@ -70,6 +70,11 @@ class CrashingDisk(Disk):
         self._steps.step(f"open {path.name}")
         return super().open_new(path, mode)
 
+    def open_anew(self, path: Path) -> int:
+        """open(2), or a crash."""
+        self._steps.step(f"open {path.name} anew")
+        return super().open_anew(path)
+
     def open_append(self, path: Path, mode: int = 0o666) -> int:
         """open(2), or a crash."""
         self._steps.step(f"append to {path.name}")
@@ -195,6 +200,13 @@ class FaultyDisk(Disk):
                 os.close(fd)
             raise
         return fd
+
+    def open_anew(self, path: Path) -> int:
+        """open(2), or an error; the file it made then stays."""
+        with self._step("open", path) as done:
+            if done:
+                return super().open_anew(path)
+        raise AssertionError("what is not done is an error")
 
     def open_append(self, path: Path, mode: int = 0o666) -> int:
         """open(2), or an error."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from faxdrop.documents.opening import sha256_of
 from faxdrop.inbox import claim
+from faxdrop.spool.disk import sha256_of
 from faxdrop.spool.notes import Notes
 from tests.kit import pdfs
 from tests.kit.breaking import (

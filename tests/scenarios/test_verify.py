@@ -11,12 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from faxdrop.cli.main import main
+from faxdrop.fax.receipt import to_bytes
 from faxdrop.journal.chain import Journal
 from faxdrop.journal.flaws import Flaw
 from faxdrop.journal.lines import RetryLine, hash_of
 from faxdrop.journal.retention import Periods, expired
 from faxdrop.journal.verify import verify
 from tests.kit.archive import FAXES, Archive
+from tests.kit.jobs import job, sent
 
 
 def test_what_is_whole_is_well(archive: Archive) -> None:
@@ -84,6 +86,21 @@ def test_what_is_being_filed_is_nobody_elses(archive: Archive) -> None:
     assert (verified.documents, verified.unfinished) == (FAXES - 1, 1)
     (own / "place").write_text("another.pdf")
     assert archive.kinds() == [Flaw.STRANGE_RECEIPT]
+
+
+@pytest.mark.parametrize(("name", "is_ours"), [("its own", True), ("another", False)])
+def test_what_is_being_filed_under_its_own_name_needs_no_note(
+    archive: Archive, name: str, *, is_ours: bool
+) -> None:
+    """Where the spool has the job and no note, only the document's own name is the job's."""
+    archive.lines(lambda all_: all_[:-1])
+    last = archive.documents[-1]
+    own = archive.root / ".faxdrop" / "jobs" / json.loads(archive.receipt(-1).read_text())["job_id"]
+    own.mkdir(parents=True)
+    record = sent(job(last.name if name == "its own" else "another.pdf"))
+    record = record.model_copy(update={"job_id": own.name})
+    (own / "job.json").write_bytes(to_bytes(record))
+    assert archive.verify().is_well is is_ours
 
 
 def test_what_is_filed_meanwhile_is_nobody_elses(archive: Archive) -> None:
