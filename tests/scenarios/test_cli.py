@@ -57,7 +57,7 @@ COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 @pytest.fixture(name="config")
 def _config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Write a config without a token, and keep out what stands in the environment."""
+    """Write a config without a token, and hide the environment's secrets."""
     for name in ("TOKEN_ID", "TOKEN", "FAXLINE_ID", "BASE_URL", "CREDENTIALS_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "share").mkdir()
@@ -326,7 +326,7 @@ def test_check_without_a_token(config: Path) -> None:
 
 
 def test_retry(config: Path) -> None:
-    """Documents and their receipts may be named together, and what happened is said of each."""
+    """Documents and their receipts may be named together; the answer tells each one's result."""
     path = failed_document(config.parent / "share")
     receipt_path = path.with_name(f"{path.name}.json")
     result = faxdrop(config, "retry", str(path), str(receipt_path))
@@ -766,7 +766,7 @@ def test_no_colour(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_log_on_a_terminal(config: Path) -> None:
-    """On a terminal, the log of run is lines for people, with what is unwise in the config."""
+    """On a terminal, the log of run is lines for people, with the warnings about the config."""
     config.write_text(config.read_text() + "documents.max_pages = 50\n")
     text = on_a_terminal("--config", str(config), "run", "--simulate", until="watching")
     plain = COLOUR.sub("", text)

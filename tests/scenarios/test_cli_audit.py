@@ -276,7 +276,7 @@ TAMPERING: dict[str, Callable[[Archive], object]] = {
 
 @pytest.mark.parametrize("kind", TAMPERING)
 def test_tampering_is_named(archive: Archive, kind: str) -> None:
-    """What was done, and to which file or line, is said on the screen and in JSON."""
+    """The screen and the JSON say what was done, and to which file or line."""
     where = str(TAMPERING[kind](archive))
     lines = faxdrop(archive.root, "verify", code=1).stdout.splitlines()
     assert any(line.startswith(f"{kind} ") and where in line for line in lines), lines
@@ -298,7 +298,7 @@ def test_all_is_well_in_json(archive: Archive) -> None:
 
 
 def test_the_end_is_printed_and_looked_for(archive: Archive) -> None:
-    """``--head`` prints what is to be noted; with a hash that was noted, it is looked for."""
+    """``--head`` prints the hash to note; with a noted hash, it looks for that."""
     text = faxdrop(archive.root, "verify", "--head").output
     assert text == f"{FAXES} {archive.head.hash}\n"
     faxdrop(archive.root, "verify", "--head", archive.head.hash[:16])

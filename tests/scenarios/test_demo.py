@@ -96,7 +96,7 @@ def test_where_everything_ends(shown: Shown) -> None:
 
 
 def test_what_it_tells(shown: Shown) -> None:
-    """What happens is told line by line without a terminal, and then the tree and a receipt."""
+    """Without a terminal, the demo prints each event as a line, then the tree and a receipt."""
     lines = [line.split(" s  ", 1)[1] for line in shown.text.splitlines() if " s  " in line]
     for line in (
         "Dr. Müller/half a scan.pdf: in the inbox",
@@ -191,7 +191,7 @@ def test_to_go_on(shown: Shown, tmp_path: Path) -> None:
 
 
 def test_its_log_is_kept_apart(shown: Shown) -> None:
-    """The log goes to a file, as JSON lines, and not between what is shown."""
+    """The log goes to a file, as JSON lines, and not to the screen."""
     lines = (shown.folder / "faxdrop.log").read_text("utf-8").splitlines()
     events = [json.loads(line)["event"] for line in lines]
     assert "daemon.ready" in events

@@ -1,4 +1,4 @@
-"""Random histories, random tampering: it is found, or is on the README's list of what is not."""
+"""Random tampering with random histories is found, or is on the README's list of what is not."""
 
 import json
 import os

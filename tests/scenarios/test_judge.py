@@ -428,7 +428,7 @@ def black(picture: Image.Image, box: tuple[int, int, int, int] | None = None) ->
 
 @pytest.mark.parametrize("size", [6, 9, 12, 20, 60])
 def test_writing_is_sharp(size: int) -> None:
-    """Black writing on white is cut at half of its grey, and nothing lies beside it."""
+    """Black writing on white is cut at half of its grey, without dots beside it."""
     seen, drawn = fax(page(b"BT /F1 %d Tf 72 700 Td (Sehr geehrte Damen) Tj ET" % size))
     cut = drawn.point(lambda level: 255 if level >= 128 else 0, "1")
     differing = ImageChops.logical_xor(seen, cut).histogram()[255]

@@ -189,7 +189,7 @@ def test_a_digest_says_each_day_what_was_not_sent(staged: Stage) -> None:
 def test_a_mail_server_that_is_away_for_hours_loses_nothing(
     staged: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What came first is told first, all the rest in one mail; status says so meanwhile."""
+    """After an outage the first notice comes first, then all others in one mail."""
     world = staged.world
     server = MailServer(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))

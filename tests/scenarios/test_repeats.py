@@ -142,7 +142,7 @@ def test_what_is_held_is_not_taken_twice(staged: Stage) -> None:
 
 @pytest.mark.parametrize("restarts", [False, True])
 def test_what_may_have_been_sent_counts_as_sent(*, restarts: bool, staged: Stage) -> None:
-    """A first whose answer was lost for good blocks the same again within the window."""
+    """A document whose outcome is unknown blocks a repeat within the window."""
     world = staged.world
     _window(staged, 3600.0)
     world.start()
@@ -290,7 +290,7 @@ def test_a_crash_anywhere_makes_no_second_fax(at: int, staged: Stage) -> None:
 def test_a_refusal_that_is_not_written_down_sends_nothing(
     error: Exception, staged: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until it stands on disk that a document is a duplicate, nothing else happens to it."""
+    """Until it is on disk that a document is a duplicate, nothing else happens to it."""
     world, record = staged.world, Delivery.record
     refused = iter([error] * 3)
 

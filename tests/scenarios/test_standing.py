@@ -78,7 +78,7 @@ def test_a_document_that_is_open_says_so(world: World) -> None:
 
 
 def test_a_config_that_was_refused_is_told_of_until_a_good_one_comes(world: World) -> None:
-    """What is wrong with a config stands in the status; the next good reload clears it."""
+    """What is wrong with a config is in the status until the next good reload."""
 
     def refused() -> Config:
         raise ConfigError((Problem("region", "'XX'", "a country"), Problem("root", "3", "a path")))
@@ -95,7 +95,7 @@ def test_a_config_that_was_refused_is_told_of_until_a_good_one_comes(world: Worl
 
 
 def test_a_table_of_the_journal_that_cannot_be_written_is_said(world: World) -> None:
-    """What keeps the tables from being made stands in the status until it is gone."""
+    """What prevents the tables is in the status until it is gone."""
     place = world.root / "journal"
     place.symlink_to(world.root.parent)
     world.drop(NUMBER, "letter.pdf", pdfs.good())

@@ -280,7 +280,7 @@ def test_masked_numbers_cost_nothing_where_no_answer_is_lost(tmp_path: Path) -> 
 
 
 class Mistaken(Sipgate):
-    """Has a mistake of its own, after the fax was taken."""
+    """Fails with a bug of its own, after the fax was taken."""
 
     mistakes = 1
 

@@ -229,7 +229,7 @@ def test_a_copy_is_verified_by_who_may_only_read(archive: Archive, tmp_path: Pat
 
 
 def test_what_was_put_back_is_not_missed(archive: Archive) -> None:
-    """A document that was retried has left failed/ for good."""
+    """A document that was retried is not missed in failed/."""
     path, receipt = archive.documents[0], archive.receipt(0)
     job_id = json.loads(receipt.read_text())["job_id"]
     Journal(archive.journal, lambda: archive.at).append(
@@ -264,7 +264,7 @@ def test_what_is_no_file_is_well_where_it_was_refused(archive: Archive) -> None:
 
 @pytest.mark.parametrize("odd", [["a"], {"a": 1}, 7, True, "", "2026-99-99T00:00:00Z", None])
 def test_lines_of_wrong_types_are_read(archive: Archive, odd: object) -> None:
-    """Whatever stands in a line: it is verified and listed, and nothing expires by mistake."""
+    """Lines with odd content are verified and listed, and nothing expires by mistake."""
     month = archive.journal / "2026-11.jsonl"
     first, rest = month.read_bytes().split(b"\n", 1)
     line = json.loads(first)

@@ -70,7 +70,7 @@ def test_every_document_on_its_way_and_the_next_ones_size_count() -> None:
 
 
 def test_without_room_nothing_is_claimed_and_what_is_on_its_way_ends(tmp_path: Path) -> None:
-    """The inbox is held, which is said once and in `status`; it goes on when there is room."""
+    """The held inbox is reported once and in `status`, and goes on when there is room."""
     volume = Volume()
     with stage(tmp_path) as staged, quiet() as events:
         world = staged.world

@@ -144,7 +144,7 @@ def test_people_of_the_group_work_in_the_share(service: Service) -> None:
 
 
 def test_a_bad_document_fails_with_a_receipt(service: Service) -> None:
-    """The checkers work within the sandbox: what is no PDF is in failed/ with the reason."""
+    """The checkers work within the sandbox: a file that is not a PDF fails with the reason."""
     service.anna('echo "no PDF" > "$1"', f"{service.share}/inbox/{FIRST}/notes.pdf")
     until(lambda: "notes.pdf" in service.receipts("failed"), 30, "a receipt in failed/")
     assert service.receipts("failed")["notes.pdf"]["reason"]["code"] == "not_a_pdf"
@@ -282,7 +282,7 @@ def test_a_reload_takes_the_new_config(service: Service) -> None:
 
 
 def test_a_reload_of_a_wrong_config_keeps_the_old_one(service: Service) -> None:
-    """The service goes on as before, and the journal says what is wrong."""
+    """After a reload of a wrong config, the service goes on as before, and the log says why."""
     pid = service.show("MainPID")
     service.configure(template=CONFIG + "\nresend_if_abscent = true\n")
     service.systemctl("reload", service.unit)
@@ -340,7 +340,7 @@ def test_the_drop_in_for_leases(service: Service) -> None:
 
 
 def test_instances_run_side_by_side(service: Service) -> None:
-    """faxdrop@berlin and faxdrop@bonn, which lies elsewhere, have each what is theirs alone."""
+    """faxdrop@berlin and faxdrop@bonn, in another place, each have their own folders and token."""
     machine = service.machine
     service.systemctl("stop", service.unit)
     sites = [
@@ -424,7 +424,7 @@ def test_a_root_that_the_unit_may_not_write_to(service: Service) -> None:
 
 
 def test_a_hook_and_figures_with_the_drop_ins_of_the_readme(service: Service) -> None:
-    """What the unit forbids is said, faxes go out all the same, and the drop-ins allow it."""
+    """What the unit forbids is reported, faxes go out all the same, and the drop-ins allow it."""
     machine = service.machine
     readme = (PROJECT / "README.md").read_text()
     [script] = re.findall(r"^```bash\n(#!.*?fax-to-dms.*?)^```", readme, re.MULTILINE | re.DOTALL)
@@ -500,7 +500,7 @@ def _decoded(mails: bytes) -> str:
 
 
 def test_root_does_not_run_it_by_hand(service: Service) -> None:
-    """What root writes, the service cannot read: it is refused, and how to start is said."""
+    """Root may not run the daemon by hand; the error says how to start the service."""
     service.systemctl("stop", service.unit)
     done = service.machine.run("faxdrop run", check=False)
     assert done.returncode == 1

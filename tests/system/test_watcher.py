@@ -480,7 +480,7 @@ def immutable(path: Path) -> None:
 def test_a_folder_that_may_not_be_written_to_holds_nobody_up(
     theirs: Office, shut: Callable[[Path], object]
 ) -> None:
-    """It is said with what mends it, and not as a full disk; letters elsewhere go at once."""
+    """Missing rights are reported with the command that helps, and delay no letter elsewhere."""
     amt = theirs.inbox / "Amt"
     theirs.drop("Dr. Müller", "first.pdf", pdfs.good(1, "first"))
     filed_within(theirs, 1, PATIENCE)
@@ -559,7 +559,7 @@ def test_a_file_that_may_not_be_read_is_said_at_once(theirs: Office) -> None:
 @pytest.mark.long
 @pytest.mark.root
 def test_a_folder_of_sent_letters_that_may_not_be_written_to(theirs: Office) -> None:
-    """A letter that cannot be filed waits alone, and is said; it is filed when it may be."""
+    """A letter that cannot be filed waits alone, is reported, and is filed when it may be."""
     shut = theirs.root / "sent" / "Amt"
     shut.mkdir()
     others(shut, 0o755)
@@ -606,13 +606,13 @@ def limit_processes(pid: int, most: int) -> None:
 
 
 def said_of(office: Office, path: Path) -> list[str]:
-    """Return what is said to be wrong with a place."""
+    """Return the problem that status names for a place."""
     problems = office.status().get("problems", [])
     return [one["problem"] for one in problems if one["path"] == str(path)]
 
 
 def complaints(office: Office) -> list[object]:
-    """Return what the daemon says of what is wrong."""
+    """Return the problems that the daemon names."""
     status = office.status()
     return [*status.get("problems", []), *status.get("holds", [])]
 

@@ -1,4 +1,4 @@
-"""The PDF reader in a process of its own: nothing that happens there hurts the daemon."""
+"""The PDF reader in a separate process: nothing that happens there hurts the daemon."""
 
 import errno
 import gc

@@ -420,7 +420,7 @@ def test_a_file_that_is_no_config_is_told_with_what_else_is_wrong(
 def test_a_config_that_is_not_there_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without --config the usual place is looked at, and what is there instead is said."""
+    """Without --config the usual place is used, and the error says what is there instead."""
     for module in (config, place):
         monkeypatch.setattr(module, "DEFAULT_PATH", tmp_path / "config.toml")
     with pytest.raises(ConfigError) as error:
@@ -763,7 +763,7 @@ def _uncommented(text: str) -> str:
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
-    """Return what stands in a file that sets everything to its default; required keys are None."""
+    """Return the content of a file that sets everything to its default; required keys are None."""
     written: dict[str, Any] = {}
     for key, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -814,7 +814,7 @@ def test_the_example_loads_as_it_is_and_uncommented(tmp_path: Path) -> None:
 
 
 def test_each_setting_of_the_example_says_why() -> None:
-    """Above each setting of the example stands a line for people."""
+    """Each setting of the example has a line for people above it."""
     lines = EXAMPLE.read_text("utf-8").splitlines()
     for above, line in itertools.pairwise(lines):
         if re.match(r"(# )?[a-z_]+ = ", line):

@@ -442,7 +442,7 @@ def test_group_of_buttons(
 
 
 def test_button_without_look_is_told() -> None:
-    """Where a mark is drawn that the PDF has no look for, this is said."""
+    """A mark that is drawn without a look from the PDF is reported."""
     sheet = Sheet()
     sheet.check(state="Ja", looks=False)
     assert flattened(sheet.saved())[1] == Flattened(drawn=(Area(0, *BOX),))

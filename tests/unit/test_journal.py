@@ -298,7 +298,7 @@ def test_two_writers_share_one_chain(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text_survive(tmp_path: Path) -> None:
-    """A path whose bytes are not UTF-8 stands in the line as it is."""
+    """A path whose bytes are not UTF-8 is in the line as it is."""
     odd = os.fsdecode(b"sent/+49/\xff.pdf")
     done = sent(job(os.fsdecode(b"\xff.pdf")))
     receipt = make_receipt(done)

@@ -297,7 +297,7 @@ def test_a_letter_behind_another(tmp_path: Path) -> None:
 
 
 def test_what_holds(tmp_path: Path) -> None:
-    """While a daemon runs, what it holds is said once, with since when and what to do."""
+    """While a daemon runs, each hold is shown once, with its start and what to do."""
     spool = in_spool(tmp_path, job_in(State.QUEUED))
     hold = {"words": "no money", "advice": "Top it up.", "since": "2026-03-02T11:00:00Z"}
     spool.notes.write_status(
@@ -356,7 +356,7 @@ def test_last_words_that_cannot_be_read(tmp_path: Path, words: dict[str, object]
 
 
 def test_corrupt_records(tmp_path: Path) -> None:
-    """Records that could not be read are counted, and it is said where they lie."""
+    """Records that could not be read are counted, with their place."""
     spool = in_spool(tmp_path)
     (tmp_path / ".faxdrop" / "corrupt" / "x").mkdir()
     seen = looked(spool)

@@ -54,7 +54,7 @@ def opened(path: Path) -> Image.Image:
 
 
 def test_preview(tmp_path: Path) -> None:
-    """Each page becomes two pictures, and a plain letter is said to be faxed as it is."""
+    """Each page becomes two pictures; a plain letter is shown as faxed as it is."""
     file = dropped(tmp_path, pdfs.good(2))
     said = run(file).stdout
     assert said == f"{file}: 2 pages, faxed as it is\nThe pictures are in letter.preview/\n"
@@ -172,7 +172,7 @@ def test_names_that_steer_terminals(tmp_path: Path) -> None:
 
 
 def test_unjudged_copies_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a copy could not be compared with its original, a person is told to look."""
+    """If a copy could not be compared with its original, the preview asks a person to look."""
 
     def shaky(limits: Limits, reader: str = "tests.kit.shaky_reader") -> Checker:
         return Checker(limits, reader=reader)

@@ -36,7 +36,7 @@ def of(stage: Stage) -> set[ReasonCode]:
 
 
 def test_every_way_to_fail_is_on_the_page() -> None:
-    """Each code stands there once, as permanent or as temporary, and somebody writes it."""
+    """Each code is there once, as permanent or temporary, and some module writes it."""
     assert set(WAYS) == set(ReasonCode)
     assert not PERMANENT.keys() & TEMPORARY.keys()
     assert written("documents/**/*.py", "fax/recipient.py", "fax/sentences.py") == set(ReasonCode)

@@ -142,7 +142,7 @@ def test_nothing_usual_is_shortened(spoken: Language, maker: Checker) -> None:
 
 
 def test_what_differs_and_what_is_not_told() -> None:
-    """Pages and numbers are compared; what sipgate does not tell is said to be so."""
+    """Pages and numbers are compared; what sipgate does not tell is shown as not told."""
     pages, number = compose(receipt(attempt(1, "SENT", 3)), book_number="+4930123456").comparisons
     assert (pages.ours, pages.theirs, pages.verdict) == ("2", "3", "differs")
     assert (number.ours, number.theirs, number.verdict) == ("+4930123456", NUMBER, "differs")

@@ -306,7 +306,7 @@ def test_history_is_paged_and_newest_first(client: Client, clock: Clock) -> None
 def test_history_filters(
     http: requests.Session, clock: Clock, query: dict[str, Any], shown: list[str] | None
 ) -> None:
-    """Each documented filter shows what it says; a value that is none of its own is refused."""
+    """Each documented filter shows what it names; a value that it does not have is refused."""
     with Simulator(clock=clock, faxlines=("f0", "f1")) as simulator:
         client = Client(simulator.base_url, http)
         ids = {"a": simulator.enter_by_hand("+492111111111")}

@@ -174,7 +174,7 @@ def test_a_share_that_denies_what_it_did_has_claimed_all_the_same(tmp_path: Path
 
 
 def test_the_document_is_filed_beside_its_receipt(spool: Spool, tmp_path: Path) -> None:
-    """At its end a document lies in sent/ or failed/ with its receipt, and the spool is empty."""
+    """At its end a document is in sent/ or failed/ with its receipt, and the spool is empty."""
     claim(spool, job())
     filed = spool.filing.file_away(failed(job()))
     assert filed == tmp_path / "failed" / "Labor" / "letter.pdf"
@@ -780,7 +780,7 @@ def test_any_session_id_can_be_marked(spool: Spool, session_id: str) -> None:
 
 
 def test_put_back_is_the_way_back(spool: Spool) -> None:
-    """A document from failed/ lies in its inbox again, without a receipt, and can fail again."""
+    """A document from failed/ is back in its inbox, without a receipt, and can fail again."""
     claim(spool, job())
     filed = spool.filing.file_away(failed(job()))
     assert filed is not None

@@ -207,7 +207,7 @@ def test_the_last_byte_waits_for_the_record(data: bytes) -> None:
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("a mistake")])
 def test_what_is_not_recorded_is_not_handed_over(error: Exception) -> None:
-    """If the record fails, the connection ends without the last byte, and the error is told."""
+    """If the record fails, the connection ends without the last byte, and the error is raised."""
 
     def record() -> None:
         raise error

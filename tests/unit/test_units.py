@@ -59,7 +59,7 @@ def test_the_unit_is_hardened(unit: str) -> None:
 
 
 def test_every_directive_is_explained() -> None:
-    """No directive stands in the unit without a comment above it, or above its group."""
+    """Every directive of the unit has a comment above it, or above its group."""
     explained = False
     bare = []
     for line in (SYSTEMD / "faxdrop.service").read_text().splitlines():

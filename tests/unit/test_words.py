@@ -233,7 +233,7 @@ def is_elsewhere(node: ast.AST, above: dict[ast.AST, tuple[ast.AST, str]]) -> bo
 
 
 def test_no_sentence_is_within_another_string() -> None:
-    """What stands in braces of an f-string is not found by the tool, so none is written there."""
+    """No sentence is in the braces of an f-string, where the tool would not find it."""
     hidden = [
         f"{path.relative_to(PACKAGE)}:{call.lineno}"
         for path in PACKAGE.rglob("*.py")
