@@ -196,11 +196,13 @@ def test_cut_linearized_pdf() -> None:
     assert not examine(whole[: cut + 300]).whole
 
 
-def test_cut_behind_an_attachment() -> None:
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"X-Scanner: 7\r\n" * 40])
+def test_cut_behind_an_attachment(before: bytes) -> None:
     """A PDF that is cut just behind the end of an attached PDF is not that attachment."""
 
     def attach(pdf: Pdf) -> None:
-        pdf.pages[-1].obj.Attached = pdf.make_indirect(Stream(pdf, pdfs.good(text="Anlage")))
+        attached = before + pdfs.good(text="Anlage")
+        pdf.pages[-1].obj.Attached = pdf.make_indirect(Stream(pdf, attached))
 
     whole = pdfs.changed(pdfs.good(2), attach, compress_streams=False)
     mark = whole.index(b"%%EOF")

@@ -14,6 +14,7 @@ _MARGIN = 512  # bytes behind the end mark that every reader looks past
 _SECTOR = 512  # bytes; files are written in whole sectors
 _CHUNK = 1 << 18
 _MARK = b"%%EOF"
+_MAX_HEADERS = 1000  # that are looked at
 _PADDING = b"\0\t\n\f\r \x1a"
 # What stands behind an end mark when another part of the PDF was to follow.
 _UNFINISHED = re.compile(rb"endstream|endobj|(?<!\d)[1-9]\d{0,9}\s{1,8}\d{1,5}\s{1,8}obj")
@@ -23,7 +24,6 @@ _MARKUP = re.compile(rb"<[!/?a-zA-Z].*>", re.DOTALL)
 _NEXT_PART = re.compile(rb"(?<!\d)\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj|(?<!start)xref|%PDF-")
 _REST = re.compile(rb"endstream|endobj")
 _BEGIN = re.compile(rb"(?<!end)stream\r?\n")
-_ATTACHED = re.compile(rb"(?<!end)stream\r?\n\s{0,16}%PDF-")
 
 
 def header_offset(data: bytes) -> int | None:
@@ -87,11 +87,26 @@ def ends_in_an_attachment(data: bytes) -> bool:
 
     Its end mark looks like that of the whole file; but the stream that it lies in is not closed.
     """
-    attached = _ATTACHED.search(data)
-    if attached is None:
+    start = _attachment(data)
+    if start is None:
         return False
-    begun = sum(1 for _ in _BEGIN.finditer(data, attached.start()))
-    return begun > data.count(b"endstream", attached.start())
+    begun = sum(1 for _ in _BEGIN.finditer(data, start))
+    return begun > data.count(b"endstream", start)
+
+
+def _attachment(data: bytes) -> int | None:
+    """Return where the first stream begins that holds a PDF as it is, None if there is none."""
+    at = 0
+    for _again in range(_MAX_HEADERS):
+        at = data.find(b"%PDF-", at + 1)
+        if at < 0:
+            break
+        # Like that of any file, its header need not be the first that it holds.
+        before = max(0, at - _WINDOW)
+        begun = list(_BEGIN.finditer(data, before, at))
+        if begun and data.find(b"endstream", begun[-1].end(), at) < 0:
+            return begun[-1].start()
+    return None
 
 
 class NulRun(NamedTuple):
