@@ -135,16 +135,21 @@ class Journal:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if not self.folder.is_dir():
+        try:
+            fd = self._open_lock()
+        except FileNotFoundError:
             with contextlib.suppress(FileExistsError):
                 self.disk.make_folder(self.folder, 0o700)
             self.disk.sync_folder(self.folder.parent)
-        fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = self._open_lock()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
         finally:
             os.close(fd)
+
+    def _open_lock(self) -> int:
+        return os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _known(self) -> Head:
         assert self._head is not None  # noqa: S101 - _catch_up has run under the same lock
@@ -289,7 +294,7 @@ class Journal:
 def months_of(folder: Path) -> list[str]:
     """Return the months that have a file, in order."""
     try:
-        names = [path.name for path in folder.iterdir()]
+        names = os.listdir(folder)  # noqa: PTH208 - at each line: a third of the time of paths
     except FileNotFoundError:
         return []
     return sorted(found[1] for name in names if (found := MONTH.fullmatch(name)))
