@@ -42,7 +42,8 @@ HEADINGS = (
     "SHA-256",
     N_("Path"),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_WIDE = ("\uff1d", "\uff0b", "\uff0d", "\uff20")  # =, +, - and @ as East Asian keyboards write them
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", *_WIDE)
 _LONGEST_EXACT = 15  # digits that spreadsheets keep exactly
 _BOM = "\ufeff"
 _EVERY = 60.0  # seconds

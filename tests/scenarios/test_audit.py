@@ -96,7 +96,8 @@ def test_a_link_in_the_folders_place_leads_nowhere(archive: Archive, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "text", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "0049211", "1" * 20]
+    "text",
+    ["=cmd|' /C calc'!A0", "\uff1d1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "0049211", "1" * 20],
 )
 def test_cells_do_nothing(text: str) -> None:
     """Cells that a spreadsheet would compute or round are text."""
