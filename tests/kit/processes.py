@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import requests
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from faxdrop.cli.main import main
 from faxdrop.config.simulated import SIMULATED
@@ -236,10 +236,9 @@ class Office:
             timeout=PATIENCE,
         )
 
-    def asked(self, *arguments: str) -> str:
-        """Return what a command says that is run in this process, since it is asked often."""
-        done = CliRunner().invoke(main, ["--config", str(self.config), *arguments], env=SIMULATED)
-        return done.output
+    def asked(self, *arguments: str) -> Result:
+        """Run a command in this process, where a process of its own is not the point."""
+        return CliRunner().invoke(main, ["--config", str(self.config), *arguments], env=SIMULATED)
 
     # -- what it says -----------------------------------------------------------------------
 

@@ -659,19 +659,19 @@ def test_cancel_reaches_the_daemon(tmp_path: Path) -> None:
             office.until(
                 lambda: any(
                     one["next_attempt_at"]
-                    for one in json.loads(office.asked("status", "--json"))["documents"]
+                    for one in json.loads(office.asked("status", "--json").stdout)["documents"]
                 ),
                 "waiting for the next attempt",
             )
-            (one,) = json.loads(office.command("status", "--json").stdout)["documents"]
+            (one,) = json.loads(office.asked("status", "--json").stdout)["documents"]
             assert one["words"] == "attempt 1 failed, waiting for the next"
             done = office.command("cancel", one["job"])
             assert done.stdout.startswith("Cancelled: letter.pdf to Amt is not faxed again.")
             office.await_filed(1)
             (filed,) = office.filed("failed")
             assert filed.receipt["reason"]["code"] == "cancelled"
-            done = office.command("retry", str(filed.path))
-            assert done.stdout == f"Back in the inbox: {office.inbox}/Amt/letter.pdf\n"
+            said = office.asked("retry", str(filed.path)).stdout
+            assert said == f"Back in the inbox: {office.inbox}/Amt/letter.pdf\n"
             office.until(lambda: len(simulated.taken) == 2, "the second fax")
 
 
@@ -686,6 +686,7 @@ def test_what_is_for_the_group_is_readable_for_it_whatever_the_umask(tmp_path: P
         assert [path.stat().st_mode & 0o047 for path in made] == [0o040, 0o040]
 
 
+@pytest.mark.usefixtures("reader_runs")
 def test_status_tells_what_holds(tmp_path: Path) -> None:
     """While the account is in trouble, status and check say what holds, and since when."""
     with Simulated("--pace", "0") as simulated, Office(tmp_path, simulated.base_url) as office:
@@ -694,20 +695,20 @@ def test_status_tells_what_holds(tmp_path: Path) -> None:
         office.drop("Amt", "letter.pdf", pdfs.good())
         office.await_event("queue.held")
         office.until(lambda: office.status()["holds"], "a status with the hold")
-        said = office.command("status").stdout
+        said = office.asked("status").stdout
         assert "HELD" in said
         assert "402" in said
         # While it is tried again, it is not held.
         held = "held, for the reason above"
-        office.until(lambda: held in office.asked("status"), held)
+        office.until(lambda: held in office.asked("status").stdout, held)
         assert not list((office.root / "failed").rglob("*.pdf"))
-        done = office.command("check")
-        assert done.returncode == 1
+        done = office.asked("check")
+        assert done.exit_code == 1
         assert "All faxes have been held since" in done.stdout
         simulated.tell("trouble", trouble=None)
         office.await_filed(1)
         office.until(lambda: not office.status()["holds"], "a status without a hold")
-        assert office.command("check").returncode == 0
+        assert office.asked("check").exit_code == 0
 
 
 # -- a terminal ------------------------------------------------------------------------------
@@ -755,7 +756,7 @@ def test_colours_on_a_terminal(config: Path) -> None:
         folder = str(config.parent)
         assert [line for line in lines if len(line) > 80 and folder not in line] == []
         assert any(str(root) in line for line in lines), "the address is cut"
-    assert "20260302-115000-00000001" in on_a_terminal("--config", str(config), "status")
+        assert ("20260302-115000-00000001" in text) == (command == ["status"])
 
 
 def test_no_colour(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
