@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -22,6 +23,7 @@ from tests.kit.processes import NOBODY, PROJECT, Office, User
 URL, OTHER_URL = f"http://127.0.0.1:1/{os.getpid()}", f"http://127.0.0.1:2/{os.getpid()}"
 SUBMIT = "POST /sessions/fax"
 SENDING = {"poll_interval": "200ms", "reconcile_for": "2s", "delays": ["200ms"]}
+LONG = SENDING | {"reconcile_for": "6s"}  # while another daemon faxes, on a slow machine
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
@@ -125,9 +127,11 @@ def test_a_shared_line_is_noted_for_a_month(tmp_path: Path) -> None:
 # -- real daemons ------------------------------------------------------------------------------
 
 
-def _office(folder: Path, simulator: Simulator, user: User | None = None) -> Office:
+def _office(
+    folder: Path, simulator: Simulator, user: User | None = None, sending: Any = SENDING
+) -> Office:
     folder.mkdir()
-    office = Office(folder, simulator.base_url, sending_settings=SENDING, user=user)
+    office = Office(folder, simulator.base_url, sending_settings=sending, user=user)
     if user is not None:
         for each in (folder, office.root, office.config):
             os.chown(each, user.uid, user.gid)
@@ -155,11 +159,11 @@ def _reason(office: Office) -> str | None:
 
 
 def _look_alikes(
-    stack: ExitStack, folder: Path, user: User | None = None
+    stack: ExitStack, folder: Path, user: User | None = None, sending: Any = SENDING
 ) -> tuple[Simulator, Office, Office]:
     simulator = stack.enter_context(Simulator(pace=0))
-    one = stack.enter_context(_office(folder / "one", simulator))
-    two = stack.enter_context(_office(folder / "two", simulator, user))
+    one = stack.enter_context(_office(folder / "one", simulator, sending=sending))
+    two = stack.enter_context(_office(folder / "two", simulator, user, sending))
     return simulator, one, two
 
 
@@ -177,7 +181,7 @@ def test_two_daemons_do_not_take_each_others_faxes(
     """One's answer is lost before its fax was taken, the other's fax looks just like it."""
     with ExitStack() as stack:
         folder = tmp_path if user is None else stack.enter_context(_open_to_all(tmp_path.name))
-        simulator, one, two = _look_alikes(stack, folder, user)
+        simulator, one, two = _look_alikes(stack, folder, user, LONG)
         one.start()
         two.start()
         loser, other = (one, two) if first else (two, one)
