@@ -185,27 +185,25 @@ class Disk:
         """open(2) for writing; raises FileExistsError if the name is taken."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
-    def write_new(self, path: Path, data: bytes, *, durable: bool = True) -> None:
-        """Write a new file; ``durable``: its content survives a power cut if its name does."""
-        fd = self.open_new(path)
-        try:
-            self.write(fd, data)
-            if durable:
-                self.sync(fd)
-        finally:
-            os.close(fd)
-
     def open_anew(self, path: Path) -> int:
-        """open(2) for writing at the beginning; makes the file if it is missing."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        """open(2) for writing an empty file: a new one, or the one that is there."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(path, flags, 0o666)
 
+    def write_new(self, path: Path, data: bytes) -> None:
+        """Write a new file; its content survives a power cut if its name does."""
+        self._fill(self.open_new(path), data, durable=True)
+
     def write_anew(self, path: Path, data: bytes, *, durable: bool = True) -> None:
-        """Write a file of our own that nobody reads yet, over what an earlier try left of it."""
-        fd = self.open_anew(path)
+        """Write a file of our own that nobody reads yet, in place of what an earlier try left.
+
+        ``durable``: its content survives a power cut if its name does.
+        """
+        self._fill(self.open_anew(path), data, durable=durable)
+
+    def _fill(self, fd: int, data: bytes, *, durable: bool) -> None:
         try:
             self.write(fd, data)
-            os.ftruncate(fd, len(data))
             if durable:
                 self.sync(fd)
         finally:

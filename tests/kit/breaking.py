@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -190,23 +190,23 @@ class FaultyDisk(Disk):
 
     def open_new(self, path: Path, mode: int = 0o666) -> int:
         """open(2), or an error; the file it made then stays."""
+        return self._opened(path, partial(super().open_new, path, mode))
+
+    def open_anew(self, path: Path) -> int:
+        """open(2), or an error; the file it made then stays."""
+        return self._opened(path, partial(super().open_anew, path))
+
+    def _opened(self, path: Path, do: Callable[[], int]) -> int:
         fd = -1
         try:
             with self._step("open", path) as done:
                 if done:
-                    fd = super().open_new(path, mode)
+                    fd = do()
         except OSError:
             if fd >= 0:
                 os.close(fd)
             raise
         return fd
-
-    def open_anew(self, path: Path) -> int:
-        """open(2), or an error; the file it made then stays."""
-        with self._step("open", path) as done:
-            if done:
-                return super().open_anew(path)
-        raise AssertionError("what is not done is an error")
 
     def open_append(self, path: Path, mode: int = 0o666) -> int:
         """open(2), or an error."""
