@@ -38,7 +38,7 @@ from faxdrop.report.content import compose
 from faxdrop.report.order import UnmadeError
 from faxdrop.report.recipients import number_of
 from faxdrop.sipgate import Sipgate
-from faxdrop.spool.disk import Disk, Folder, opened_file, opened_folder, read_file
+from faxdrop.spool.disk import Disk, Folder, opened_file, opened_folder, read_file, sha256_of
 from faxdrop.spool.home import home_of
 from faxdrop.spool.places import REPORT_DRAFT, read_receipt_bytes, report_in
 from faxdrop.words import _
@@ -169,8 +169,9 @@ class Reports(Follower):
         if made is None:
             return
         self._write(made)
-        now.append(ReportLine(job_id=job_id, path=path, sha256=hash_of(made)))
-        reported[job_id] = hash_of(made)
+        sha256 = hash_of(made)
+        now.append(ReportLine(job_id=job_id, path=path, sha256=sha256))
+        reported[job_id] = sha256
         self._put(wanted)
         log.info("report.made", job=job_id, bytes=len(made))
 
@@ -262,4 +263,4 @@ def _named(receipt: bytes, document: str) -> str | None:
 
 def _hash_of_file(path: Path) -> str | None:
     with opened_folder(path.parent) as folder, opened_file(folder, path.name) as fd:
-        return None if fd is None else hash_of(Path(f"/proc/self/fd/{fd}").read_bytes())
+        return None if fd is None else sha256_of(fd)
