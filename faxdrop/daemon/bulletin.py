@@ -4,7 +4,7 @@
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from faxdrop import __version__
@@ -52,8 +52,13 @@ class Bulletin:
         self._said: dict[str, object] = {}
         self._say_at = self._feed_at = 0.0  # monotonic
 
-    def say(self, pickup: Pickup, troubles: Mapping[str, Trouble], *, is_away: bool) -> None:
-        """Feed the watchdog, and say what is new; ``is_away``: the root is."""
+    def say(
+        self, pickup: Pickup, holding: Callable[[], Mapping[str, Trouble]], *, is_away: bool
+    ) -> None:
+        """Feed the watchdog, and say what is new; ``is_away``: the root is.
+
+        ``holding`` returns what holds; it is asked only where there is news.
+        """
         now = self._clock.monotonic()
         interval = self._notifier.watchdog_interval
         if interval is not None and now >= self._feed_at:
@@ -63,6 +68,7 @@ class Bulletin:
             return
         self._say_at = now + _EVERY
         self.has_news = False
+        troubles = holding()
         standing = self._standing(pickup, troubles)
         if standing == self._said:
             return

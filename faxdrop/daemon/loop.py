@@ -184,7 +184,7 @@ class Daemon:
             if self._dispatcher.troubles:
                 self.while_held()
             self._tidy()
-        self._bulletin.say(self._pickup, self._troubles(), is_away=self._is_away)
+        self._bulletin.say(self._pickup, self._troubles, is_away=self._is_away)
         return self._pause()
 
     @property
