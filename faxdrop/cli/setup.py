@@ -21,7 +21,7 @@ from faxdrop.cli import demo as demo_
 from faxdrop.cli import screens
 from faxdrop.cli.demo import Demo, DemoRow
 from faxdrop.cli.place import takes_place
-from faxdrop.cli.terminal import make_console, name_of_file, show
+from faxdrop.cli.terminal import called, make_console, name_of_file, show
 from faxdrop.config.load import ConfigError, load
 from faxdrop.config.settings import Config
 from faxdrop.config.simulated import SIMULATED
@@ -101,11 +101,12 @@ def demo(keep: Path | None, *, opens: bool) -> None:
                 "Everything is in {folder}. To continue, drop PDFs into share/inbox/ there, and "
                 "run:"
             ).format(folder=name_of_file(folder))
-            + f"\n  faxdrop --config {config} run --simulate",
+            + f"\n  {called()} --config {config} run --simulate",
             soft_wrap=True,
         )
     else:
-        console.print("\n" + _("All this is removed now. To look at it: faxdrop demo --open"))
+        words = _("All this is removed now. To look at it: {command}")
+        console.print("\n" + words.format(command=f"{called()} demo --open"), soft_wrap=True)
     if not over:
         raise click.ClickException(
             _("the demo did not finish within {seconds} s").format(seconds=number_(_DEMO_WITHIN))

@@ -1,6 +1,8 @@
 """What the commands print with: colours and tables on a terminal, plain text elsewhere."""
 
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -71,6 +73,14 @@ def show(screen: RenderableType) -> None:
 def say(text: str) -> None:
     """Print a sentence, its lines broken between words where there is a terminal."""
     show(Hanging(text))
+
+
+def called() -> str:
+    """Return how to call this program again: by its path where a shell would not find its name."""
+    path = sys.argv[0]
+    if Path(path).name != "faxdrop" or shutil.which("faxdrop") is not None:
+        return "faxdrop"
+    return shlex.quote(path)
 
 
 def name_of_file(path: Path) -> str:

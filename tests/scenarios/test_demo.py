@@ -24,6 +24,7 @@ from rich.console import Console
 from faxdrop.cli import demo, screens
 from faxdrop.cli.demo import DROPS, DemoRow
 from faxdrop.cli.main import main
+from faxdrop.cli.terminal import called
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.verdict import Limits
 from faxdrop.fax import receipt
@@ -188,6 +189,26 @@ def test_to_go_on(shown: Shown, tmp_path: Path) -> None:
         program.kill()
         program.communicate()
     assert (folder / "share" / "sent" / "Dr. Müller" / "next.pdf").is_file()
+
+
+@pytest.mark.parametrize(
+    ("path", "on_the_path", "expected"),
+    [
+        ("my venv/bin/faxdrop", False, "'my venv/bin/faxdrop'"),
+        ("/opt/faxdrop/bin/faxdrop", True, "faxdrop"),
+        ("/opt/lib/faxdrop/__main__.py", False, "faxdrop"),
+    ],
+)
+def test_the_command_that_it_names_can_be_pasted(
+    path: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, on_the_path: bool
+) -> None:
+    """Where a shell would not find its name, as in a venv, the command is the path."""
+    if on_the_path:
+        (tmp_path / "faxdrop").write_text("#!/bin/sh")
+        (tmp_path / "faxdrop").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [path, "demo"])
+    assert called() == expected
 
 
 def test_its_log_is_kept_apart(shown: Shown) -> None:
