@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -167,8 +168,9 @@ class Jobs:
     def recover(self) -> tuple[list[Job], list[Path]]:
         """Read all records at start; return the jobs, oldest first, and what went to corrupt/.
 
-        A claim that was interrupted before its rename is undone: its file is still in the inbox.
-        If a newer faxdrop wrote a record, raises SpoolError and touches nothing.
+        A claim that was interrupted before its rename is undone: its file is still in the inbox,
+        and its record may be cut. If a newer faxdrop wrote a record, raises SpoolError and
+        touches nothing.
         """
         jobs: list[Job] = []
         corrupt: list[Path] = []
@@ -181,7 +183,12 @@ class Jobs:
             is_ours = job is not None and job.job_id == folder.name
             if job is not None and is_ours and (has_document or job.state in FINAL):
                 jobs.append(job)
-            elif has_document or (job is not None and (job.attempts or not is_ours)):
+                continue
+            if job is None:
+                is_claim = _json_in(folder / RECORD) is None  # the record was never whole
+            else:
+                is_claim = is_ours and not job.attempts
+            if has_document or not is_claim:
                 corrupt.append(self._set_aside(folder))
             else:  # a claim that never came to its rename
                 with contextlib.suppress(OSError):  # a disk in trouble; or somebody's file in it
@@ -249,10 +256,7 @@ def _can_be_read(path: Path) -> bool:
 
 def _refuse_foreign(path: Path) -> None:
     """Raise SpoolError if the record's format is one that this version does not know."""
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return
+    record = _json_in(path)
     found = record.get("format") if isinstance(record, dict) else None
     if not isinstance(found, str) or found in READABLE_FORMATS:
         return
@@ -263,3 +267,11 @@ def _refuse_foreign(path: Path) -> None:
                 "reads {readable}). Install that version again. Nothing was changed."
             ).format(path=path, found=shown(found), readable=RECORD_FORMAT)
         )
+
+
+def _json_in(path: Path) -> Any:
+    """Return what a record says, None if it is missing or was cut while it was written."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -637,6 +637,18 @@ def test_a_claim_that_was_interrupted_is_undone(spool: Spool, tmp_path: Path) ->
     assert path.read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("record", [b"{}", b"[]", b'{"state": "sent"}'])
+def test_a_record_that_was_not_cut_is_kept_without_its_document(
+    spool: Spool, tmp_path: Path, record: bytes
+) -> None:
+    """What no interrupted claim leaves is for a person to look at, document or not."""
+    folder = tmp_path / ".faxdrop" / "jobs" / job().job_id
+    folder.mkdir()
+    (folder / "job.json").write_bytes(record)
+    _, [aside] = spool.jobs.recover()
+    assert (aside / "job.json").read_bytes() == record
+
+
 def test_jobs_come_back_in_the_order_of_their_claims(spool: Spool) -> None:
     """After a start the letters go on in the order in which they were dropped."""
     for number in (3, 1, 2):
