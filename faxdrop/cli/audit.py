@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -133,7 +134,7 @@ def evidence(config_path: Path, *, root: Path | None, fax: str, out: Path | None
     journal = journal_of(root)
     document = document_of(Path(fax))
     try:
-        if document.exists():
+        if os.path.lexists(document):
             content, receipt = _pair(document)
             found = evidence_.extract(journal, evidence_.job_of(receipt))
         else:
@@ -155,6 +156,14 @@ def _pair(document: Path) -> tuple[bytes, bytes]:
     content = read_file(document, _LONGEST_DOCUMENT)
     receipt = read_file(receipt_path(document), LONGEST_RECEIPT)
     if content is None or receipt is None:
+        unread = document if content is None else receipt_path(document)
+        if os.path.lexists(unread):
+            raise NoEvidenceError(
+                _(
+                    "{file} cannot be read, so it proves nothing: it is a link, a pipe or a "
+                    "device, or too large, or you may not read it."
+                ).format(file=name_of_file(unread))
+            )
         raise NoEvidenceError(
             _(
                 "{document} and its receipt are no longer there. If both were moved to an "

@@ -188,5 +188,5 @@ def _find(spool: Spool, job_id: str) -> Job:
         if job.job_id == job_id:
             return job
     raise UnknownJobError(
-        _("No document with the job id {job_id!r} is on its way.").format(job_id=shown(job_id))
+        _("No document with the job id '{job_id}' is on its way.").format(job_id=shown(job_id))
     )

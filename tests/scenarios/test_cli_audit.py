@@ -442,6 +442,15 @@ def test_evidence_of_what_is_not_there(archive: Archive, tmp_path: Path) -> None
     _check(tmp_path / "e.zip", tmp_path / "out")
 
 
+@pytest.mark.parametrize("by", ["document", "job"])
+def test_evidence_of_a_refused_link(archive: Archive, by: str) -> None:
+    """What was never read proves nothing; the error says that it is there, and why it does not."""
+    document = archive.file("link.pdf", refused=True)
+    fax = str(document) if by == "document" else f"20261030-080000-{FAXES:08x}"
+    result = faxdrop(archive.root, "evidence", fax, code=1)
+    assert f"{document} cannot be read, so it proves nothing: it is a link" in result.stderr
+
+
 def test_screens_fit_a_terminal(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is within 80 columns where a terminal has no more."""
     monkeypatch.setattr("faxdrop.cli.terminal._WIDE", 80)

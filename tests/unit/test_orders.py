@@ -210,6 +210,12 @@ def test_cancel_what_is_not_there(tmp_path: Path, job_id: str) -> None:
     assert spool.notes.cancellations() == []
 
 
+def test_a_hostile_job_id_is_shown_once_escaped(tmp_path: Path) -> None:
+    """What is not printable in a job id becomes the escape that names of files become, too."""
+    with pytest.raises(OrderError, match=r"the job id 'a\\x1b\[31m' is"):
+        cancelled(in_spool(tmp_path), "a\x1b[31m")
+
+
 def test_cancel_a_claim_that_was_interrupted(tmp_path: Path) -> None:
     """A record whose document is still in the inbox cannot be cancelled."""
     spool = in_spool(tmp_path, job_in(State.QUEUED))
