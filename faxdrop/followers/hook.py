@@ -5,9 +5,10 @@ took it away, or had the document faxed again), it is the journal's line instead
 which. The environment is a clean one, with
 
     FAXDROP_STATUS      sent or failed
-    FAXDROP_DOCUMENT    the document, where it was filed; "": it has been taken away since
+    FAXDROP_DOCUMENT    the document, as it was filed; "": it was gone before that
     FAXDROP_RECEIPT     the receipt beside it
     FAXDROP_REPORT      the transmission report beside it; "": there is none
+    FAXDROP_RUN         for the end of what it started (see ``program``)
 
 It runs at least once for each document, in order, one at a time. Its exit status is logged and
 changes nothing. Only a program that cannot be started at all is tried again.

@@ -1,5 +1,8 @@
 """Runs a program of the administrator's in a process group of its own, which ends as a whole.
 
+At its time limit, what has left that group (setsid) is ended too. It is known by a variable in its
+environment, MARK, which is different in each run.
+
 All that it prints is read, so that it never blocks on its output; only the last of it is kept.
 """
 
@@ -10,10 +13,13 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 KEPT: Final = 1000  # bytes of output
+MARK: Final = "FAXDROP_RUN"
 
 _PIECE: Final = 65536  # bytes
 _GRACE: Final = 2.0  # seconds between "please end" and the end
@@ -47,12 +53,13 @@ class Program:
         Once the program has ended, whatever it left in its group is ended too. Raises OSError if it
         cannot be started, and StoppedError.
         """
+        run = uuid.uuid4().hex
         process = subprocess.Popen(  # noqa: S603 - the administrator's, without a shell
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environ,
+            env={**environ, MARK: run},
             cwd="/",
             start_new_session=True,
             bufsize=0,
@@ -69,6 +76,8 @@ class Program:
                     _signal(process, signal.SIGKILL)
                     self._process = None
                 status = process.wait()
+        if self._stopped or not in_time:
+            _end_all(f"{MARK}={run}".encode())
         if self._stopped:
             raise StoppedError
         return ProgramEnd(status if status >= 0 else 128 - status, output, in_time)
@@ -139,3 +148,15 @@ def _signal(process: subprocess.Popen[bytes], number: int) -> None:
     # It is not reaped yet, so its id and its group's id cannot have been reused.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
+
+
+def _end_all(mark: bytes) -> None:
+    """End every process that has this in its environment, wherever it has gone."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or belongs to somebody else
+            process = os.pidfd_open(int(path.name))
+            try:
+                if mark in (path / "environ").read_bytes().split(b"\0"):
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+            finally:
+                os.close(process)

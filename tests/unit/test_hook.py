@@ -16,7 +16,7 @@ import structlog.testing
 from faxdrop.followers.cursor import Line
 from faxdrop.followers.follower import FollowerError
 from faxdrop.followers.hook import Hook
-from faxdrop.followers.program import KEPT, Program, StoppedError
+from faxdrop.followers.program import KEPT, MARK, Program, StoppedError
 from faxdrop.journal.lines import Head
 
 SECRETS = {
@@ -28,6 +28,8 @@ SECRETS = {
     "NOTIFY_SOCKET": "/run/systemd/notify",
     "LD_PRELOAD": "/opt/5ecret.so",
 }
+
+SHELLS = {"PATH", "PWD", "SHLVL", "_", MARK}
 
 
 def script(folder: Path, text: str) -> Path:
@@ -93,6 +95,16 @@ def test_what_takes_too_long_is_ended_as_a_whole(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 60.0  # it sleeps for ten minutes
     assert (ran.status, ran.in_time) == (128 + signal.SIGKILL, False)
     assert all(await_gone(int(pid)) for pid in pids.read_text().split())
+
+
+@pytest.mark.parametrize("leave", ["setsid", "setsid --fork"])
+def test_what_left_its_group_ends_with_it_at_its_time_limit(tmp_path: Path, leave: str) -> None:
+    """A child in a session of its own, or one that is nobody's child any more, is found, too."""
+    pid = tmp_path / "pid"
+    text = f"{leave} sh -c 'echo $$ >{pid}; exec sleep 600' & while [ ! -s {pid} ]; do :; done"
+    ran = run(tmp_path, f"{text}; exec sleep 600", seconds=1.0)
+    assert not ran.in_time
+    assert await_gone(int(pid.read_text()))
 
 
 def test_one_that_ends_when_asked_may_clean_up(tmp_path: Path) -> None:
@@ -181,7 +193,7 @@ def test_it_is_told_receipt_and_paths_and_no_secret(tmp_path: Path) -> None:
     content, environ = told(tmp_path, line, {**SECRETS, "LANG": "de_DE.UTF-8", "LC_TIME": "C"})
     folder = tmp_path / "sent" / "Dr. Müller"
     assert content == receipt
-    assert {name: environ[name] for name in environ.keys() - {"PATH", "PWD", "SHLVL", "_"}} == {
+    assert {name: environ[name] for name in environ.keys() - SHELLS} == {
         "FAXDROP_STATUS": "sent",
         "FAXDROP_DOCUMENT": str(folder / "letter\n$(reboot).pdf"),
         "FAXDROP_RECEIPT": str(folder / "letter\n$(reboot).pdf.json"),
