@@ -187,6 +187,6 @@ Ended: {event} at {at}
         seq=found.head.seq,
         hash=found.head.hash,
         job=content.get("job_id"),
-        event=content.get("event"),
+        event=_("sent") if content.get("event") == "sent" else _("failed"),
         at=content.get("finished_at"),
     )

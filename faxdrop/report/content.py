@@ -150,7 +150,7 @@ def _result(receipt: Receipt, zone: tzinfo | None) -> list[str]:
 
 
 def _facts(receipt: Receipt, sender: str, zone: tzinfo | None) -> list[Row]:
-    untold = _("not told by sipgate")
+    untold = _("not told by sipgate") if receipt.attempts else "-"
     folder, number = receipt.recipient.folder, receipt.recipient.number
     return [
         Row(label=_("Sender"), value=sender or "-"),

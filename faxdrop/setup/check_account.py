@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from faxdrop.config.problems import dotted
 from faxdrop.config.settings import Config
 from faxdrop.setup.findings import Finding, Level, finding
 from faxdrop.sipgate import AccountReport, Sipgate, Unreachable
@@ -87,7 +88,7 @@ def _faxlines(config: Config, seen: AccountReport) -> Iterator[Finding]:
     users = {config.sipgate.faxline: "sipgate.faxline"}
     for name, entry in config.recipients.items():
         if entry.faxline is not None:
-            users.setdefault(entry.faxline, f"recipients.{name}")
+            users.setdefault(entry.faxline, dotted(("recipients", name, "faxline")))
     for wanted, key in users.items():
         line = lines.get(wanted)
         if line is None:

@@ -14,6 +14,7 @@ import pytest
 import requests
 from click.testing import CliRunner
 
+from faxdrop import words
 from faxdrop.cli.main import main
 from faxdrop.followers import tables
 from faxdrop.journal import evidence, retention, witness
@@ -157,6 +158,24 @@ def test_evidence_is_checked_by_hand(archive: Archive, tmp_path: Path) -> None:
     assert own["document"]["sha256"] == hash_of(document.read_bytes())
     assert own["receipt_sha256"] == hash_of(receipt.read_bytes())
     assert archive.head.hash in (tmp_path / "out" / "READ-ME.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(0, "Beendet: fehlgeschlagen um"), (1, "Beendet: gesendet um")]
+)
+def test_the_read_me_of_evidence_is_in_the_language_set(
+    archive: Archive, number: int, told: str
+) -> None:
+    """How the fax ended is said in the words of the sentence around it."""
+    document, receipt = archive.documents[number], archive.receipt(number).read_bytes()
+    found = evidence.extract(archive.journal, evidence.job_of(receipt))
+    words.use("de")
+    try:
+        made = evidence.bundle(document.read_bytes(), document.name, receipt, found)
+    finally:
+        words.use("en")
+    with zipfile.ZipFile(io.BytesIO(made)) as packed:
+        assert told in packed.read("READ-ME.txt").decode()
 
 
 @pytest.mark.parametrize("command", ["verify", "receipts"])

@@ -565,10 +565,10 @@ def test_a_fax_line_that_is_not_there(config: Config) -> None:
 
 def test_a_fax_line_of_the_address_book(config: Config) -> None:
     """The fax lines that the address book names are checked, too."""
-    book = {"Amt": AddressEntry(number="+493023125030", faxline="f8")}
+    book = {"Dr. X": AddressEntry(number="+493023125030", faxline="f8")}
     *_, wrong = report(config.model_copy(update={"recipients": book})).findings[:-1]
     assert wrong.words == "There is no fax line f8."
-    assert wrong.advice.startswith("Set recipients.Amt to")
+    assert wrong.advice.startswith('Set recipients."Dr. X".faxline to')
 
 
 def test_a_fax_line_that_may_not_send(config: Config, simulator: Simulator) -> None:

@@ -150,6 +150,12 @@ def test_what_differs_and_what_is_not_told() -> None:
     assert (pages.verdict, number.verdict) == ("not told by sipgate", "agrees")
 
 
+def test_sipgate_is_not_said_to_withhold_what_it_never_got() -> None:
+    """Where nothing was submitted, there is no duration that sipgate could tell."""
+    facts = {row.label: row.value for row in compose(receipt(reason=FAILED)).facts}
+    assert facts["Duration"] == facts["Station id"] == "-"
+
+
 @pytest.mark.parametrize("name", ["\u202e\u05d0\U0001f600\x1b[31m" * 18, "x" * 251 + ".pdf"])
 def test_hostile_names(maker: Checker, name: str) -> None:
     """Whatever its names are, and however many attempts: one page, and nothing steers a viewer."""
