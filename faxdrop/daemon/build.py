@@ -128,8 +128,8 @@ def daemon_of(config: Config, *, simulated: bool = False) -> Iterator[Daemon]:
                 "folder that people use. Mount it: mount {missing}"
             ).format(missing=missing, table=mounts.FSTAB, root=config.root)
         )
-    # The kernel tells the holder of a lease (see intake) with this signal that somebody wants to
-    # write; it would end the process. The lease is given back at once anyway.
+    # The kernel tells the holder of a lease (see ``documents.opening``) with this signal that
+    # somebody wants to write; it would end the process. The lease is given back at once anyway.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     clock = Clock()
     journal = open_journal(config.root, clock)

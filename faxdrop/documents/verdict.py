@@ -42,7 +42,6 @@ class Verdict(Record):
     reason: Reason | None = None  # it cannot be faxed as it stands
     killed: bool = False  # the reader was killed from outside: nothing is known of the document
     copy_sha256: str | None = None  # of the copy that ``prepare`` wrote; None: it wrote none
-    copy_bytes: int | None = None  # its size
     unjudged: int = 0  # pages of the copy that could not be compared with the original
     provisional: bool = False  # holds if the reader breaks down while it judges the copy
     language: Language = Field(default_factory=language)  # of the reason's words

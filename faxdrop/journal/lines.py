@@ -19,11 +19,6 @@ FORMAT: Final = "faxdrop-journal/1"
 NOTHING_BEFORE: Final = "0" * 64
 LONGEST_LINE: Final = 1 << 20  # bytes; ours are some hundred
 
-EventName = Literal[
-    "sent", "failed", "retried", "held", "released", "mended", "removed", "reported"
-]
-"""What a line is about; ``sent`` and ``failed`` are the ends of documents."""
-
 
 class LineDocument(Record):
     """A document as it was dropped."""

@@ -26,7 +26,7 @@ from faxdrop.spool.jobs import RECORD
 from faxdrop.spool.root import Spool
 from faxdrop.status import ended
 from faxdrop.status.ended import LatestFiled
-from faxdrop.words import _
+from faxdrop.words import _, short_moment
 
 OVERVIEW_FORMAT: Final = "faxdrop-overview/1"
 INBOX: Final = "inbox"  # the state of a file that is not claimed yet
@@ -288,7 +288,7 @@ def _in_the_queue(job: Job, now: datetime, *, running: bool, held: bool, ahead: 
     if ahead is None or ahead.attempt is None:
         return _("waiting for its turn")
     at, today = ahead.attempt.submitted_at.astimezone(), now.astimezone().date()
-    since = f"{at:%H:%M}" if at.date() == today else f"{at:%Y-%m-%d %H:%M}"
+    since = f"{at:%H:%M}" if at.date() == today else short_moment(at)
     return _("waits for {name} to the same number, on its way since {since}").format(
         name=shown(ahead.name), since=since
     )

@@ -77,7 +77,6 @@ def prepare(data: bytes, limits: Limits = LIMITS) -> tuple[Verdict, bytes]:
     copy = output.getvalue()
     if copy:
         assert verdict.copy_sha256 == hashlib.sha256(copy).hexdigest()
-        assert verdict.copy_bytes == len(copy)
     return verdict, copy
 
 

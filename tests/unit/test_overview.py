@@ -21,6 +21,7 @@ from faxdrop.names.printable import shown
 from faxdrop.spool.root import Spool
 from faxdrop.status import overview, shared
 from faxdrop.status.overview import Overview, look, of_job
+from faxdrop.words import use
 from tests.kit.jobs import EARLIER, NOON, attempt, failed_document, in_spool, job_in
 
 
@@ -294,6 +295,21 @@ def test_a_letter_behind_another(tmp_path: Path) -> None:
     since = (EARLIER + timedelta(minutes=1)).astimezone()
     assert words["c"] == (f"waits for first.pdf to the same number, on its way since {since:%H:%M}")
     assert words["d"] == words["e"] == "waiting for its turn"
+
+
+def test_a_letter_behind_one_of_another_day(tmp_path: Path) -> None:
+    """The day on which the one ahead was submitted is written as the language writes it."""
+    ahead = job_in(State.ACCEPTED, job_id="a", attempts=(attempt("SENDING"),))
+    spool = in_spool(tmp_path, ahead, job_in(State.QUEUED, job_id="c"))
+    use("de")
+    try:
+        with a_daemon_at(tmp_path):
+            seen = look(spool, InboxSettings(), NOON + timedelta(days=2))
+    finally:
+        use("en")
+    words = {one.job: one.words for one in seen.documents}
+    day = (EARLIER + timedelta(minutes=1)).astimezone()
+    assert f"{day:%d.%m.%Y %H:%M}" in words["c"]
 
 
 def test_what_holds(tmp_path: Path) -> None:

@@ -103,7 +103,6 @@ def _of(examined: Verdict, copy: bytes, *, unjudged: int = 0, rasterized: bool =
         update={
             "facts": facts,
             "copy_sha256": hashlib.sha256(copy).hexdigest(),
-            "copy_bytes": len(copy),
             "unjudged": unjudged,
         }
     )
