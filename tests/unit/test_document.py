@@ -320,6 +320,18 @@ def test_garbage_around() -> None:
     refused(pdfs.garbage_after(2000), ReasonCode.DAMAGED_PDF, whole=False)
 
 
+@pytest.mark.parametrize(
+    "header", [b"%!PS-Adobe-3.0 PDF-1.4", b"%PDF 1.4", b"%pdf-1.4", b"@PJL SET A=B\r\n" * 200]
+)
+def test_odd_header(header: bytes) -> None:
+    """A header that is odd or far behind is found where viewers find it, but not in other files."""
+    good = pdfs.good()
+    data = header + (good if header.startswith(b"@") else good[8:])
+    assert words(copied(data, "repaired")) == words(good)
+    refused(b"\0" + bytes(2000) + good, ReasonCode.NOT_A_PDF, whole=False)
+    refused(b"%FDF-1.4" + good[8:], ReasonCode.NOT_A_PDF, whole=False)
+
+
 def test_mangled_newlines() -> None:
     """A PDF that went through a text transfer is refused where its pictures are broken."""
     refused(pdfs.mangled_newlines(), ReasonCode.DAMAGED_PDF, whole=False)

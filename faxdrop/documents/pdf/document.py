@@ -148,7 +148,8 @@ def _verdict(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
     with _opened(core) as (pdf, readable):
         pages = _pages(pdf, limits)
         condition, shown = inspect(pdf, Source(core, readable), pages, is_late)
-        untidy = condition is Condition.MENDED or wholeness.is_wrapped(data)
+        is_wrapped = data is not loaded.data or wholeness.is_wrapped(data)
+        untidy = condition is Condition.MENDED or is_wrapped
         kind = _suitable(pdf, core, limits)
         needed = {
             "decrypted": pdf.is_encrypted,
@@ -217,13 +218,14 @@ def _promising(loaded: _Loaded, limits: Limits) -> bytes:
         )
     if not data:
         raise _not_a_pdf(_("The file is empty."), _("Save or scan the document again."))
-    if wholeness.header_offset(data) is None:
+    headed = wholeness.headed(data)
+    if headed is None:
         if not data.strip(b"\0"):
             raise _not_a_pdf(_("The file contains nothing but zeros."))
         raise _not_a_pdf(_("The file is not a PDF."))
     if not loaded.ends:
         raise _damaged(_("The PDF is not complete: its end is missing."))
-    return data
+    return headed
 
 
 def _megabytes(size: int) -> str:

@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 _WINDOW = 1024  # bytes; viewers look for head and tail this far from the ends of a file
 _MARGIN = 512  # bytes behind the end mark that every reader looks past
+_FAR = 1 << 16  # bytes of a printer's or a mail's header that may stand before a PDF
 _SECTOR = 512  # bytes; files are written in whole sectors
 _CHUNK = 1 << 18
 _MARK = b"%%EOF"
 _MAX_HEADERS = 1000  # that are looked at
+# What some programs write in its place; Adobe's PDF Reference 1.7, H.3, note 14, has the first.
+_ODD_HEADER = re.compile(rb"%!PS-Adobe-\d\.\d PDF-\d\.\d|%PDF \d\.\d|%pdf-\d\.\d")
 _PADDING = b"\0\t\n\f\r \x1a"
 # What stands behind an end mark when another part of the PDF was to follow.
 _UNFINISHED = re.compile(rb"endstream|endobj|(?<!\d)[1-9]\d{0,9}\s{1,8}\d{1,5}\s{1,8}obj")
@@ -30,6 +33,22 @@ def header_offset(data: bytes) -> int | None:
     """Return where ``%PDF-`` is, or None if it is not near the start."""
     at = data.find(b"%PDF-", 0, _WINDOW)
     return at if at >= 0 else None
+
+
+def headed(data: bytes) -> bytes | None:
+    """Return a PDF with its header where every reader looks for it; None if it has no header.
+
+    Its sectors stay where sectors were.
+    """
+    if header_offset(data) is not None:
+        return data
+    if odd := _ODD_HEADER.search(data, 0, _WINDOW):
+        header = b"%PDF-" + odd[0][-3:]
+        return data[: odd.start()] + header.ljust(len(odd[0])) + data[odd.end() :]
+    at = data.find(b"%PDF-", 0, _FAR)
+    if at < 0 or b"\0" in data[:at]:  # no text: another file, with a PDF in it
+        return None
+    return data[at - at % _SECTOR :]
 
 
 def end_of(data: bytes) -> int | None:
