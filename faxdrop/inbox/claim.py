@@ -93,7 +93,8 @@ class Claimer:
         if is_open_for_writing(fd):
             return NotYet(written=True)
         overdue = candidate.rest is Rest.OVERDUE
-        if not overdue and not looks_whole(fd, before.st_size):
+        # Once it is at rest, only the check tells: much padding may stand around a PDF.
+        if candidate.rest is Rest.CLOSED and not looks_whole(fd, before.st_size):
             return NotYet()
         verdict = self._checker.check(fd)
         flawless = verdict.clean or candidate.rest is not Rest.CLOSED

@@ -13,6 +13,8 @@ from faxdrop.documents.opening import Signature
 from faxdrop.inbox.looks import Candidate, Key, Rest
 from faxdrop.inbox.turns import Claims
 from faxdrop.workers import NoThreadError, submit
+from tests.kit import pdfs
+from tests.kit.breaking import ends, stage
 from tests.kit.world import Here
 
 P = ParamSpec("P")
@@ -186,3 +188,18 @@ def test_after_a_stop_nothing_is_claimed() -> None:
     desk.claims.stop()
     assert desk.claims.start() == 0
     assert desk.done == []
+
+
+def test_padding_is_not_waited_for(tmp_path: Path) -> None:
+    """A PDF at rest is claimed at once, however much stands around it; half of one is not."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        staged.drop("+493023125130", "padded.pdf", pdfs.good() + bytes(4845))
+        staged.drop("+493023125131", "job.pdf", b"@PJL COMMENT\r\n" * 99 + pdfs.good(2))
+        staged.drop("+493023125132", "half.pdf", pdfs.truncated() + bytes(4845))
+        world.until(lambda: len(staged.simulator.taken) == 2)
+        assert world.time.mono - 1000.0 < world.config.inbox.settle + 12.0  # a rescan, a rest
+        assert [path.name for path in world.in_inbox()] == ["half.pdf"]
+        world.until_done()
+        assert sorted(ends(world)) == [("failed", "damaged_pdf"), ("sent", None), ("sent", None)]
