@@ -247,7 +247,7 @@ def _document(one: Document, now: datetime) -> Iterable[RenderableType]:
         Text.assemble((shown(one.name), "bold"), "  ", _("to {folder}").format(folder=to))
     )
     state = shown(one.words)
-    if one.next_attempt_at is not None:
+    if one.attempts and one.next_attempt_at is not None:  # else nothing leads to the time
         state = _("{state} at {time}").format(state=state, time=clock(one.next_attempt_at, now))
     notes = [_("since {time}").format(time=clock(one.since, now))] if one.since else []
     if one.attempts:

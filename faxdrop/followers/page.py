@@ -194,7 +194,7 @@ def _open(key: str, title: str, seen: Overview, states: tuple[str, ...], count: 
 
 def _of_document(one: Document) -> PageRow:
     words = one.words
-    if one.next_attempt_at is not None:
+    if one.attempts and one.next_attempt_at is not None:  # else nothing leads to the time
         words = _("{words} at {time}").format(words=words, time=short_moment(one.next_attempt_at))
     return PageRow(
         name=one.name,

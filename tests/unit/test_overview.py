@@ -17,6 +17,7 @@ from faxdrop.cli.terminal import Hanging
 from faxdrop.config.settings import InboxSettings
 from faxdrop.fax.job import FINAL, Job, Reason, State
 from faxdrop.fax.reasons import ReasonCode
+from faxdrop.followers.page import page_of
 from faxdrop.names.printable import shown
 from faxdrop.spool.root import Spool
 from faxdrop.status import overview, shared
@@ -310,6 +311,18 @@ def test_a_letter_behind_one_of_another_day(tmp_path: Path) -> None:
     words = {one.job: one.words for one in seen.documents}
     day = (EARLIER + timedelta(minutes=1)).astimezone()
     assert f"{day:%d.%m.%Y %H:%M}" in words["c"]
+
+
+def test_what_is_held_before_its_first_attempt_names_no_time(tmp_path: Path) -> None:
+    """When the next try is says the hold; a time behind "for the reason above" makes no sense."""
+    spool = in_spool(tmp_path, job_in(State.QUEUED, due_at=NOON + timedelta(seconds=30)))
+    hold = {"what": "submitting", "words": "no money", "advice": "", "since": NOON.isoformat()}
+    spool.notes.write_status({"holds": [hold]})
+    with a_daemon_at(tmp_path):
+        seen = looked(spool)
+    [row] = page_of(seen).sections[2].rows
+    assert row.words == "held, for the reason above"
+    assert "held, for the reason above (since" in text_of(seen)
 
 
 def test_what_holds(tmp_path: Path) -> None:

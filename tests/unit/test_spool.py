@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -709,6 +710,22 @@ def test_a_spool_of_an_older_format_goes_on(spool: Spool, version: int) -> None:
     jobs, corrupt = spool.jobs.recover()
     assert len(jobs) == len(golden_jobs())
     assert not corrupt
+
+
+@pytest.mark.parametrize(
+    ("code", "is_forgiven"), [(errno.EINVAL, True), (errno.EBADF, True), (errno.EIO, False)]
+)
+def test_what_a_share_says_to_the_fsync_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, *, is_forgiven: bool
+) -> None:
+    """Shares have no fsync of folders, and that is no error; a broken disk is."""
+
+    def refused(_fd: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with nullcontext() if is_forgiven else pytest.raises(OSError, match=str(tmp_path)):
+        Disk().sync_folder(tmp_path)
 
 
 # -- the lock ----------------------------------------------------------------------------------
