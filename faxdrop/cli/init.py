@@ -11,7 +11,8 @@ from faxdrop.cli.questions import Given, Questions
 from faxdrop.cli.setup import checked, tell
 from faxdrop.cli.terminal import name_of_file
 from faxdrop.config import place
-from faxdrop.config.load import command, load, load_what_is_right
+from faxdrop.config.load import load, load_what_is_right
+from faxdrop.config.place import command
 from faxdrop.names.printable import shown
 from faxdrop.setup import check_unit, installation, units
 from faxdrop.setup import init as init_

@@ -21,8 +21,9 @@ from faxdrop.cli.orders import (
 from faxdrop.cli.place import takes_place
 from faxdrop.cli.terminal import name_of_file, show
 from faxdrop.clock import Clock
-from faxdrop.config.load import ConfigError, command, load_what_is_right
-from faxdrop.config.place import starting
+from faxdrop.config.load import load_what_is_right
+from faxdrop.config.place import command, starting
+from faxdrop.config.problems import ConfigError
 from faxdrop.config.settings import Config
 from faxdrop.daemon import build as service
 from faxdrop.followers.status_page import write_now

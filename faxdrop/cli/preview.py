@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from faxdrop.cli.terminal import name_of_file
-from faxdrop.config.load import ConfigError, load_what_is_right
-from faxdrop.config.problems import NoConfigError
+from faxdrop.config.load import load_what_is_right
+from faxdrop.config.problems import ConfigError, NoConfigError
 from faxdrop.config.settings import DocumentSettings
 from faxdrop.documents import preview as preview_
 from faxdrop.documents.assess import limits_of

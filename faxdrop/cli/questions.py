@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from faxdrop.cli.terminal import say
 from faxdrop.config import place
-from faxdrop.config.load import command
+from faxdrop.config.place import command
 from faxdrop.config.settings import SipgateSettings
 from faxdrop.fax.recipient import RecipientError
 from faxdrop.fax.recipient import number as fax_number

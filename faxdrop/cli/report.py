@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from faxdrop.cli.orders import OrderError, document_of
 from faxdrop.cli.place import takes_place
 from faxdrop.cli.terminal import name_of_file
-from faxdrop.config.load import ConfigError, load_what_is_right
-from faxdrop.config.problems import NoConfigError
+from faxdrop.config.load import load_what_is_right
+from faxdrop.config.problems import ConfigError, NoConfigError
 from faxdrop.config.settings import Config
 from faxdrop.documents.checker import Checker
 from faxdrop.fax.receipt import Receipt

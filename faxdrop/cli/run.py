@@ -12,8 +12,8 @@ import structlog
 from faxdrop import logs
 from faxdrop.cli.place import takes_place
 from faxdrop.config.credentials import Watch, files_of
-from faxdrop.config.load import command, load
-from faxdrop.config.place import SERVICE_USER, installed_unit
+from faxdrop.config.load import load
+from faxdrop.config.place import SERVICE_USER, command, installed_unit
 from faxdrop.config.settings import Config
 from faxdrop.daemon import build as service
 from faxdrop.simulator import Simulator

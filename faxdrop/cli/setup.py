@@ -22,7 +22,8 @@ from faxdrop.cli import screens
 from faxdrop.cli.demo import Demo, DemoRow
 from faxdrop.cli.place import takes_place
 from faxdrop.cli.terminal import called, make_console, name_of_file, show
-from faxdrop.config.load import ConfigError, load
+from faxdrop.config.load import load
+from faxdrop.config.problems import ConfigError
 from faxdrop.config.settings import Config
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.daemon import build as service

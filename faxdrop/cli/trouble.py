@@ -7,8 +7,7 @@ import sys
 import click
 
 from faxdrop.cli.orders import OrderError
-from faxdrop.config.load import ConfigError
-from faxdrop.config.problems import NoConfigError
+from faxdrop.config.problems import ConfigError, NoConfigError
 from faxdrop.journal.chain import JournalError
 from faxdrop.names.printable import of_file, shown
 from faxdrop.setup.init import InitError

@@ -31,39 +31,15 @@ from faxdrop.config.problems import (
 )
 from faxdrop.config.settings import (
     Config,
-    DocumentSettings,
     FromFile,
-    InboxSettings,
     Secrets,
-    SendingSettings,
     Settings,
-    SipgateSettings,
-    format_duration,
-    parse_duration,
 )
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.fax.reasons import ReasonCode
-from faxdrop.fax.recipient import AddressEntry, RecipientError, name_key, number, number_in
+from faxdrop.fax.recipient import RecipientError, name_key, number, number_in
 from faxdrop.names.passed_over import is_passed_over
 from faxdrop.words import N_, _, of_system
-
-__all__ = [
-    "DEFAULT_PATH",
-    "AddressEntry",
-    "Config",
-    "ConfigError",
-    "DocumentSettings",
-    "InboxSettings",
-    "Problem",
-    "Secrets",
-    "SendingSettings",
-    "SipgateSettings",
-    "command",
-    "format_duration",
-    "load",
-    "load_what_is_right",
-    "parse_duration",
-]
 
 _SECRETS = ("TOKEN", "TOKEN_ID", "HEARTBEAT_URL")
 _LINE = re.compile(r"\(at line (\d+)")
@@ -174,8 +150,7 @@ def load_what_is_right(path: Path | None) -> MendedConfig:
     found = tuple(presentable(problem, ()) for problem in problems)
     if "root" not in table or ("root",) in wrong:
         raise ConfigError(found)
-    known = SIMULATED
-    secrets = Secrets(token_id=known["TOKEN_ID"], token=SecretStr(known["TOKEN"]))
+    secrets = Secrets(token_id=SIMULATED["TOKEN_ID"], token=SecretStr(SIMULATED["TOKEN"]))
     return MendedConfig(Config.model_validate({**dict(settings), "secrets": secrets}), found)
 
 

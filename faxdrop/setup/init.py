@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from faxdrop.config import credentials
-from faxdrop.config.load import ConfigError, command, load
-from faxdrop.config.place import SERVICE_USER, secret_files, unit_of
-from faxdrop.config.problems import toml
+from faxdrop.config.load import load
+from faxdrop.config.place import SERVICE_USER, command, secret_files, unit_of
+from faxdrop.config.problems import ConfigError, toml
 from faxdrop.config.settings import Config
 from faxdrop.setup import units
 from faxdrop.spool.home import home_of

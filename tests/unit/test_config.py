@@ -16,23 +16,24 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from faxdrop.config import credentials, place
 from faxdrop.config import load as config
-from faxdrop.config.load import (
-    AddressEntry,
+from faxdrop.config.load import load
+from faxdrop.config.problems import ConfigError, NoConfigError, Problem
+from faxdrop.config.settings import (
+    BYTES_LIMIT,
     Config,
-    ConfigError,
     DocumentSettings,
+    HeartbeatSettings,
+    HookSettings,
     InboxSettings,
-    Problem,
     Secrets,
     SendingSettings,
+    Settings,
     SipgateSettings,
     format_duration,
-    load,
     parse_duration,
 )
-from faxdrop.config.problems import NoConfigError
-from faxdrop.config.settings import BYTES_LIMIT, HeartbeatSettings, HookSettings, Settings
 from faxdrop.config.simulated import SIMULATED
+from faxdrop.fax.recipient import AddressEntry
 from tests.kit.users import let_in
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -489,9 +490,9 @@ def test_without_the_root_nothing_is_right(tmp_path: Path, text: str) -> None:
 
 def test_commands_name_the_config_where_they_must() -> None:
     """A command in an advice works for the config that it is about."""
-    assert config.command("check", None) == "faxdrop check"
-    assert config.command("check", config.DEFAULT_PATH) == "faxdrop check"
-    assert config.command("check", Path("a b")) == "faxdrop --config 'a b' check"
+    assert place.command("check", None) == "faxdrop check"
+    assert place.command("check", place.DEFAULT_PATH) == "faxdrop check"
+    assert place.command("check", Path("a b")) == "faxdrop --config 'a b' check"
 
 
 def test_a_config_from_windows_is_read(tmp_path: Path) -> None:
