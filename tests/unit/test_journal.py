@@ -94,6 +94,27 @@ def test_the_chain_can_be_checked_by_hand(tmp_path: Path) -> None:
     assert json.loads(path.read_text().splitlines()[0])["previous"] == NOTHING_BEFORE
 
 
+@pytest.mark.parametrize("how", ["append", "append_once", "append_all"])
+def test_a_line_is_durable_before_anybody_relies_on_it(tmp_path: Path, how: str) -> None:
+    """When an append returns, the file that holds the line has been synced, and nothing since."""
+    synced: list[int] = []
+
+    class Noted(Disk):
+        def sync(self, fd: int) -> None:
+            synced.append(os.fstat(fd).st_size)
+
+    journal = journal_in(tmp_path, disk=Noted())
+    one = end(1)
+    if how == "append":
+        journal.append(one)
+    elif how == "append_once":
+        journal.append_once(one, one.job_id)
+    else:
+        journal.append_all([one, end(2)])
+    [path] = (tmp_path / "journal").glob("*.jsonl")
+    assert synced[-1] == path.stat().st_size
+
+
 def test_a_line_says_what_an_auditor_asks_for(tmp_path: Path) -> None:
     """Job, document, recipient, attempts, reason and the receipt's hash stand in a line."""
     done = failed(job("Größe.pdf", "Dr. Müller"))

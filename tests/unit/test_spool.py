@@ -80,6 +80,16 @@ def test_a_claim_moves_the_document_beside_its_record(spool: Spool) -> None:
     ]
 
 
+def test_the_spool_is_closed_to_others(tmp_path: Path) -> None:
+    """Whatever the umask is, nobody else looks into ``.faxdrop``: people share the root."""
+    before = os.umask(0)
+    try:
+        Spool(tmp_path).open()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / ".faxdrop").stat().st_mode) == 0o700
+
+
 def test_nothing_is_made_where_the_root_was_unmounted(spool: Spool, tmp_path: Path) -> None:
     """A root that is gone between two looks leaves an empty mount point, and it stays empty."""
     one = job(folder=None)
@@ -657,6 +667,47 @@ def test_jobs_come_back_in_the_order_of_their_claims(spool: Spool) -> None:
         claim(spool, one.model_copy(update={"claimed_at": NOW + timedelta(seconds=number)}))
     jobs, _ = spool.jobs.recover()
     assert [one.name for one in jobs] == ["1.pdf", "2.pdf", "3.pdf"]
+
+
+class Noted(Disk):
+    """A disk that notes in which order the durable steps come."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self.steps = steps
+
+    def move(self, source: Path, target: Path, **folders: int | None) -> None:
+        """Note a move by what it moves."""
+        super().move(source, target, **folders)
+        self.steps.append(f"move {source.name}")
+
+    def sync_folder(self, path: Path, **within: int | None) -> None:
+        """Note the fsync of a folder."""
+        super().sync_folder(path, **within)
+        self.steps.append(f"sync {path.name}")
+
+    def remove_folder(self, path: Path) -> None:
+        """Note that a job is forgotten."""
+        super().remove_folder(path)
+        self.steps.append("forget")
+
+
+def test_a_job_is_forgotten_only_when_its_document_and_its_line_are_durable(
+    tmp_path: Path,
+) -> None:
+    """The move is on the disk before the journal tells it, and that before the job goes."""
+    steps: list[str] = []
+    spool = Spool(tmp_path, Noted(steps), note=lambda _: steps.append("journal"))
+    spool.open()
+    claim(spool, job())
+    steps.clear()
+    spool.filing.file_away(sent(job()))
+    spool.close()
+    assert steps[steps.index("move document.pdf") :] == [
+        "move document.pdf",
+        "sync Labor",
+        "journal",
+        "forget",
+    ]
 
 
 # -- the formats -------------------------------------------------------------------------------
