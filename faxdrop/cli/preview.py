@@ -10,7 +10,7 @@ import click
 
 from faxdrop.cli.terminal import name_of_file
 from faxdrop.config.load import load_what_is_right
-from faxdrop.config.problems import ConfigError, NoConfigError
+from faxdrop.config.problems import ConfigError
 from faxdrop.config.settings import DocumentSettings
 from faxdrop.documents import preview as preview_
 from faxdrop.documents.assess import limits_of
@@ -78,7 +78,7 @@ def _limits(config_path: Path) -> Limits:
     """Return the limits of the config, or the defaults without one."""
     try:
         config, _ = load_what_is_right(config_path)
-    except (NoConfigError, ConfigError, OSError):
+    except (ConfigError, OSError):
         documents = DocumentSettings()
         return Limits(documents.max_bytes, documents.max_pages, documents.forms)
     return limits_of(config)

@@ -1,7 +1,7 @@
 """The command that makes a transmission report, again or for an old fax: report."""
 
 import contextlib
-import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +13,7 @@ from faxdrop.cli.orders import OrderError, document_of
 from faxdrop.cli.place import takes_place
 from faxdrop.cli.terminal import name_of_file
 from faxdrop.config.load import load_what_is_right
-from faxdrop.config.problems import ConfigError, NoConfigError
+from faxdrop.config.problems import ConfigError
 from faxdrop.config.settings import Config
 from faxdrop.documents.checker import Checker
 from faxdrop.fax.receipt import Receipt
@@ -21,7 +21,7 @@ from faxdrop.report import order
 from faxdrop.report.content import compose
 from faxdrop.report.order import UnmadeError
 from faxdrop.report.recipients import number_of
-from faxdrop.spool.disk import open_ordinary, opened_folder, read_file
+from faxdrop.spool.disk import Folder, opened_file, opened_folder, read_file, sha256_of
 from faxdrop.spool.places import LONGEST_RECEIPT, receipt_of, report_of
 from faxdrop.words import _
 
@@ -76,10 +76,11 @@ def _made(config_path: Path, document: Path) -> bytes:
             else None,
         )
         with (
-            open_ordinary(folder.path / document.name) as source,
+            _ordinary(folder, document.name) as source,
             Checker(order.limits(), reader=order.MAKER) as maker,
         ):
-            _same(source, receipt, document)
+            if source is not None:
+                _same(source, receipt, document)
             try:
                 return order.report(maker, words, content, source)
             except UnmadeError:
@@ -95,10 +96,21 @@ def _receipt_in(content: bytes) -> Receipt | None:
         return None
 
 
+@contextlib.contextmanager
+def _ordinary(folder: Folder, name: str) -> Iterator[BinaryIO | None]:
+    """Open a document; of what faxdrop refused, such as a link, nothing is read or drawn."""
+    with opened_file(folder, name) as fd:
+        if fd is None:
+            yield None
+            return
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            yield file
+
+
 def _same(source: BinaryIO, receipt: Receipt, document: Path) -> None:
     """Raise OrderError if a document is not the one of its receipt."""
     wanted = receipt.document.sha256
-    if wanted is not None and hashlib.sha256(source.read()).hexdigest() != wanted:
+    if wanted is not None and sha256_of(source.fileno()) != wanted:
         raise OrderError(
             _("{file} is not the document of its receipt: it was altered.").format(
                 file=name_of_file(document)
@@ -109,7 +121,7 @@ def _same(source: BinaryIO, receipt: Receipt, document: Path) -> None:
 def _config(path: Path) -> Config | None:
     try:
         config, _problems = load_what_is_right(path)
-    except (NoConfigError, ConfigError, OSError):
+    except (ConfigError, OSError):
         return None
     return config
 

@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jsonschema
+import pypdfium2
 import pytest
 from click.testing import CliRunner, Result
 
 from faxdrop.cli.main import main
 from faxdrop.followers.tables import HEADINGS
 from faxdrop.journal.flaws import Flaw
+from tests.kit import pdfs
 from tests.kit.archive import FAXES, Archive
 from tests.kit.processes import FAXDROP
 from tests.kit.users import let_in
@@ -449,6 +451,21 @@ def test_evidence_of_a_refused_link(archive: Archive, by: str) -> None:
     fax = str(document) if by == "document" else f"20261030-080000-{FAXES:08x}"
     result = faxdrop(archive.root, "evidence", fax, code=1)
     assert f"{document} cannot be read, so it proves nothing: it is a link" in result.stderr
+
+
+def test_a_report_on_a_refused_link_shows_nothing_of_where_it_leads(
+    archive: Archive, tmp_path: Path
+) -> None:
+    """Who makes the report, perhaps root, may read more than whoever put the link there."""
+    link = archive.file("link.pdf", refused=True)
+    link.unlink()
+    (tmp_path / "secret.pdf").write_bytes(pdfs.good())
+    link.symlink_to(tmp_path / "secret.pdf")
+    given = ["--config", "/nowhere", "report", str(link), "--out", str(tmp_path / "report.pdf")]
+    assert CliRunner().invoke(main, given).exit_code == 0
+    with pypdfium2.PdfDocument(tmp_path / "report.pdf") as report:
+        page = report[0].get_textpage().get_text_bounded()
+    assert "The first page cannot be drawn." in page
 
 
 def test_screens_fit_a_terminal(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
