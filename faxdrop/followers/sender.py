@@ -76,7 +76,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _parts(url: str) -> Iterator[tuple[str, Any]]:
     """Yield each separate target (each recipient of a mail) with a mark for it."""
-    service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    asset = apprise.AppriseAsset(http_redirects=False)  # ``?redirect=yes`` in the address allows it
+    service = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if service is None:
         return
     if not isinstance(service, NotifyEmail) or len(service.targets) <= 1:

@@ -145,13 +145,15 @@ def _web() -> Iterator[Callable[[], tuple[int, list[bytes]]]]:
     """Yield what starts a web server that answers with this status, and shows what it was told."""
     servers = []
 
-    def serve(status: int = 200) -> tuple[int, list[bytes]]:
+    def serve(status: int = 200, location: str = "") -> tuple[int, list[bytes]]:
         told: list[bytes] = []
 
         class Hook(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 told.append(self.rfile.read(int(self.headers["Content-Length"])))
                 self.send_response(status)
+                if location:
+                    self.send_header("Location", location)
                 self.end_headers()
                 self.wfile.write(b"you are " + str(self.headers).encode())
 
@@ -180,3 +182,12 @@ def test_webhooks_and_ntfy(web: Callable[..., tuple[int, list[bytes]]]) -> None:
     refused = Post().send(SecretStr(f"json://u:p4ss@127.0.0.1:{port}/x"), "a", "b")
     assert refused.why
     assert "p4ss" not in str(refused)
+
+
+def test_no_redirect_is_followed(web: Callable[..., tuple[int, list[bytes]]]) -> None:
+    """What a notice names goes to its own address only, unless that asks for more."""
+    elsewhere, led_to = web()
+    port, _ = web(307, f"http://127.0.0.1:{elsewhere}/y")
+    assert not Post().send(SecretStr(f"json://127.0.0.1:{port}/x"), "a", "b").done
+    assert not led_to
+    assert Post().send(SecretStr(f"json://127.0.0.1:{port}/x?redirect=yes"), "a", "b").done
