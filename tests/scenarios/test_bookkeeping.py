@@ -21,7 +21,7 @@ from tests.kit.breaking import Stage, stage
 from tests.kit.jobs import GOLDEN
 
 NUMBER = "+493023125100"
-DAY = 86400.0
+HOUR, DAY = 3600.0, 86400.0
 
 
 def lines(staged: Stage) -> list[dict[str, Any]]:
@@ -230,6 +230,24 @@ def test_retention_follows_the_config_of_a_reload(tmp_path: Path) -> None:
         assert world.sent == []
         assert events(staged) == ["sent", "removed"]
         assert len(list(history.ends(world.journal.folder, Filter()))) == 1
+        assert is_well(staged)
+
+
+def test_retention_looks_once_a_day(tmp_path: Path) -> None:
+    """A document is removed when its time is over, by a daemon that just goes on."""
+    with stage(tmp_path / "root") as staged:
+        world = staged.world
+        retention = {"retention": RetentionSettings.model_validate({"sent": "1d"})}
+        world.config = world.config.model_copy(update=retention)
+        world.start()
+        staged.drop(NUMBER, "letter.pdf", pdfs.good())
+        world.until_done()
+        world.time.pass_by(DAY - HOUR)
+        world.live(60.0)
+        assert len(world.sent) == 1
+        world.time.pass_by(DAY + HOUR)
+        world.live(60.0)
+        assert world.sent == []
         assert is_well(staged)
 
 

@@ -239,6 +239,30 @@ def test_a_recipient_whom_the_server_refuses_keeps_nothing_from_the_others(
     assert "did not reach everybody: the server refuses a recipient" in problems(world)
 
 
+def test_one_who_is_always_put_off_misses_a_notice_after_an_hour(staged: Stage) -> None:
+    """One recipient has it, the other never gets it: the next notice waits an hour, no longer."""
+    world = staged.world
+    first = f"a.pdf: {NUMBER}: not sent"
+
+    class Halfway(Letterbox):
+        def send(self, *notice: Any, **more: Any) -> NoticePosting:
+            posting = super().send(*notice, **more)
+            if notice[1] != first:
+                return posting
+            return NoticePosting(posting.taken, "come again", is_final=False)
+
+    post = Halfway()
+    start(world, post)
+    fail(world, "a.pdf")
+    world.live(60.0)
+    fail(world, "b.pdf")
+    world.live(HOUR - 600.0)
+    assert set(post.subjects) == {first}
+    world.live(HOUR + 1200.0)  # the last pause before may be an hour
+    assert post.subjects[-1] == f"b.pdf: {NUMBER}: not sent"
+    assert "did not reach everybody" not in problems(world)
+
+
 @pytest.mark.long
 def test_what_nobody_takes_is_passed_over_after_a_day(staged: Stage) -> None:
     """A notice that fails for a day is passed over; status names it, and the next one follows."""

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from faxdrop.cli.main import main
 from faxdrop.documents.verdict import Verdict
+from faxdrop.followers.hook import Hook
 from faxdrop.journal import history
 from faxdrop.journal.flaws import Flaw
 from faxdrop.journal.retention import Periods, expired, remove
@@ -70,6 +71,19 @@ def test_each_document_has_a_report(staged: Stage) -> None:
     assert flaws(staged) == []
     assert staged.simulator.leaks == []
     assert_all_answered(staged)
+
+
+def test_the_hook_runs_when_the_report_is_there(staged: Stage, tmp_path: Path) -> None:
+    """Also where the hook's turn comes first, it waits until the report is made."""
+    world, program, out = staged.world, tmp_path / "hook", tmp_path / "out"
+    program.write_text(f'#!/bin/sh\nls "$FAXDROP_REPORT" >>{out} 2>&1\n')
+    program.chmod(0o755)
+    world.make_followers = lambda config: [
+        Hook(world.root, [str(program)], 10.0),
+        reports.Reports(config, world.make_sipgate(config), Maker(), world.disk),
+    ]
+    path = faxed(staged, PLAIN, "letter.pdf", pdfs.good())
+    assert out.read_text() == f"{path.with_name('letter.report.pdf')}\n"
 
 
 def test_verify_finds_a_report_that_was_altered(staged: Stage) -> None:
