@@ -3,6 +3,7 @@
 What is taken for whole must look as the whole document does.
 """
 
+import base64
 import functools
 import io
 import itertools
@@ -13,11 +14,12 @@ from typing import Any, NamedTuple
 
 import pypdfium2
 import pytest
-from pikepdf import Dictionary, Name, Pdf, Stream
+from pikepdf import Array, Dictionary, Name, Pdf, Stream
 from PIL import Image, ImageChops, ImageDraw
 
-from faxdrop.documents.pdf import document, wholeness
+from faxdrop.documents.pdf import document, group4, wholeness
 from faxdrop.documents.pdf.document import Limits, Verdict
+from faxdrop.documents.pdf.group4 import Group4
 from tests.kit import pdfs, slips
 from tests.kit.seeds import random_of, tell
 
@@ -66,6 +68,12 @@ def scan(packing: str, text: str = "Sehr geehrte Damen und Herren", pages: int =
             kinds = {"optimize": packing == "optimised", "progressive": packing == "progressive"}
             picture.save(buffer, "JPEG", quality=70, **kinds)
             data = buffer.getvalue()
+            if packing == "text":
+                data = base64.a85encode(data) + b"~>"
+                extra["Filter"] = Array([Name.ASCII85Decode, Name.DCTDecode])
+            elif packing == "twice":
+                data = zlib.compress(data)
+                extra["Filter"] = Array([Name.FlateDecode, Name.DCTDecode])
     pdf = Pdf.new()
     for number in range(pages):
         sheet = pdf.add_blank_page(page_size=(595, 842)).obj
@@ -336,9 +344,33 @@ def test_larger_fax_over_a_smaller_one() -> None:
 @pytest.mark.parametrize("block", [4096, 16_384])
 def test_block_of_another(block: int) -> None:
     """A block of another's is seen where the picture has a checksum, and mostly in a JPEG."""
-    assert mixtures("flate", interspersed, block).missed == []
-    tried, missed, _ = mixtures("baseline", interspersed, block)
-    assert len(missed) < tried / 5  # by chance it codes as much as the block that was there
+    for packing in ("flate", "fax", "twice"):
+        assert mixtures(packing, interspersed, block).missed == []
+    for packing, part in (("baseline", 5), ("text", 3)):
+        tried, missed, _ = mixtures(packing, interspersed, block)
+        assert len(missed) < tried / part  # by chance it codes as much as the block that was there
+
+
+def test_fax_that_is_packed_in_another_way() -> None:
+    """Group 4 data need not be packed as libtiff does it, but each row has its width."""
+    rows = (0b001_10011_0000110111 << 6).to_bytes(3) * 90  # each: 8 white, 0 black
+    assert group4.read(rows, 8, 90, 999, aligned=True) == (Group4.SOUND, 270)
+    assert group4.read(rows, 8, 91, 999, aligned=True)[0] is Group4.ENDLESS
+    assert group4.read(rows, 8, 9000, 100, aligned=True)[0] is Group4.SOUND  # not read to its end
+    assert group4.read(rows, 9, 90, 999, aligned=True)[0] is Group4.DAMAGED
+    assert group4.read(b"\xff" * 90, 8, 720, 999, aligned=False) == (Group4.SOUND, 0)  # as is usual
+
+
+def test_wrong_byte_in_a_fax() -> None:
+    """A byte that is wrong or missing is seen nearly everywhere in group 4 data."""
+    data, chance = slips.group4(page("Befund").convert("1")), random_of(3)
+    assert group4.read(data, WIDTH, HEIGHT, len(data), aligned=False) == (Group4.SOUND, 0)
+    seen = 0
+    for at in (chance.randrange(len(data) - 100) for _ in range(30)):
+        wrong = chance.choice((data[at:], bytes([data[at] ^ 0x5A]) + data[at + 1 :]))
+        found, _ = group4.read(data[: at - 1] + wrong, WIDTH, HEIGHT, len(data), aligned=False)
+        seen += found is not Group4.SOUND
+    assert seen >= 27
 
 
 # -- all of it ---------------------------------------------------------------------------------

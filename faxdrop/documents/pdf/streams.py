@@ -9,15 +9,18 @@ import zlib
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from pikepdf import Array, Dictionary, Name, Object, Stream
+from pikepdf import Array, Dictionary, Name, Object, Pdf, PdfError, Stream
 
-from faxdrop.documents.pdf import jpegs, wholeness
+from faxdrop.documents.pdf import group4, jpegs, wholeness
 from faxdrop.documents.pdf.fields import filters_of
+from faxdrop.documents.pdf.group4 import Group4
 from faxdrop.documents.pdf.jpegs import Jpeg
 from faxdrop.documents.pdf.wholeness import Fault
 
 _FLATE = (["/FlateDecode"], ["/Fl"])
 _JPEG = (["/DCTDecode"], ["/DCT"])
+_FAX = (["/CCITTFaxDecode"], ["/CCF"])
+_TEXT = (["/ASCII85Decode"], ["/A85"], ["/ASCIIHexDecode"], ["/AHx"])
 _COLOURS = {
     "/DeviceGray": 1, "/G": 1, "/CalGray": 1, "/Indexed": 1, "/I": 1, "/Separation": 1,
     "/DeviceRGB": 3, "/RGB": 3, "/CalRGB": 3, "/Lab": 3, "/DeviceCMYK": 4, "/CMYK": 4,
@@ -36,6 +39,9 @@ _LAST = 16  # bytes that are searched for an end of CCITT data
 _LINE_END = 4  # bytes by which a stated length may differ where line ends were counted or not
 _SLIP = 64  # bytes by which a stated length may differ
 _VECTOR = 32  # bytes that encryption adds, padding included
+_FAX_COLUMNS = 1728  # if a picture does not say how many it has
+_MAX_FAX = 12 << 20  # bytes; A3 with 600 dots per inch has nine million
+_SLOW = 128  # bytes that are unpacked in the time in which one can be read bit by bit
 _MAX_REPACKED = 64 << 20  # bytes, unpacked
 
 
@@ -76,9 +82,59 @@ def examined(stream: Stream, budget: int, context: Context) -> tuple[DataState, 
         return DataState.DAMAGED, 0  # something was cut out
     if filters in _JPEG:
         return _jpeg(stream, raw, budget, context)
-    if context.mended and _is_guessed(stream, raw, context):
-        return (DataState.WHOLE if _is_all(stream, raw, filters, context) else DataState.DAMAGED), 0
-    return DataState.WHOLE, 0
+    is_guessed = context.mended and _is_guessed(stream, raw, context)
+    if is_guessed and not _is_all(stream, raw, filters, context):
+        return DataState.DAMAGED, 0
+    return _wrapped(stream, raw, budget, context)
+
+
+def _wrapped(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[DataState, int]:
+    """Examine data that were packed twice, or written as text after that.
+
+    They are unwrapped in the PDF: what is around them shows no damage to them.
+    """
+    filters = filters_of(stream)
+    if filters[-1:] not in (*_FLATE, *_JPEG, *_FAX):
+        return DataState.WHOLE, 0
+    mended = False
+    while filters[1:]:
+        if filters[:1] in _TEXT:
+            found = _from_text(raw, filters[0])
+        elif filters[:1] in _FLATE:
+            size, fault, found = wholeness.inflate(raw, budget, keep=budget)
+            if fault is Fault.TOO_LARGE:
+                return DataState.LARGE, size
+            if fault in (Fault.CUT, Fault.CORRUPT):
+                return DataState.DAMAGED, size
+            mended = mended or fault is not None
+        else:
+            return DataState.WHOLE, 0
+        if found is None:
+            return DataState.DAMAGED, 0
+        raw, filters = found, filters[1:]
+    if filters != filters_of(stream):
+        stream.write(raw, filter=Name(filters[0]), decode_parms=_parameters(stream))
+    examine = _flate if filters in _FLATE else _jpeg if filters in _JPEG else _fax
+    state, size = examine(stream, raw, budget, context)
+    return (DataState.MENDED if mended and state is DataState.WHOLE else state), size
+
+
+def _parameters(stream: Stream) -> Dictionary | None:
+    """Return the parameters of a stream's last filter."""
+    found = stream.get_raw(Name.DecodeParms)
+    if isinstance(found, Array) and len(found):
+        found = found[-1]
+    return found if isinstance(found, Dictionary) else None
+
+
+def _from_text(raw: bytes, name: str) -> bytes | None:
+    """Return data that were written as text; None if it is no such text."""
+    with Pdf.new() as pdf:
+        text = Stream(pdf, raw.strip().removeprefix(b"<~"), Filter=Name(name))
+        try:
+            return text.read_bytes()
+        except PdfError:
+            return None
 
 
 def _flate(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[DataState, int]:
@@ -133,10 +189,23 @@ def _jpeg(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[Da
     return (DataState.WHOLE if good else DataState.DAMAGED), size
 
 
+def _fax(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[DataState, int]:
+    parameters = _parameters(stream) or Dictionary()
+    columns, rows = parameters.get_int(Name.Columns, _FAX_COLUMNS), stream.get_int(Name.Height, 0)
+    if parameters.get_int(Name.K, 0) >= 0 or columns <= 0 or rows <= 0:
+        return DataState.WHOLE, 0
+    size = -(-columns // 8) * rows
+    if size > min(budget, _MAX_FAX):
+        return DataState.LARGE, min(size, budget)
+    aligned = parameters.get_bool(Name.EncodedByteAlign, default=False)
+    fax, read = group4.read(raw, columns, rows, budget // _SLOW, aligned=aligned)
+    size += read * _SLOW
+    good = fax is Group4.SOUND or (fax is Group4.ENDLESS and not context.mended)
+    return (DataState.WHOLE if good else DataState.DAMAGED), min(size, budget)
+
+
 def _replace(stream: Stream, raw: bytes) -> None:
-    kept = stream.get_raw(Name.DecodeParms)
-    parameters = kept if isinstance(kept, Dictionary | Array) else None
-    stream.write(raw, filter=Name(filters_of(stream)[0]), decode_parms=parameters)
+    stream.write(raw, filter=Name(filters_of(stream)[0]), decode_parms=_parameters(stream))
 
 
 def is_guessed(stream: Stream, raw: bytes, *, encrypted: bool) -> bool:
@@ -196,10 +265,8 @@ def picture_size(stream: Stream) -> int | None:
     if width <= 0 or height <= 0 or bits <= 0 or colours is None:
         return None
     size = -(-width * bits * colours // 8) * height
-    parameters = stream.get_raw(Name.DecodeParms)
-    if isinstance(parameters, Array) and len(parameters) == 1:
-        parameters = next(iter(parameters))
-    if isinstance(parameters, Dictionary) and parameters.get_int(Name.Predictor, 1) >= _PNG:
+    parameters = _parameters(stream)
+    if parameters is not None and parameters.get_int(Name.Predictor, 1) >= _PNG:
         return size + height
     return size
 
