@@ -16,6 +16,7 @@ from faxdrop.cli.place import takes_place
 from faxdrop.cli.terminal import show
 from faxdrop.config.load import load_what_is_right
 from faxdrop.fax import receipt as receipt_
+from faxdrop.fax.reasons import ReasonCode
 from faxdrop.fax.sentences import in_short
 from faxdrop.followers import tables
 from faxdrop.journal import history
@@ -55,8 +56,8 @@ def root_of(config_path: Path, root: Path | None) -> Path:
 @click.option("--status", type=click.Choice(["sent", "failed"]), help="Only faxes that ended so.")
 @click.option(
     "--reason",
+    type=click.Choice([code.value for code in ReasonCode]),
     metavar="CODE",
-    default="",
     help="Only faxes that failed for this reason, such as outcome_unknown.",
 )
 @click.option("--summary", is_flag=True, help="Print totals by month, recipient and outcome.")
@@ -72,7 +73,7 @@ def receipts(  # noqa: PLR0913 - one for each option
     until: datetime | None,
     to: str,
     status: str | None,
-    reason: str,
+    reason: str | None,
     summary: bool,
     as_csv: bool,
     as_json: bool,
@@ -84,7 +85,7 @@ def receipts(  # noqa: PLR0913 - one for each option
     """
     if as_csv and (as_json or summary):
         raise click.UsageError(_("--csv cannot be combined with --json or --summary."))
-    wanted = Filter(_day(since), _day(until), to, status or "", reason)
+    wanted = Filter(_day(since), _day(until), to, status or "", reason or "")
     root = root_of(config_path, root)
     if summary:
         totals = _ends(root, wanted, history.summary)

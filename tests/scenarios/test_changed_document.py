@@ -50,6 +50,39 @@ def test_what_is_faxed_is_what_was_checked(before: str, after: str, tmp_path: Pa
         assert len(staged.simulator.taken) == (0 if reason else 1)
 
 
+def test_a_scan_that_is_completed_as_it_is_claimed_is_no_half_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer's open file follows the rename: after the claim, the document is looked at anew."""
+    claim = Jobs.claim
+
+    def completed(jobs: Jobs, source: Path, fd: int | None, job: Job, **within: int | None) -> None:
+        claim(jobs, source, fd, job, **within)
+        jobs.document(job).write_bytes(pdfs.good())
+
+    monkeypatch.setattr(Jobs, "claim", completed)
+    with stage(tmp_path) as staged:
+        staged.world.start()
+        staged.drop(PLAIN, "scan.pdf", pdfs.truncated())
+        staged.dropped[:] = [sha256(pdfs.good())]
+        staged.world.until_done(hours=1.0)
+        assert ends(staged.world) == [("sent", None)]
+        assert_all_answered(staged)
+
+
+def test_a_file_that_somebody_writes_to_is_never_taken(tmp_path: Path) -> None:
+    """However long a writer pauses, and however whole the file looks, it is taken at its close."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        path = staged.drop(PLAIN, "scan.pdf", pdfs.good())
+        with path.open("ab"):
+            world.live(10 * world.config.inbox.patience)
+            assert world.in_inbox() == [path]
+        world.until_done()
+        assert ends(world) == [("sent", None)]
+
+
 class Meanwhile(Reader):
     """A check during which something else happens."""
 

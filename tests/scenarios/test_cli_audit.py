@@ -131,6 +131,14 @@ def test_receipts_are_filtered(
     assert [json.loads(line)["document"]["name"] for line in lines] == wanted
 
 
+def test_a_reason_that_there_is_not_is_no_empty_list(archive: Archive) -> None:
+    """A mistyped reason is an error that names those there are, and not "no fax matches"."""
+    assert (
+        "'no_answer' is not one of"
+        in faxdrop(archive.root, "receipts", "--reason", "no_answer", code=2).stderr
+    )
+
+
 def test_receipts_as_totals(archive: Archive) -> None:
     """Totals by month, recipient and outcome; JSON says the same."""
     text = faxdrop(archive.root, "receipts", "--summary").output

@@ -30,6 +30,7 @@ from tests.kit.breaking import (
 from tests.kit.seeds import seed_of, tell
 
 PLAIN, OTHER, LOST_LATE = "+493023125130", "+493023125131", "+493023125113"
+STUCK = "+493023125004"
 UNKNOWN, SENT = ("failed", "outcome_unknown"), ("sent", None)
 LOST = ["lose-before", "close-before", "500", "html", "redirect"]
 TAKEN = ["lose-after", "close-after", "500-taken", "garbage", "empty", "wrong-types", "302-taken"]
@@ -507,6 +508,24 @@ def test_a_lost_fax_is_not_looked_for_while_sipgate_is_away(tmp_path: Path) -> N
         staged.simulator.trouble = None
         world.until_done(hours=1.0)
         assert ends(world) == [SENT]
+
+
+def test_an_outage_is_no_time_in_which_a_fax_did_not_end(tmp_path: Path) -> None:
+    """Hours in which sipgate cannot be asked do not count towards ``give_up_after``."""
+    with stage(tmp_path, give_up_after=120.0) as staged:
+        world = staged.world
+        world.start()
+        staged.drop(STUCK, "letter.pdf", pdfs.good())
+        world.until(lambda: bool(staged.simulator.taken))
+        world.live(30.0)
+        staged.simulator.trouble = "down"
+        world.live(5 * 3600.0)
+        answered = staged.simulator.count("GET /history")
+        staged.simulator.trouble = None
+        world.until(lambda: staged.simulator.count("GET /history") > answered + 2)
+        assert len(world.in_spool()) == 1
+        world.live(120.0)
+        assert ends(world) == [("failed", "no_final_status")]
 
 
 def test_a_history_with_something_unreadable_in_it_ends_all_the_same(tmp_path: Path) -> None:
