@@ -113,6 +113,13 @@ def test_cells_do_nothing(text: str) -> None:
     assert row[tables.HEADINGS.index("Recipient")] == shown(f'"{text};\n')
 
 
+@pytest.mark.parametrize(("region", "separator"), [("DE", ";"), ("AT", ";"), ("US", ",")])
+def test_a_table_is_one_that_spreadsheets_of_the_region_open(region: str, separator: str) -> None:
+    """Where the comma is in numbers, it cannot stand between the cells."""
+    made = tables.table([], tables.separator_of(region)).decode("utf-8-sig")
+    assert made.split(separator)[:2] == ["Finished", "Result"]
+
+
 def test_names_in_a_table_are_fit_to_be_shown() -> None:
     """A name neither steers the terminal that a table is printed on, nor turns a cell around."""
     content = {"event": "sent", "document": {"name": "\x1b[31m\u202efdp.exe"}}
