@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from dotenv.parser import parse_stream
 
 from faxdrop.config.place import SERVICE_USER, secret_files
-from faxdrop.config.problems import CLOSED, MISSING, NOT_SHOWN, Problem
+from faxdrop.config.problems import CLOSED, EMPTY, MISSING, NOT_SHOWN, Problem
 from faxdrop.spool.ownership import group_name, name_of
 from faxdrop.words import _, of_system
 
@@ -218,7 +218,7 @@ def _beside(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, Proble
         else:
             if not values[name].strip():
                 hidden[name] = Problem(
-                    name, "(empty)", _("write it into {path}, which is empty").format(path=path)
+                    name, EMPTY, _("write it into {path}, which is empty").format(path=path)
                 )
     return values, hidden
 

@@ -29,6 +29,7 @@ from faxdrop.names.redaction import IN_SETTINGS, redacted, spellings
 from faxdrop.words import N_, _
 
 MISSING = N_("(missing)")
+EMPTY = N_("(empty)")
 NOT_SHOWN = N_("(not shown)")
 CLOSED = N_("(you may not read it)")
 
@@ -64,9 +65,14 @@ class Problem(NamedTuple):
     value: str  # as in TOML; never a secret
     remedy: str  # what would be right, in the current language
 
-    def __str__(self) -> str:
+    @property
+    def setting(self) -> str:
+        """The key and its value, as in TOML, or in the current language where there is none."""
         value = _(self.value) if self.value.startswith("(") else self.value
-        return f"{self.key} = {value}: {self.remedy}"
+        return f"{self.key} = {value}"
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.remedy}"
 
 
 class ConfigError(Exception):

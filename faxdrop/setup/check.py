@@ -68,8 +68,8 @@ def report_of(
 def report_of_config(error: ConfigError) -> CheckReport:
     """Return the report if there is no usable config."""
     findings = tuple(
-        Finding(topic="config", level=Level.WRONG, words=f"{key} = {value}", advice=remedy)
-        for key, value, remedy in error.problems
+        Finding(topic="config", level=Level.WRONG, words=each.setting, advice=each.remedy)
+        for each in error.problems
     )
     return CheckReport(would_fax=False, simulated=False, root=None, user=None, findings=findings)
 

@@ -34,6 +34,8 @@ from faxdrop.config.settings import (
 )
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.fax.recipient import AddressEntry
+from faxdrop.setup.check import report_of_config
+from faxdrop.words import use
 from tests.kit.users import let_in
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -628,6 +630,21 @@ def test_an_empty_file_of_the_service(tmp_path: Path) -> None:
     found = problems(path, {"TOKEN_ID": "token-A"})["TOKEN"]
     assert found.value == "(empty)"
     assert found.remedy == f"write it into {tmp_path}/token, which is empty"
+
+
+def test_what_stands_for_a_value_is_in_the_language_set(tmp_path: Path) -> None:
+    """On the screen and in the report of ``check`` alike, also where a file is empty."""
+    path = write(tmp_path, 'language = "de"\n' + MINIMAL)
+    write(tmp_path, "", name="token")
+    try:
+        with pytest.raises(ConfigError) as error:
+            load(path, {})
+        said = {each.key: each.setting for each in error.value.problems}
+        report = report_of_config(error.value)
+    finally:
+        use("en")
+    assert said == {"TOKEN": "TOKEN = (leer)", "TOKEN_ID": "TOKEN_ID = (fehlt)"}
+    assert {each.words for each in report.findings} == set(said.values())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to be somebody else needs root")
