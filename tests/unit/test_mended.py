@@ -104,6 +104,45 @@ def test_line_ends_were_halved() -> None:
     assert drawn(copy) == drawn(whole)
 
 
+def hybrid() -> bytes:
+    """Return a PDF with a table, and a stream that lists its font, which is packed."""
+    font = b"5 0 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
+    content = b"BT /F1 24 Tf 72 700 Td (Befund) Tj ET"
+    objects = {
+        1: b"<< /Type /Catalog /Pages 2 0 R >>",
+        2: b"<< /Type /Pages /Kids [3 0 R] /Count 1 /Resources << /Font << /F1 5 0 R >> >> >>",
+        3: b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R >>",
+        4: b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
+        6: b"<< /Type /ObjStm /N 1 /First 4 /Length %d >>\nstream\n%s\nendstream"
+        % (len(font), font),
+    }
+    data, rows = b"%PDF-1.5\n", b""
+    for number, body in objects.items():
+        rows += b"%d 1\n%010d 00000 n \n" % (number, len(data))
+        data += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    packed = len(data)
+    entries = b"\2\0\6\0" + b"\1%s\0" % packed.to_bytes(2)
+    data += b"7 0 obj\n<< /Type /XRef /Size 8 /W [1 2 1] /Index [5 1 7 1] /Root 1 0 R /Length 8 >>"
+    data += b"\nstream\n%s\nendstream\nendobj\n" % entries
+    return data + (
+        b"xref\n0 1\n0000000000 65535 f \n%strailer\n<< /Size 8 /Root 1 0 R /XRefStm %d >>\n"
+        b"startxref\n%d\n%%%%EOF\n" % (rows, packed, len(data))
+    )
+
+
+@pytest.mark.parametrize("name", ["startxref 20 more", "rows 1 off", "Prev 0", "60 NULs before"])
+def test_hybrid(name: str) -> None:
+    """A table beside packed objects is mended as other PDFs are: nothing packed is forgotten."""
+    whole = hybrid()
+    assert faxed(whole)[0].clean
+    data = slips.slipped(whole, name) if name in slips.SLIPS else bytes(60) + whole
+    assert data is not None
+    verdict, copy = faxed(data)
+    assert verdict.facts is not None, verdict.reason
+    assert verdict.facts.changes == ("repaired",)
+    assert drawn(copy) == drawn(whole)
+
+
 def test_second_reader_sees_less() -> None:
     """Where the second reader shows less than there is, no page becomes a picture of that."""
     kind = slips.packed(KINDS["flate"])

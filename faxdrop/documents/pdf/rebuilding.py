@@ -15,11 +15,13 @@ from pikepdf import Dictionary, Name, Pdf
 _MAX_NUMBER = 200_000  # of an object; no PDF that can be faxed has so many
 _NUMBER = re.compile(rb"(?<!\d)(\d{1,10})\s{1,8}\d{1,5}\s{1,8}obj\b")
 _USE = re.compile(rb"(?<!\d)(\d{6,10})\s{1,8}\d{1,5}\s{1,8}(?:obj|R)\b")
+_HYBRID = b"/XRefStm"
 _MAX_UNPACKED = 64 << 20  # bytes of packed objects
 _PACKED = re.compile(
     rb"\d+\s+\d+\s+obj\s*(<<(?:[^<>]++|<<[^<>]*+>>){0,20}>>)\s*stream\r?\n", re.ASCII
 )
 _COUNT = re.compile(rb"/N\s+(\d{1,7})")
+_END = re.compile(rb"\r?\n?endstream")
 _FIRST = re.compile(rb"/First\s+(\d{1,9})")
 _ROOT = re.compile(rb"/Root\s+\d+\s+\d+\s+R")
 
@@ -38,7 +40,10 @@ def read(data: bytes) -> tuple[Pdf, bytes]:
         if b"/Encrypt" in data:
             raise
     else:
-        if isinstance(pages, Dictionary) and pdf.trailer.get_int(Name.Size, 0) <= _MAX_NUMBER:
+        # With a table and packed objects, too, it forgets the packed ones when it searches.
+        is_searched = _HYBRID in data and b"/Encrypt" not in data and pdf.get_warnings()
+        is_numbered = pdf.trailer.get_int(Name.Size, 0) <= _MAX_NUMBER
+        if isinstance(pages, Dictionary) and is_numbered and not is_searched:
             return pdf, data
         pdf.close()
     searched = renumbered(laid_open(data))
@@ -97,10 +102,15 @@ def renumbered(data: bytes) -> bytes:
 def _unpacked(dictionary: bytes, data: memoryview, most: int) -> bytes:
     """Return the objects of an object stream as they would be in the file; nothing if broken."""
     count, first = _COUNT.search(dictionary), _FIRST.search(dictionary)
-    if count is None or first is None or b"/FlateDecode" not in dictionary:
+    if count is None or first is None:
         return b""
     try:
-        content = zlib.decompressobj().decompress(data, most)
+        if b"/Filter" not in dictionary and (end := _END.search(data)):
+            content = bytes(data[: end.start()])
+        elif b"/FlateDecode" in dictionary:
+            content = zlib.decompressobj().decompress(data, most)
+        else:
+            return b""
         start = int(first[1])
         numbers = [int(each) for each in content[:start].split()[: 2 * int(count[1])]]
     except (zlib.error, ValueError):
