@@ -20,6 +20,9 @@ Below the root that people share:
     .faxdrop/owned/<session id>    marks the faxes in sipgate's history that belong to filed jobs
     .faxdrop/recent/, again/, shared/    what is remembered beyond the jobs (see ``marks``)
     .faxdrop/journal/              one line for each document that was filed (see ``journal``)
+    .faxdrop/followers/            how far each follower of the journal has come (see ``cursor``)
+    .faxdrop/report.draft          the report that is moved beside its document next
+    .faxdrop/simulated-faxes       what the simulator of a rehearsal has taken
     .faxdrop/status.json           what the daemon reports, for ``faxdrop status``
 
 Promises after a crash or power cut at any step: the document is in exactly one place, a record is
