@@ -79,8 +79,7 @@ def _made(config_path: Path, document: Path) -> bytes:
             _ordinary(folder, document.name) as source,
             Checker(order.limits(), reader=order.MAKER) as maker,
         ):
-            if source is not None:
-                _same(source, receipt, document)
+            _same(source, receipt, document)
             try:
                 return order.report(maker, words, content, source)
             except UnmadeError:
@@ -107,10 +106,11 @@ def _ordinary(folder: Folder, name: str) -> Iterator[BinaryIO | None]:
             yield file
 
 
-def _same(source: BinaryIO, receipt: Receipt, document: Path) -> None:
+def _same(source: BinaryIO | None, receipt: Receipt, document: Path) -> None:
     """Raise OrderError if a document is not the one of its receipt."""
-    wanted = receipt.document.sha256
-    if wanted is not None and sha256_of(source.fileno()) != wanted:
+    wanted = receipt.document.sha256  # None: it was refused unread
+    found = None if source is None else sha256_of(source.fileno())
+    if wanted not in (None, found):
         raise OrderError(
             _("{file} is not the document of its receipt: it was altered.").format(
                 file=name_of_file(document)

@@ -474,6 +474,11 @@ def test_a_report_on_a_refused_link_shows_nothing_of_where_it_leads(
     with pypdfium2.PdfDocument(tmp_path / "report.pdf") as report:
         page = report[0].get_textpage().get_text_bounded()
     assert "The first page cannot be drawn." in page
+    sent = archive.documents[1]
+    sent.rename(tmp_path / "moved.pdf")
+    sent.symlink_to(tmp_path / "moved.pdf")  # a link in the place of a document is none
+    given = ["--config", "/nowhere", "report", str(sent), "--out", str(tmp_path / "other.pdf")]
+    assert "it was altered" in CliRunner().invoke(main, given).stderr
 
 
 def test_screens_fit_a_terminal(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
