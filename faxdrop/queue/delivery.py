@@ -5,6 +5,7 @@ error goes up to the daemon, which tries again; see ``UnrecordedError``.
 """
 
 import errno
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,10 +105,10 @@ class Delivery:
             case None:
                 return job
 
-    def record(self, job: Job, *, durable: bool = True) -> Job:
+    def record(self, job: Job) -> Job:
         """Record a job; raises UnrecordedError. See ``Jobs.record``."""
         try:
-            self._spool.jobs.record(job, durable=durable)
+            self._spool.jobs.record(job)
         except Exception as error:
             raise UnrecordedError(job, error) from error
         return job
@@ -115,11 +116,10 @@ class Delivery:
     def end(self, job: Job) -> Path | None:
         """Record how a fax ended, as sipgate says, and file the document.
 
-        Until it is filed, a power cut may bring back the previous record; sipgate is then asked
-        once more. Returns the document's new path. Raises UnrecordedError; every other error comes
-        from filing, after the job's end was recorded.
+        Returns the document's new path. Raises UnrecordedError; every other error comes from
+        filing, after the job's end was recorded.
         """
-        self.record(job, durable=False)
+        self.record(job)
         return self._spool.filing.file_away(job)
 
     def submit(
@@ -174,8 +174,7 @@ class Delivery:
         is_owned: Callable[[str], bool],
         may_go: Callable[[], bool],
     ) -> Submitted:
-        os.lseek(fd, 0, os.SEEK_SET)
-        document = os.fdopen(fd, "rb", closefd=False)
+        document = io.FileIO(fd, closefd=False)
         job = queued
 
         def before_last() -> None:

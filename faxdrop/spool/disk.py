@@ -142,6 +142,15 @@ def read_file(folder: Folder, name: str, most: int) -> bytes | None:
         return bytes(content) if len(content) <= most else None
 
 
+def read_own(path: Path) -> bytes:
+    """Return the content of a small file of our own; with fewer system calls than a Path's."""
+    with closed_at_last(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
+        content = bytearray()
+        while piece := os.read(fd, 65536):
+            content += piece
+        return bytes(content)
+
+
 def sha256_of(fd: int) -> str:
     """Return the SHA-256 of a whole open file, whatever its position, which stays."""
     digest = hashlib.sha256()
@@ -209,6 +218,26 @@ class Disk:
         finally:
             os.close(fd)
 
+    def write_over(self, path: Path, data: bytes, offset: int) -> None:
+        """Write over a part of a file of our own, within its size; it survives a power cut."""
+        fd = self.open_over(path)
+        try:
+            self.write_at(fd, data, offset)
+            self.sync_data(fd)
+        finally:
+            os.close(fd)
+
+    def open_over(self, path: Path) -> int:
+        """open(2) for writing over what is there."""
+        return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def write_at(self, fd: int, data: bytes, offset: int) -> None:
+        """Write all of it at an offset (pwrite(2))."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(fd, view, offset)
+            view, offset = view[written:], offset + written
+
     def open_append(self, path: Path, mode: int = 0o666) -> int:
         """open(2) for writing at the end; makes the file if it is missing."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -227,6 +256,10 @@ class Disk:
     def sync(self, fd: int) -> None:
         """fsync(2) of a file."""
         os.fsync(fd)
+
+    def sync_data(self, fd: int) -> None:
+        """fdatasync(2) of a file whose size has not changed: a file system may skip its journal."""
+        os.fdatasync(fd)
 
     def sync_folder(self, path: Path, *, within: int | None = None) -> None:
         """fsync(2) of a folder. Shares may not support it: every error but EIO is ignored.

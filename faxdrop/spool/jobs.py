@@ -5,23 +5,23 @@
                                    at the end receipt.json and place (see ``places``)
     .faxdrop/corrupt/              what could not be read: for a person, never deleted
 
-On disk is always the old record or the new one, never half of one.
+What is read is always the old state or the new one, never half of one (see ``record``).
 """
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from faxdrop.fax.job import FINAL, ON_ITS_WAY, READABLE_FORMATS, RECORD_FORMAT, Job, State
-from faxdrop.fax.receipt import to_bytes
 from faxdrop.names.printable import shown
-from faxdrop.spool.disk import Disk, folders_in, may_exist
+from faxdrop.spool import record
+from faxdrop.spool.disk import Disk, folders_in, may_exist, read_own
 from faxdrop.spool.places import DRAFT, PLACE, SpoolError, nth_name
 from faxdrop.words import _
 
@@ -49,7 +49,10 @@ class Jobs:
         self._jobs = home / "jobs"
         self.corrupt_folder = home / "corrupt"  # where lies what could not be read
         self._disk = disk
-        self._unfiled: set[str] = set()  # job ids: ended here, and not even begun to be filed
+        # Job ids, as far as this process knows:
+        self._extents: dict[str, record.Extent] = {}  # how far the record's file is taken
+        self._unsynced: set[str] = set()  # what its folder holds is not durable yet
+        self._unfiled: set[str] = set()  # ended here, and not even begun to be filed
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -75,7 +78,8 @@ class Jobs:
             self._disk.sync(fd)
         self._disk.make_folder(folder, 0o700)
         try:
-            self._disk.write_new(folder / RECORD, to_bytes(job))
+            content, extent = record.anew(job)
+            self._disk.write_new(folder / RECORD, content)
             if within is None:
                 self._disk.move(source, folder / DOCUMENT)
             else:
@@ -92,20 +96,28 @@ class Jobs:
                 raise
         # Nothing depends on the move yet: after a power cut the file is in one place or the
         # other. The next record syncs the folder.
+        self._unsynced.add(job.job_id)
+        self._extents[job.job_id] = extent
 
-    def record(self, job: Job, *, durable: bool = True) -> None:
-        """Write a job's record. When this returns, the record survives a power cut.
-
-        Without ``durable`` it does so only once the document is filed, which must be the next step.
-        """
+    def record(self, job: Job) -> None:
+        """Write a job's record. When this returns, the record survives a power cut."""
         folder = self.folder(job)
-        if job.state in FINAL and not os.path.lexists(folder / PLACE):
+        if job.state in FINAL:
             self._unfiled.add(job.job_id)
-        draft = folder / _NEW_RECORD
-        self._disk.write_anew(draft, to_bytes(job))
-        self._disk.replace(draft, folder / RECORD)
-        if durable:
+        before = self._extents.pop(job.job_id, None)  # what goes wrong now is written anew
+        if before and (update := record.appended(job, before)):
+            data, extent = update
+            self._disk.write_over(folder / RECORD, data, before.end)
+        else:
+            content, extent = record.anew(job)
+            draft = folder / _NEW_RECORD
+            self._disk.write_anew(draft, content)
+            self._disk.replace(draft, folder / RECORD)
+            self._unsynced.add(job.job_id)
+        if job.job_id in self._unsynced:
             self._disk.sync_folder(folder)
+            self._unsynced.discard(job.job_id)
+        self._extents[job.job_id] = extent
 
     def has_job(self, job_id: str) -> bool:
         """Return whether a job has a folder, even if the daemon does not know the job yet."""
@@ -130,17 +142,31 @@ class Jobs:
         self._unfiled.discard(job.job_id)
         return is_new
 
-    def forget_ends(self) -> None:
-        """Forget which jobs ended in this process: another daemon may have been at work."""
+    def forget(self) -> None:
+        """Forget what this process has written: another daemon may have been at work."""
+        self._extents.clear()
+        self._unsynced.clear()
         self._unfiled.clear()
 
     def remove(self, folder: Path) -> None:
-        """Remove a job's folder, the record last."""
-        for name in (DRAFT, COPY, PLACE, _NEW_RECORD, RECORD):
+        """Remove a job's folder and what is ours in it; the document is no longer there."""
+        self._extents.pop(folder.name, None)
+        self._unsynced.discard(folder.name)
+        with contextlib.suppress(FileNotFoundError):  # an earlier try got so far
+            self._disk.remove(folder / RECORD)
+        try:
+            self._disk.remove_folder(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        else:
+            return
+        for name in (DRAFT, COPY, PLACE, _NEW_RECORD):
             if os.path.lexists(folder / name):
                 self._disk.remove(folder / name)
-        with contextlib.suppress(FileNotFoundError):  # an earlier try got so far
-            self._disk.remove_folder(folder)
+        self._disk.remove_folder(folder)
 
     # -- what stands on disk ----------------------------------------------------------------
 
@@ -185,7 +211,7 @@ class Jobs:
                 jobs.append(job)
                 continue
             if job is None:
-                is_claim = _json_in(folder / RECORD) is None  # the record was never whole
+                is_claim = _was_cut(folder / RECORD)
             else:
                 is_claim = is_ours and not job.attempts
             if has_document or not is_claim:
@@ -218,7 +244,7 @@ class Jobs:
 
 def _read_record(path: Path) -> Job:
     """Return a record. Raises OSError, and ValueError if it is none of ours."""
-    job = Job.model_validate_json(path.read_bytes())
+    job = record.read(read_own(path))
     is_checked = bool(job.document and job.number and job.faxline)
     is_whole = (
         (is_checked or job.document is None or job.state in FINAL)
@@ -256,8 +282,11 @@ def _can_be_read(path: Path) -> bool:
 
 def _refuse_foreign(path: Path) -> None:
     """Raise SpoolError if the record's format is one that this version does not know."""
-    record = _json_in(path)
-    found = record.get("format") if isinstance(record, dict) else None
+    try:
+        content = json.loads(read_own(path))
+    except (OSError, ValueError, RecursionError):
+        return
+    found = content.get("format") if isinstance(content, dict) else None
     if not isinstance(found, str) or found in READABLE_FORMATS:
         return
     if found.startswith("faxdrop-job/"):
@@ -269,9 +298,10 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _json_in(path: Path) -> Any:
-    """Return what a record says, None if it is missing or was cut while it was written."""
+
+def _was_cut(path: Path) -> bool:
+    """Return whether a record is missing, or was cut while it was written for the first time."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
+        return record.is_cut(read_own(path))
+    except OSError:
+        return True

@@ -139,7 +139,7 @@ class Spool:
                 return False
             self.close()
             self._take_lock()
-            self.jobs.forget_ends()
+            self.jobs.forget()
         except (SpoolError, OSError):
             return False
         return True

@@ -91,9 +91,27 @@ class CrashingDisk(Disk):
         self._steps.step("torn write", lambda: os.write(fd, data[: len(data) // 2]))
         super().write(fd, data)
 
+    def open_over(self, path: Path) -> int:
+        """open(2), or a crash."""
+        self._steps.step(f"open {path.name} to write over it")
+        return super().open_over(path)
+
+    def write_at(self, fd: int, data: bytes, offset: int) -> None:
+        """Write, or crash before it or with a part of it: its first half, or all but that."""
+        half = len(data) // 2
+        self._steps.step("write over")
+        self._steps.step("torn write over", lambda: os.pwrite(fd, data[:half], offset))
+        rest = offset + half
+        self._steps.step("write over without begin", lambda: os.pwrite(fd, data[half:], rest))
+        super().write_at(fd, data, offset)
+
     def sync(self, fd: int) -> None:  # noqa: ARG002 - as in the class above
         """Skip the fsync(2), or crash: what was written survives this kind of crash anyway."""
         self._steps.step("fsync")
+
+    def sync_data(self, fd: int) -> None:  # noqa: ARG002 - as in the class above
+        """Skip the fdatasync(2), or crash."""
+        self._steps.step("fdatasync")
 
     def sync_folder(self, path: Path, **_within: int | None) -> None:
         """Skip the fsync(2) of a folder, or crash."""
@@ -225,9 +243,25 @@ class FaultyDisk(Disk):
         with self._step("write") as done:
             super().write(fd, data if done else data[: len(data) // 2])
 
+    def open_over(self, path: Path) -> int:
+        """open(2), or an error."""
+        with self._step("open", path):
+            pass
+        return super().open_over(path)
+
+    def write_at(self, fd: int, data: bytes, offset: int) -> None:
+        """Write, or half of it and then an error."""
+        with self._step("write") as done:
+            super().write_at(fd, data if done else data[: len(data) // 2], offset)
+
     def sync(self, fd: int) -> None:  # noqa: ARG002 - as in the class above
         """Skip the fsync(2), or an error."""
         with self._step("fsync"):
+            pass
+
+    def sync_data(self, fd: int) -> None:  # noqa: ARG002 - as in the class above
+        """Skip the fdatasync(2), or an error."""
+        with self._step("fdatasync"):
             pass
 
     def sync_folder(self, path: Path, **_within: int | None) -> None:

@@ -23,6 +23,7 @@ from faxdrop.journal.history import Filter
 from faxdrop.journal.verify import verify
 from faxdrop.names.passed_over import is_passed_over
 from faxdrop.simulator import TakenFax
+from faxdrop.spool import record
 from tests.kit.reports import is_report, pages_and_receipt
 
 _TAKEN_ONCE = {"SENT", "FAILED", "no_final_status"}  # outcomes of attempts that sipgate accepted
@@ -186,8 +187,8 @@ def _spooled(root: Path, wrong: list[str]) -> Iterator[Job]:
     """Yield the jobs of the spool that have a document: it is claimed, and not filed yet."""
     for folder in sorted((root / ".faxdrop" / "jobs").glob("*")):
         try:
-            job = Job.model_validate_json((folder / "job.json").read_bytes())
-        except (OSError, ValidationError) as error:
+            job = record.read((folder / "job.json").read_bytes())
+        except (OSError, ValueError) as error:
             if (folder / "document.pdf").exists():
                 wrong.append(f"the record of {folder.name} cannot be read: {error}")
             continue

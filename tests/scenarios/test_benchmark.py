@@ -52,5 +52,5 @@ def test_the_second_yardstick_syncs_as_often_as_faxdrop(tmp_path: Path) -> None:
         assert len(staged.world.sent) == 2
     # Steps before the claim belong to no fax: at its start the daemon syncs the journal.
     claim = next(at for at, name in enumerate(steps.names) if name.startswith("mkdir"))
-    syncs = [name for name in steps.names[claim:] if name.startswith("fsync")]
+    syncs = [name for name in steps.names[claim:] if name.startswith(("fsync", "fdatasync"))]
     assert len(syncs) == benchmark.SYNCS

@@ -16,8 +16,12 @@ from tests.kit.kills import INBOX, SENDING, simulator_of
 from tests.kit.processes import Office
 from tests.kit.seeds import random_of, seed_of, tell
 
-CALLS = {"rename": "?rename,?renameat,?renameat2", "fsync": "fsync", "write": "write"}
-MOST = {"rename": 4, "fsync": 7, "write": 12}  # calls that one thread makes in a short life
+CALLS = {
+    "rename": "?rename,?renameat,?renameat2",
+    "fsync": "fsync,fdatasync",
+    "write": "write,pwrite64",
+}
+MOST = {"rename": 3, "fsync": 7, "write": 12}  # calls that one thread makes in a short life
 KILLS = 45
 ERRORS = ("ENOSPC", "EIO", "EROFS")
 
