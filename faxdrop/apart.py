@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from faxdrop.workers import on_all_processors
+
 _SECRETS: Final = ("TOKEN", "NOTIFY_")  # what names of variables begin with that stay here
 _MOST_MEMORY: Final = 1 << 30  # bytes of address space; an import of apprise takes some 0.3 GB
 _MOST_ANSWERED: Final = 1 << 20  # bytes
@@ -87,14 +89,15 @@ class Apart:
                 asked.write(question)
                 asked.flush()
                 asked.seek(0)
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    [sys.executable, "-P", "-m", self._module, str(os.getpid())],
-                    stdin=asked,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    env=self._environ,
-                    start_new_session=True,  # ended as a whole
-                )
+                with on_all_processors():
+                    self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                        [sys.executable, "-P", "-m", self._module, str(os.getpid())],
+                        stdin=asked,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.DEVNULL,
+                        env=self._environ,
+                        start_new_session=True,  # ended as a whole
+                    )
             except OSError:
                 raise ApartError from None
             return self._process

@@ -1,11 +1,19 @@
-"""Steps: whatever waits for the disk or for sipgate runs in threads and reports its result."""
+"""Steps: whatever waits for the disk or for sipgate runs in threads and reports its result.
 
+The daemon's threads share one processor. Only one of them runs Python at a time, and each system
+call is a chance to hand over. On several processors each hand-over wakes another one: with some two
+hundred calls a document that was more than a third of the daemon's time, and Python would not have
+used a second processor anyway. Processes of their own, as the PDF readers, use all of them.
+"""
+
+import contextlib
 import errno
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -83,6 +91,37 @@ def submit(pool: Executor, do: Callable[[], None]) -> None:
     except RuntimeError as error:
         if right.acquire(blocking=False):
             raise NoThreadError(errno.EAGAIN, "no thread can be started") from error
+
+
+_all_processors: set[int] | None = None  # that the daemon may use; None: its threads do
+
+
+def share_a_processor() -> None:
+    """Keep this thread, and the threads that it will start, on one of the processors allowed.
+
+    Where the system refuses (sched_setaffinity(2)), they stay on all of them.
+    """
+    global _all_processors  # noqa: PLW0603 - a process has one set of them
+    allowed = os.sched_getaffinity(0)
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
+        _all_processors = allowed
+
+
+@contextmanager
+def on_all_processors() -> Iterator[None]:
+    """Let the processes that this thread starts meanwhile use all processors."""
+    if _all_processors is None:
+        yield
+        return
+    ours = os.sched_getaffinity(0)
+    try:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, _all_processors)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, ours)
 
 
 class Bounded:

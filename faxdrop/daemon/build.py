@@ -44,6 +44,7 @@ from faxdrop.spool.home import home_of, journal_of
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
 from faxdrop.words import _
+from faxdrop.workers import share_a_processor
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -180,6 +181,7 @@ def run(
     Raises SpoolError.
     """
     hide_from_others()  # the token is in our memory, perhaps in our environment
+    share_a_processor()
     copied = {"CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"} <= os.environ.keys()
     is_new = restart = False
     with daemon_of(config, simulated=simulated) as daemon:

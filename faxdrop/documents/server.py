@@ -16,6 +16,7 @@ from pathlib import Path
 
 from faxdrop.names.printable import of_file
 from faxdrop.words import _
+from faxdrop.workers import on_all_processors
 
 _REAPED = 5.0  # seconds within which the server says how a child ended
 _ENVIRONMENT = ("LANG", "LC_ALL", "PATH", "PYTHONHOME", "PYTHONPATH", "COVERAGE_PROCESS_CONFIG")
@@ -89,13 +90,14 @@ def start_server(reader: str) -> ReaderServer:
     known = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (here, known)))
     try:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-P", "-m", reader],
-            stdin=theirs.fileno(),
-            stdout=telling,
-            env=environment,
-            cwd="/",
-        )
+        with on_all_processors():
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-P", "-m", reader],
+                stdin=theirs.fileno(),
+                stdout=telling,
+                env=environment,
+                cwd="/",
+            )
     except OSError as error:
         ours.close()
         os.close(ends)

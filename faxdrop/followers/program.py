@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from faxdrop.workers import on_all_processors
+
 KEPT: Final = 1000  # bytes of output
 MARK: Final = "FAXDROP_RUN"
 
@@ -54,16 +56,17 @@ class Program:
         cannot be started, and StoppedError.
         """
         run = uuid.uuid4().hex
-        process = subprocess.Popen(  # noqa: S603 - the administrator's, without a shell
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**environ, MARK: run},
-            cwd="/",
-            start_new_session=True,
-            bufsize=0,
-        )
+        with on_all_processors():
+            process = subprocess.Popen(  # noqa: S603 - the administrator's, without a shell
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**environ, MARK: run},
+                cwd="/",
+                start_new_session=True,
+                bufsize=0,
+            )
         with process:
             with self._lock:
                 self._process = process

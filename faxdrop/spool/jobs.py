@@ -210,10 +210,7 @@ class Jobs:
             if job is not None and is_ours and (has_document or job.state in FINAL):
                 jobs.append(job)
                 continue
-            if job is None:
-                is_claim = _was_cut(folder / RECORD)
-            else:
-                is_claim = is_ours and not job.attempts
+            is_claim = _was_cut(folder / RECORD) if job is None else is_ours and not job.attempts
             if has_document or not is_claim:
                 corrupt.append(self._set_aside(folder))
             else:  # a claim that never came to its rename

@@ -129,6 +129,9 @@ def main() -> None:
         "must": {
             "fork and limit": outcome(forked),
             "lease on an own file": outcome(lambda: lease(made)),
+            "keep to one processor": outcome(
+                lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+            ),
             "rename within the share": outcome(lambda: one_mount(share)),
             "IPv4": outcome(lambda: socket.socket(socket.AF_INET).close()),
             "IPv6": outcome(lambda: socket.socket(socket.AF_INET6).close()),

@@ -37,7 +37,14 @@ OUTSIDE = (
     "words",
     "workers",
 )  # whatever is outside, all may use
-MAY_USE = {"apart": (), "words": (), "clock": (), "workers": (), "backoff": (), "logs": ("names",)}
+MAY_USE = {
+    "apart": ("workers",),
+    "words": (),
+    "clock": (),
+    "workers": (),
+    "backoff": (),
+    "logs": ("names",),
+}
 
 # What only some modules load or call, and why those.
 ONLY = {
