@@ -40,10 +40,11 @@ from faxdrop.journal.lines import (
     line_of,
 )
 from faxdrop.names.printable import shown
-from faxdrop.spool.disk import Disk, open_ordinary
+from faxdrop.spool.disk import Disk, closed_at_last, open_ordinary
 from faxdrop.spool.filing import FiledDocument
 from faxdrop.words import _
 
+_HINT = 255  # bytes of the hint, whatever the number
 MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")
 
 
@@ -265,11 +266,10 @@ class Journal:
                     self._write_hint(self._head)
 
     def _write_hint(self, head: Head) -> None:
-        temporary = self.folder / "head.json.tmp"
-        if not temporary.is_file():  # what else may lie there is not to be written to
-            temporary.unlink(missing_ok=True)
-        temporary.write_text(head.model_dump_json() + "\n")
-        self.disk.replace(temporary, self.folder / "head.json")
+        """Write the hint over the last one: a few bytes at once, so nobody reads half of it."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with closed_at_last(os.open(self.folder / "head.json", flags, 0o600)) as fd:
+            os.pwrite(fd, head.model_dump_json().encode().ljust(_HINT) + b"\n", 0)
 
     def _sync_file(self, month: str) -> None:
         fd = self.disk.open_append(self._path(month), 0o600)

@@ -295,7 +295,6 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-
 def _was_cut(path: Path) -> bool:
     """Return whether a record is missing, or was cut while it was written for the first time."""
     try:
