@@ -814,7 +814,7 @@ def test_choice_shows_words() -> None:
 
 
 def test_list_box() -> None:
-    """A list shows its choices with the chosen ones marked; a long one only the chosen ones."""
+    """A list shows its choices, the chosen ones marked; a long one what has room, or is chosen."""
     short = Field("l", "choice", TALL, ("b", "c"), options=("a", "b", "c", "d"))
     copy = show(short)
     assert words(copy) == "a b c d"
@@ -826,6 +826,8 @@ def test_list_box() -> None:
     assert words(show(Field("l", "choice", TALL, ("Wahl 7", "Wahl 150"), options=many))) == (
         "Wahl 7 Wahl 150"
     )
+    first = words(show(Field("l", "choice", TALL, ("Wahl 0",), options=many)))
+    assert first.startswith("Wahl 0 Wahl 1 Wahl 2")  # as viewers show it, until one scrolls
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])

@@ -169,18 +169,20 @@ class Painter:
         chosen = [names.get(value, value) for value in field.values]
         if field.flags & fields.COMBO:
             return box.one_line(written(" ".join(chosen))), b""
-        everything = box.many_lines(
-            "\n".join(written(option.shown) for option in options[:_MAX_CELLS])
-        )
-        unbroken = len(everything.lines) == len(options)
-        if not unbroken or everything.lines[-1].y < 0:
-            return box.many_lines("\n".join(map(written, chosen))), b""
+        shown = [written(option.shown) for option in options[:_MAX_CELLS]]
+        lines = box.many_lines("\n".join(shown))
+        if len(lines.lines) != len(options) or lines.lines[-1].y < 0:
+            first = max(field.number(Name.TI), 0)
+            lines, options = box.rows(shown[first:]), options[first:][: len(shown)]
+            if not set(chosen) <= {option.shown for option in options[: len(lines.lines)]}:
+                # Viewers show them only to who scrolls, but what was chosen must not be lost.
+                return box.many_lines("\n".join(map(written, chosen))), b""
         marked = (
-            _numbers((0, line.y - 0.25 * everything.size, box.width, 1.15 * everything.size))
-            for line, option in zip(everything.lines, options, strict=True)
+            _numbers((0, line.y - 0.25 * lines.size, box.width, 1.15 * lines.size))
+            for line, option in zip(lines.lines, options, strict=False)
             if option.shown in chosen
         )
-        return everything, b"0.75 g " + b"".join(bar + b" re f " for bar in marked)
+        return lines, b"0.75 g " + b"".join(bar + b" re f " for bar in marked)
 
     def _lettered(self, lines: PlacedText, colour: bytes, frame: _Frame) -> bytes:
         edge = frame.border

@@ -144,7 +144,11 @@ class Field:
         value = self.inherited(Name.V)
         if isinstance(value, Array):
             return [text_of(each) for each in value]
-        return [text_of(value)] if value is not None else []
+        if value is not None:
+            return [text_of(value)]
+        options = self.options
+        chosen = (int(at) for at in numbers_of(self.inherited(Name.I)))
+        return [options[at].value for at in chosen if 0 <= at < len(options)]
 
     @property
     def texts(self) -> list[str]:

@@ -231,6 +231,21 @@ class TextBox:
         )
         return PlacedText(size, lines)
 
+    def rows(self, texts: list[str]) -> PlacedText:
+        """Place each text on a line of its own, from the top, as many as have room; one at least.
+
+        One that is too long is not broken, but leaves the box.
+        """
+        size = self.size or _USUAL_SIZE
+        step = _LEADING * size
+        top = self.height - self.padding - _ASCENT * size
+        most = max(int((self.height - 2 * self.padding) / step), 1)
+        lines = (
+            TextLine(self._start(text, size), top - at * step, text)
+            for at, text in enumerate(texts[:most])
+        )
+        return PlacedText(size, tuple(lines))
+
     def many_lines(self, text: str) -> PlacedText:
         """Break text into lines from the top; if there are too many, make it smaller."""
         size = self.size or _USUAL_SIZE
