@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from faxdrop.config.settings import Config
+from faxdrop.fax.job import State
 from faxdrop.simulator import Simulator
 from faxdrop.sipgate import Answer, Outcome, Sipgate
 from tests.kit import pdfs
@@ -168,3 +169,32 @@ def test_an_early_session_id_is_followed(tmp_path: Path) -> None:
         world.until_done(hours=2.0)
         assert ends(world) == [("failed", "no_final_status")]
         assert not staged.simulator.taken
+
+
+def test_no_last_byte_is_handed_over_once_the_daemon_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is being submitted at a stop stays queued: its answer might come too late."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        daemon = world.start()
+        submit, tries = Sipgate.submit, []
+
+        def stopped(sipgate: Sipgate, **what: Any) -> Answer:
+            tries.append(sipgate)
+            daemon._dispatcher.withhold()  # noqa: SLF001 - as at the beginning of a stop
+            return submit(sipgate, **what)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Sipgate, "submit", stopped)
+            staged.drop(PLAIN, "letter.pdf", pdfs.good())
+            world.until(lambda: bool(tries))
+        assert not staged.simulator.taken
+        assert world.spool is not None
+        [job] = world.spool.jobs.all()
+        assert (job.state, job.attempts) == (State.QUEUED, ())
+        world.crash()
+        world.start()
+        world.until_done()
+        assert ends(world) == [SENT]
+        assert len(staged.simulator.taken) == 1
