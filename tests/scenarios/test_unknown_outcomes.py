@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from faxdrop.fax.recipient import AddressEntry
+from faxdrop.queue.submissions import SUBMISSIONS
 from faxdrop.simulator import Response
 from faxdrop.simulator.behaviour import Fate
 from faxdrop.sipgate import Answer, Sipgate
@@ -508,6 +509,24 @@ def test_a_lost_fax_is_not_looked_for_while_sipgate_is_away(tmp_path: Path) -> N
         staged.simulator.trouble = None
         world.until_done(hours=1.0)
         assert ends(world) == [SENT]
+
+
+def test_a_row_of_lost_answers_holds_the_other_letters(tmp_path: Path) -> None:
+    """A server that loses every answer costs a few documents their certain end, and not all."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        staged.simulator.script(["lose-before"] * SUBMISSIONS)
+        for number in range(20):
+            staged.drop(f"+4930231251{30 + number}", f"letter {number}.pdf", pdfs.good())
+        world.until(lambda: staged.simulator.count("POST /sessions/fax") > 0)
+        world.live(20.0)
+        assert staged.simulator.count("POST /sessions/fax") == SUBMISSIONS  # all that are at once
+        world.live(300.0)  # no longer than that, as the README says
+        assert staged.simulator.taken
+        world.until_done()
+        assert Counter(ends(world)) == {SENT: 20 - SUBMISSIONS, UNKNOWN: SUBMISSIONS}
+        assert_kept(staged)
 
 
 def test_an_outage_is_no_time_in_which_a_fax_did_not_end(tmp_path: Path) -> None:
