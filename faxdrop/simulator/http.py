@@ -226,12 +226,17 @@ class _Port(HTTPServer):
                 continue  # whoever waited has gone again
             thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
             with self._turn:
-                if self._ended.is_set():
+                is_refused = self._ended.is_set()
+                if not is_refused:
+                    self._open_ones[sock] = thread
+                    try:
+                        thread.start()
+                    except RuntimeError:  # the system has no thread for it now
+                        del self._open_ones[sock]
+                        is_refused = True
+                if is_refused:
                     _reset_on_close(sock)
                     sock.close()
-                    return
-                self._open_ones[sock] = thread
-                thread.start()
 
     def _serve(self, sock: socket.socket) -> None:
         try:

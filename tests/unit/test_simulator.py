@@ -917,3 +917,20 @@ def test_wait(simulator: Simulator) -> None:
     assert not simulator.wait(lambda: False, timeout=0)
     assert simulator.count(SUBMIT) == 0
     assert simulator.requests == {}
+
+
+def test_no_thread_for_a_connection(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection for which the system has no thread is reset, and the next one is answered."""
+    start = threading.Thread.start
+    refused: list[threading.Thread] = []
+
+    def start_the_second(thread: threading.Thread) -> None:
+        if not refused:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_the_second)
+    with pytest.raises(requests.ConnectionError):
+        requests.get(simulator.base_url, timeout=10)
+    assert requests.get(simulator.base_url, timeout=10).status_code in (401, 404)
