@@ -22,6 +22,7 @@ from faxdrop.spool.refusals import RIGHTS, Refusal
 from faxdrop.words import N_, _
 
 _HEAD = _TAIL = 1024  # bytes in which readers look for a PDF's header and its end
+_FAR = 1 << 16  # bytes in which the check still finds a header
 
 _UNREADABLE = {
     errno.ELOOP: N_("This is a link to a file elsewhere, not a file."),
@@ -79,6 +80,15 @@ def looks_whole(fd: int, size: int) -> bool:
     head = os.pread(fd, _HEAD, 0)
     tail = os.pread(fd, _TAIL, max(0, size - _TAIL))
     return b"%PDF-" in head and b"%%EOF" in tail
+
+
+def may_be_pdf(fd: int) -> bool:
+    """Return whether a file has something like a PDF's header, if far behind its begin.
+
+    Anything else costs no check: an inbox may hold tens of thousands of files that are no PDF.
+    """
+    head = os.pread(fd, _FAR, 0).lower()
+    return b"%pdf" in head or b"%!ps" in head
 
 
 @contextmanager

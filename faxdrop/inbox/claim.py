@@ -16,6 +16,7 @@ from faxdrop.documents.opening import (
     UnsafeError,
     is_open_for_writing,
     looks_whole,
+    may_be_pdf,
     opened,
     opened_folder,
 )
@@ -92,13 +93,11 @@ class Claimer:
             return NotYet()
         if is_open_for_writing(fd):
             return NotYet(written=True)
-        overdue = candidate.rest is Rest.OVERDUE
-        # Once it is at rest, only the check tells: much padding may stand around a PDF.
-        if candidate.rest is Rest.CLOSED and not looks_whole(fd, before.st_size):
+        if not _is_worth_a_check(candidate.rest, fd, before.st_size):
             return NotYet()
         verdict = self._checker.check(fd)
         flawless = verdict.clean or candidate.rest is not Rest.CLOSED
-        if not overdue and not (verdict.whole and flawless):
+        if candidate.rest is not Rest.OVERDUE and not (verdict.whole and flawless):
             return NotYet()
         self._claim(candidate, fd, job, folder)
         # A writer's open file follows the rename, and the name may have become another file's:
@@ -117,6 +116,17 @@ class Claimer:
             and not is_open_for_writing(fd)
             and sha256_of(fd) == verdict.sha256
         )
+
+
+def _is_worth_a_check(rest: Rest, fd: int, size: int) -> bool:
+    """Take a cheap look: of a file at rest only the check tells more, if it may be a PDF at all."""
+    match rest:
+        case Rest.CLOSED:
+            return looks_whole(fd, size)
+        case Rest.SETTLED:
+            return may_be_pdf(fd)
+        case _:
+            return True
 
 
 def _job_id(claimed_at: datetime) -> str:

@@ -10,11 +10,12 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from faxdrop.documents.opening import Signature
+from faxdrop.documents.verdict import Verdict
 from faxdrop.inbox.looks import Candidate, Key, Rest
 from faxdrop.inbox.turns import Claims
 from faxdrop.workers import NoThreadError, submit
 from tests.kit import pdfs
-from tests.kit.breaking import ends, stage
+from tests.kit.breaking import Reader, ends, stage
 from tests.kit.world import Here
 
 P = ParamSpec("P")
@@ -203,3 +204,30 @@ def test_padding_is_not_waited_for(tmp_path: Path) -> None:
         assert [path.name for path in world.in_inbox()] == ["half.pdf"]
         world.until_done()
         assert sorted(ends(world)) == [("failed", "damaged_pdf"), ("sent", None), ("sent", None)]
+
+
+class Counting(Reader):
+    """A reader that counts the documents it is asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def check(self, fd: int) -> Verdict:
+        """Read a document."""
+        self.asked += 1
+        return super().check(fd)
+
+
+def test_what_is_no_pdf_costs_no_check_until_its_patience_ends(tmp_path: Path) -> None:
+    """An inbox may hold thousands of tables and pictures: no reader looks at one at rest."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.checker = reader = Counting()
+        world.start()
+        for name in ("table.csv", "picture.pdf", "empty.pdf"):
+            staged.drop("+493023125130", name, b"" if name == "empty.pdf" else b"\x89PNG" * 999)
+        world.live(world.config.inbox.settle + 15.0)
+        assert reader.asked == 0
+        world.until_done()
+        assert reader.asked == len(ends(world)) == 3
