@@ -51,7 +51,7 @@ class Jobs:
         self._disk = disk
         # Job ids, as far as this process knows:
         self._extents: dict[str, record.Extent] = {}  # how far the record's file is taken
-        self._unsynced: set[str] = set()  # what its folder holds is not durable yet
+        self._just_moved: set[str] = set()  # the document's move is not durable yet
         self._unfiled: set[str] = set()  # ended here, and not even begun to be filed
 
     @property
@@ -96,7 +96,7 @@ class Jobs:
                 raise
         # Nothing depends on the move yet: after a power cut the file is in one place or the
         # other. The next record syncs the folder.
-        self._unsynced.add(job.job_id)
+        self._just_moved.add(job.job_id)
         self._extents[job.job_id] = extent
 
     def record(self, job: Job) -> None:
@@ -106,6 +106,10 @@ class Jobs:
             self._unfiled.add(job.job_id)
         before = self._extents.pop(job.job_id, None)  # what goes wrong now is written anew
         if before and (update := record.appended(job, before)):
+            if job.job_id in self._just_moved:
+                # The document's move comes first: what is written over a file may be on disk
+                # before what was done to folders.
+                self._disk.sync_folder(folder)
             data, extent = update
             self._disk.write_over(folder / RECORD, data, before.end)
         else:
@@ -113,10 +117,8 @@ class Jobs:
             draft = folder / _NEW_RECORD
             self._disk.write_anew(draft, content)
             self._disk.replace(draft, folder / RECORD)
-            self._unsynced.add(job.job_id)
-        if job.job_id in self._unsynced:
             self._disk.sync_folder(folder)
-            self._unsynced.discard(job.job_id)
+        self._just_moved.discard(job.job_id)
         self._extents[job.job_id] = extent
 
     def has_job(self, job_id: str) -> bool:
@@ -145,13 +147,13 @@ class Jobs:
     def forget(self) -> None:
         """Forget what this process has written: another daemon may have been at work."""
         self._extents.clear()
-        self._unsynced.clear()
+        self._just_moved.clear()
         self._unfiled.clear()
 
     def remove(self, folder: Path) -> None:
         """Remove a job's folder and what is ours in it; the document is no longer there."""
         self._extents.pop(folder.name, None)
-        self._unsynced.discard(folder.name)
+        self._just_moved.discard(folder.name)
         with contextlib.suppress(FileNotFoundError):  # an earlier try got so far
             self._disk.remove(folder / RECORD)
         try:

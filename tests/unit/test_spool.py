@@ -685,10 +685,28 @@ class Noted(Disk):
         super().sync_folder(path, **within)
         self.steps.append(f"sync {path.name}")
 
+    def write_over(self, path: Path, data: bytes, offset: int) -> None:
+        """Note that something is written over."""
+        super().write_over(path, data, offset)
+        self.steps.append(f"write {path.name}")
+
     def remove_folder(self, path: Path) -> None:
         """Note that a job is forgotten."""
         super().remove_folder(path)
         self.steps.append("forget")
+
+
+def test_a_document_is_in_the_spool_before_its_record_says_more(tmp_path: Path) -> None:
+    """After a power cut no record tells of attempts whose document is back in the inbox."""
+    steps: list[str] = []
+    spool = Spool(tmp_path, Noted(steps))
+    spool.open()
+    claim(spool, job())
+    steps.clear()
+    spool.jobs.record(job())
+    spool.jobs.record(sent(job()))
+    spool.close()
+    assert steps == [f"sync {job().job_id}", "write job.json", "write job.json"]
 
 
 def test_a_job_is_forgotten_only_when_its_document_and_its_line_are_durable(
