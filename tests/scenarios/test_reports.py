@@ -86,6 +86,20 @@ def test_the_hook_runs_when_the_report_is_there(staged: Stage, tmp_path: Path) -
     assert out.read_text() == f"{path.with_name('letter.report.pdf')}\n"
 
 
+def test_what_was_altered_meanwhile_has_no_report(staged: Stage) -> None:
+    """A report would vouch for a document that was never faxed."""
+    world = staged.world
+    wanted, world.make_followers = world.make_followers, lambda _: []
+    path = faxed(staged, PLAIN, "letter.pdf", pdfs.good())
+    world.crash()
+    path.write_bytes(pdfs.good(2))
+    world.make_followers = wanted
+    world.start()
+    world.live(10.0)
+    assert names_beside(path) == ["letter.pdf", "letter.pdf.json"]
+    assert flaws(staged)[:1] == [Flaw.DOCUMENT_ALTERED]
+
+
 def test_verify_finds_a_report_that_was_altered(staged: Stage) -> None:
     """The journal has each report's SHA-256: verify finds an altered or missing one."""
     report = faxed(staged, PLAIN, "letter.pdf", pdfs.good(2)).with_name("letter.report.pdf")
