@@ -444,6 +444,7 @@ SLIPS: dict[str, Slip] = {
     "3000 blanks": _appended(b" " * 3000),
     "end of file of CP/M": _appended(b"\x1a"),
     "CP/M, filled": _appended(b"\x1a" * 127),
+    "empty flash memory": _appended(b"\xff" * 3000),
     "words": _appended(b"\n-- \nscanned by device 7\n"),
     "a web page's end": _appended(b"</body></html>\n"),
     "a web page": _appended(_HTML),
@@ -456,6 +457,7 @@ SLIPS: dict[str, Slip] = {
     "header of a request": _prefixed(b"Content-Type: application/pdf\r\n\r\n"),
     "long header": _prefixed(b"X-Header: 1234567890\r\n" * 40),
     "NULs before": _prefixed(bytes(7)),
+    "sectors before": _prefixed(bytes(2048)),
     "odd version": _replaced(rb"%PDF-1\.\d", b"%PDF-1.\n", 1),
     "version 9": _replaced(rb"%PDF-1\.\d", b"%PDF-9.9", 1),
     # where its table is

@@ -328,7 +328,7 @@ def test_odd_header(header: bytes) -> None:
     good = pdfs.good()
     data = header + (good if header.startswith(b"@") else good[8:])
     assert words(copied(data, "repaired")) == words(good)
-    refused(b"\0" + bytes(2000) + good, ReasonCode.NOT_A_PDF, whole=False)
+    refused(b"PK\3\4\0\0" + b"x" * 2000 + good, ReasonCode.NOT_A_PDF, whole=False)
     refused(b"%FDF-1.4" + good[8:], ReasonCode.NOT_A_PDF, whole=False)
 
 

@@ -77,9 +77,9 @@ class _Span(NamedTuple):
 def unsure(pdf: Pdf, data: bytes) -> bool:
     """Return whether there are long runs of NULs that belong there, as far as this can be known.
 
-    Raises DamageError if one is a hole. Looks at the file up to its last end mark.
+    Raises DamageError if one is a hole. Looks at the file from its header to its last end mark.
     """
-    runs = wholeness.nul_runs(data, 0, data.rfind(b"%%EOF"))
+    runs = wholeness.nul_runs(data, wholeness.header_offset(data) or 0, data.rfind(b"%%EOF"))
     if not runs:
         return False
     # What is encrypted has no such runs of its own.

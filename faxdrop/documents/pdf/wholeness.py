@@ -18,6 +18,7 @@ _MARK = b"%%EOF"
 _MAX_HEADERS = 1000  # that are looked at
 # What some programs write in its place; Adobe's PDF Reference 1.7, H.3, note 14, has the first.
 _ODD_HEADER = re.compile(rb"%!PS-Adobe-\d\.\d PDF-\d\.\d|%PDF \d\.\d|%pdf-\d\.\d")
+_ERASED = b"\xff"  # what a flash memory holds where nothing was written
 _PADDING = b"\0\t\n\f\r \x1a"
 # What stands behind an end mark when another part of the PDF was to follow.
 _UNFINISHED = re.compile(rb"endstream|endobj|(?<!\d)[1-9]\d{0,9}\s{1,8}\d{1,5}\s{1,8}obj")
@@ -46,7 +47,8 @@ def headed(data: bytes) -> bytes | None:
         header = b"%PDF-" + odd[0][-3:]
         return data[: odd.start()] + header.ljust(len(odd[0])) + data[odd.end() :]
     at = data.find(b"%PDF-", 0, _FAR)
-    if at < 0 or b"\0" in data[:at]:  # no text: another file, with a PDF in it
+    before = data[: max(at, 0)].strip(b"\0")
+    if at < 0 or b"\0" in before:  # no text: another file, with a PDF in it
         return None
     return data[at - at % _SECTOR :]
 
@@ -64,6 +66,8 @@ def end_of(data: bytes) -> int | None:
     after = data[end:].strip(_PADDING)
     if _BEGUN.match(after) or _UNFINISHED.search(after):
         return None
+    if not after.strip(_ERASED):
+        return end
     if len(after) > _WINDOW and not _MARKUP.fullmatch(after):
         return None
     return end
