@@ -41,6 +41,7 @@ _SLIP = 64  # bytes by which a stated length may differ
 _VECTOR = 32  # bytes that encryption adds, padding included
 _FAX_COLUMNS = 1728  # if a picture does not say how many it has
 _MAX_FAX = 12 << 20  # bytes; A3 with 600 dots per inch has nine million
+_AGAIN = 4  # bytes that are unpacked in the time in which one is unpacked and packed again
 _SLOW = 128  # bytes that are unpacked in the time in which one can be read bit by bit
 _MAX_REPACKED = 64 << 20  # bytes, unpacked
 
@@ -195,11 +196,11 @@ def _fax(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[Dat
     if parameters.get_int(Name.K, 0) >= 0 or columns <= 0 or rows <= 0:
         return DataState.WHOLE, 0
     size = -(-columns // 8) * rows
-    if size > min(budget, _MAX_FAX):
-        return DataState.LARGE, min(size, budget)
+    if _AGAIN * size > budget or size > _MAX_FAX:
+        return DataState.LARGE, min(_AGAIN * size, budget)
     aligned = parameters.get_bool(Name.EncodedByteAlign, default=False)
     fax, read = group4.read(raw, columns, rows, budget // _SLOW, aligned=aligned)
-    size += read * _SLOW
+    size = _AGAIN * size + read * _SLOW
     good = fax is Group4.SOUND or (fax is Group4.ENDLESS and not context.mended)
     return (DataState.WHOLE if good else DataState.DAMAGED), min(size, budget)
 
