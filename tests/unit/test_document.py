@@ -621,11 +621,14 @@ def test_field_without_print_flag(flags: int) -> None:
 
 
 def test_push_button() -> None:
-    """A button that is not printed is not faxed."""
+    """A button that is not printed is not faxed; a picture that somebody put into one is."""
     button = Field("Drucken", "button", FLAT, "Drucken")
     assert ink(show(button, appearances=True), FLAT) > 0
     unprinted = Field("Drucken", "button", FLAT, "Drucken", entries={"F": 0})
     assert ink(show(unprinted, appearances=True), FLAT) == 0
+    script = Dictionary(S=Name.JavaScript, JS=String("event.target.buttonImportIcon();"))
+    picture = Field("Foto", "button", FLAT, "Foto", entries={"F": 0, "A": script})
+    assert ink(show(picture, appearances=True), FLAT) > 0
 
 
 def test_signature() -> None:

@@ -167,6 +167,13 @@ class Field:
         ]
 
     @property
+    def is_for_pressing(self) -> bool:
+        """Whether it is a push button, but not one whose script takes in the picture it shows."""
+        action = self.inherited(Name.A)
+        script = action.get_raw(Name.JS) if isinstance(action, Dictionary) else None
+        return bool(self.flags & PUSH_BUTTON) and "buttonImportIcon" not in text_of(script)
+
+    @property
     def has_format(self) -> bool:
         """Whether a script of the field says how its value is shown."""
         actions = self.inherited(Name.AA)

@@ -96,7 +96,8 @@ def is_seen(annotation: Dictionary) -> bool:
     """Return whether a person sees an annotation, on the screen or on paper.
 
     The print flag alone decides nothing: many programs forget it, and what was filled in or drawn
-    must not be lost. Only buttons to press are for the screen where they lack it.
+    must not be lost. Only buttons to press are for the screen where they lack it, but not Adobe's
+    image fields, which are buttons that take in a picture.
     """
     flags = annotation.get_int(Name.F, 0)
     if flags & _HIDDEN:
@@ -106,7 +107,7 @@ def is_seen(annotation: Dictionary) -> bool:
     kind = _subtype(annotation)
     if flags & _NO_VIEW or (flags & _INVISIBLE and kind not in _KNOWN):
         return False
-    return kind != "/Widget" or not Field(annotation).flags & fields.PUSH_BUTTON
+    return kind != "/Widget" or not Field(annotation).is_for_pressing
 
 
 def appearance(annotation: Dictionary) -> Stream | None:
