@@ -44,7 +44,7 @@ from faxdrop.spool.disk import Disk, closed_at_last, open_ordinary
 from faxdrop.spool.filing import FiledDocument
 from faxdrop.words import _
 
-_HINT = 255  # bytes of the hint, whatever the number
+_HINT = 256  # bytes of the hint, whatever the number
 MONTH = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2]))\.jsonl")
 
 
@@ -266,10 +266,15 @@ class Journal:
                     self._write_hint(self._head)
 
     def _write_hint(self, head: Head) -> None:
-        """Write the hint over the last one: a few bytes at once, so nobody reads half of it."""
+        """Write the hint over the last one.
+
+        Who reads meanwhile may get half of each, but never a number beyond that of the last line:
+        the line counts then.
+        """
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with closed_at_last(os.open(self.folder / "head.json", flags, 0o600)) as fd:
-            os.pwrite(fd, head.model_dump_json().encode().ljust(_HINT) + b"\n", 0)
+            os.pwrite(fd, head.model_dump_json().encode().ljust(_HINT - 1) + b"\n", 0)
+            os.ftruncate(fd, _HINT)  # of something longer in its place nobody could read it
 
     def _sync_file(self, month: str) -> None:
         fd = self.disk.open_append(self._path(month), 0o600)

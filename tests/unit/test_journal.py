@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from faxdrop.fax.receipt import make_receipt, to_bytes
-from faxdrop.journal.chain import Journal, JournalError, months_of
+from faxdrop.journal.chain import Journal, JournalError, months_of, read_hint
 from faxdrop.journal.flaws import Discrepancy
 from faxdrop.journal.history import Filter, ends, lines, summary
 from faxdrop.journal.lines import NOTHING_BEFORE, EndLine, HoldLine, ended, hash_of
@@ -383,6 +383,15 @@ def test_what_the_daemon_knows_of_the_chain_outlives_its_folder(tmp_path: Path) 
     assert mended.content is not None
     assert mended.content["previous"] == last.hash
     assert "lines 1 to 2 are missing" in mended.content["words"]
+
+
+def test_a_hint_is_readable_whatever_lay_in_its_place(tmp_path: Path) -> None:
+    """A longer file in the hint's place does not keep it from telling of lines that are gone."""
+    journal = journal_in(tmp_path)
+    journal.append(end(0))
+    (tmp_path / "journal" / "head.json").write_text("x" * 1000)
+    last = journal.append(end(1))
+    assert read_hint(tmp_path / "journal") == last
 
 
 def test_what_lies_in_the_place_of_a_file_keeps_nobody_waiting(tmp_path: Path) -> None:
