@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import queue
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -104,7 +105,7 @@ def share_a_processor() -> None:
     global _all_processors  # noqa: PLW0603 - a process has one set of them
     allowed = os.sched_getaffinity(0)
     with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
+        os.sched_setaffinity(0, {secrets.choice(sorted(allowed))})
         _all_processors = allowed
 
 

@@ -219,17 +219,22 @@ class Disk:
             os.close(fd)
 
     def write_over(self, path: Path, data: bytes, offset: int) -> None:
-        """Write over a part of a file of our own, within its size; it survives a power cut."""
+        """Write over a part of a file of our own, within its size; it survives a power cut.
+
+        Raises OSError also if somebody has made the file shorter.
+        """
         fd = self.open_over(path)
         try:
+            if os.fstat(fd).st_size < offset + len(data):
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
             self.write_at(fd, data, offset)
             self.sync_data(fd)
         finally:
             os.close(fd)
 
     def open_over(self, path: Path) -> int:
-        """open(2) for writing over what is there."""
-        return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        """open(2) for writing over what is there; a pipe is an error and waits for nobody."""
+        return os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def write_at(self, fd: int, data: bytes, offset: int) -> None:
         """Write all of it at an offset (pwrite(2))."""

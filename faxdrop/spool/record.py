@@ -1,17 +1,17 @@
 """How a job's record lies on disk: its latest state counts, and the earlier ones stand before it.
 
 A record is one JSON object in a file of whole blocks; newlines fill the last one. Each state is a
-line with all of a job's keys: the next one takes the place of the closing brace, so the last value
-of a key is the one that counts, as for every common reader (RFC 8259, section 4):
+line with all that a job's record says: the next one takes the place of the closing brace, so the
+last value of a key is the one that counts, as for every common reader (RFC 8259, section 4):
 
     {"job_id":"...","state":"queued",...,"format":"faxdrop-job/2",
     "job_id":"...","state":"submitting",...,"format":"faxdrop-job/2"}
 
 So a new state is one write within a file that keeps its size and its blocks: there is no file to
-make, no room that could be missing, and no folder to be synced. What a power cut tears is known by
-its line: it lacks its begin or its end, since a line has no newline within. The state before it
-counts then, which is true: nothing that a state allows is done before it is on disk. A file that
-was cut is no such case: its size tells.
+make, no folder to be synced, and no room that could be missing (but on file systems that write
+every block anew). What a power cut tears is known by its line: it lacks its begin or its end, since
+a line has no newline within. The state before it counts then, which is true: nothing that a state
+allows is done before it is on disk. A file that was cut is no such case: its size tells.
 
 Earlier versions wrote each state as a file of its own; what they wrote is read, too.
 """

@@ -116,6 +116,23 @@ def test_a_record_that_is_full_is_written_anew(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_a_record_that_somebody_made_shorter_is_written_anew(tmp_path: Path) -> None:
+    """Nothing is written behind a file's end: that is an error, and the next try writes it anew."""
+    spool = Spool(tmp_path)
+    spool.open()
+    document = spool.inbox / "letter.pdf"
+    document.write_bytes(b"%PDF-")
+    queued = QUEUED.model_copy(update={"folder": None, "name": "letter.pdf"})
+    spool.jobs.claim(document, None, queued)
+    spool.jobs.document(queued).with_name("job.json").write_bytes(b"")
+    submitting = SUBMITTING.model_copy(update={"folder": None, "name": "letter.pdf"})
+    with pytest.raises(OSError, match=r"job\.json"):
+        spool.jobs.record(submitting)
+    spool.jobs.record(submitting)
+    assert list(spool.jobs.all()) == [submitting]
+    spool.close()
+
+
 def test_what_another_daemon_wrote_meanwhile_is_not_written_over(tmp_path: Path) -> None:
     """When a root comes back, nobody knows where its records end: they are written anew."""
     spool = Spool(tmp_path)
