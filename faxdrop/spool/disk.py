@@ -121,9 +121,25 @@ def opened_file(folder: Folder, name: str) -> Iterator[int | None]:
 
 def open_ordinary(path: Path) -> BinaryIO:
     """Open an ordinary file for reading. Never blocks; raises OSError for anything else."""
+    return os.fdopen(_descriptor_of(path), "rb")
+
+
+def read_own(path: Path) -> bytes:
+    """Return the content of a small file of our own; raises as ``open_ordinary`` does.
+
+    It makes fewer system calls than that: all records are read so.
+    """
+    with closed_at_last(_descriptor_of(path)) as fd:
+        content = bytearray()
+        while piece := os.read(fd, 65536):
+            content += piece
+        return bytes(content)
+
+
+def _descriptor_of(path: Path) -> int:
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(fd).st_mode):
-        return os.fdopen(fd, "rb")
+        return fd
     os.close(fd)
     raise OSError(errno.ENXIO, _("Something else is where a file should be"), str(path))
 
@@ -140,15 +156,6 @@ def read_file(folder: Folder, name: str, most: int) -> bytes | None:
         while piece := os.read(fd, most + 1 - len(content)):
             content += piece
         return bytes(content) if len(content) <= most else None
-
-
-def read_own(path: Path) -> bytes:
-    """Return the content of a small file of our own; with fewer system calls than a Path's."""
-    with closed_at_last(os.open(path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
-        content = bytearray()
-        while piece := os.read(fd, 65536):
-            content += piece
-        return bytes(content)
 
 
 def sha256_of(fd: int) -> str:

@@ -156,19 +156,16 @@ class Jobs:
         self._just_moved.discard(folder.name)
         with contextlib.suppress(FileNotFoundError):  # an earlier try got so far
             self._disk.remove(folder / RECORD)
-        try:
-            self._disk.remove_folder(folder)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        else:
-            return
-        for name in (DRAFT, COPY, PLACE, _NEW_RECORD):
-            if os.path.lexists(folder / name):
-                self._disk.remove(folder / name)
-        self._disk.remove_folder(folder)
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                self._disk.remove_folder(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                for name in (DRAFT, COPY, PLACE, _NEW_RECORD):
+                    if os.path.lexists(folder / name):
+                        self._disk.remove(folder / name)
+                self._disk.remove_folder(folder)
 
     # -- what stands on disk ----------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """How a job's record lies on disk: the latest whole state counts, whatever a crash tore."""
 
 import json
+import os
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -51,6 +52,16 @@ def over(content: bytes, extent: Extent, job: Job) -> tuple[bytes, Extent]:
     return content[: extent.end] + data + content[extent.end + len(data) :], after
 
 
+def spool_with(root: Path, job: Job) -> Spool:
+    """Return an open spool that has claimed a job's document."""
+    spool = Spool(root)
+    spool.open()
+    document = spool.inbox / job.name
+    document.write_bytes(b"%PDF-")
+    spool.jobs.claim(document, None, job)
+    return spool
+
+
 @pytest.mark.parametrize("states", [1, 2, 3])
 def test_the_latest_state_counts_for_every_reader(states: int) -> None:
     """We read the latest state, as a common JSON reader and an older faxdrop do; the size stays."""
@@ -95,16 +106,10 @@ def test_a_file_that_was_cut_is_not_read() -> None:
 
 def test_a_record_that_is_full_is_written_anew(tmp_path: Path) -> None:
     """However often a fax is tried, its record can be written, and is read as it was written."""
-    spool = Spool(tmp_path)
-    spool.open()
-    (spool.inbox / "Labor").mkdir()
-    document = spool.inbox / "Labor" / "letter.pdf"
-    document.write_bytes(b"%PDF-")
-    job = QUEUED.model_copy(update={"name": "letter.pdf"})
-    spool.jobs.claim(document, None, job)
+    spool = spool_with(tmp_path, QUEUED)
+    job = SUBMITTING
     file = spool.jobs.document(job).with_name("job.json")
     files = set()
-    job = SUBMITTING.model_copy(update={"name": "letter.pdf"})
     for number in range(1, 60):
         attempt = Attempt(number=number, submitted_at=NOW, session_id=str(number))
         job = job.model_copy(update={"attempts": (*job.attempts, attempt)})
@@ -118,38 +123,38 @@ def test_a_record_that_is_full_is_written_anew(tmp_path: Path) -> None:
 
 def test_a_record_that_somebody_made_shorter_is_written_anew(tmp_path: Path) -> None:
     """Nothing is written behind a file's end: that is an error, and the next try writes it anew."""
-    spool = Spool(tmp_path)
-    spool.open()
-    document = spool.inbox / "letter.pdf"
-    document.write_bytes(b"%PDF-")
-    queued = QUEUED.model_copy(update={"folder": None, "name": "letter.pdf"})
-    spool.jobs.claim(document, None, queued)
-    spool.jobs.document(queued).with_name("job.json").write_bytes(b"")
-    submitting = SUBMITTING.model_copy(update={"folder": None, "name": "letter.pdf"})
+    spool = spool_with(tmp_path, QUEUED)
+    spool.jobs.document(QUEUED).with_name("job.json").write_bytes(b"")
     with pytest.raises(OSError, match=r"job\.json"):
-        spool.jobs.record(submitting)
-    spool.jobs.record(submitting)
-    assert list(spool.jobs.all()) == [submitting]
+        spool.jobs.record(SUBMITTING)
+    spool.jobs.record(SUBMITTING)
+    assert list(spool.jobs.all()) == [SUBMITTING]
+    spool.close()
+
+
+def test_a_pipe_in_the_place_of_a_record_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """It is set aside with its document, as every record that cannot be read."""
+    spool = spool_with(tmp_path, QUEUED)
+    file = spool.jobs.document(QUEUED).with_name("job.json")
+    file.unlink()
+    os.mkfifo(file)
+    jobs, [aside] = spool.jobs.recover()
+    assert not jobs
+    assert (aside / "document.pdf").exists()
     spool.close()
 
 
 def test_what_another_daemon_wrote_meanwhile_is_not_written_over(tmp_path: Path) -> None:
     """When a root comes back, nobody knows where its records end: they are written anew."""
-    spool = Spool(tmp_path)
-    spool.open()
-    document = spool.inbox / "letter.pdf"
-    document.write_bytes(b"%PDF-")
-    queued = QUEUED.model_copy(update={"folder": None, "name": "letter.pdf"})
-    spool.jobs.claim(document, None, queued)
+    spool = spool_with(tmp_path, QUEUED)
     spool.close()
     other = Spool(tmp_path)
     other.open()
-    accepted = ACCEPTED.model_copy(update={"folder": None, "name": "letter.pdf"})
-    other.jobs.record(accepted)
-    other.jobs.record(accepted)
+    other.jobs.record(ACCEPTED)
+    other.jobs.record(ACCEPTED)
     other.close()
     assert spool.reopen()
-    cancelled = accepted.model_copy(update={"cancelled": True})
+    cancelled = ACCEPTED.model_copy(update={"cancelled": True})
     spool.jobs.record(cancelled)
     assert list(spool.jobs.all()) == [cancelled]
     spool.close()
