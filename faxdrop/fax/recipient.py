@@ -3,7 +3,8 @@
 A letter that reaches a stranger cannot be taken back, so a name counts as a number only if it can
 be read in one way: with the country code after ``+`` (or the international prefix), or exactly as
 it is dialled in the configured region. A lenient reader would take ``2024-03-15`` for a number in
-Wuppertal; here it is not one, since it lacks the leading 0.
+Wuppertal; here it is not one, since it lacks the leading 0. Nor is ``02.11.2024``, which is both a
+date and a number in Düsseldorf.
 """
 
 import difflib
@@ -40,9 +41,23 @@ FAXLINE_REMEDY = N_(
 _WRITTEN = re.compile(r"\(?(?:\+ ?)?\(?[0-9][0-9 ./()-]*")
 # What systems append to the name of a copied folder: Windows "(2)", macOS " 2". Read as digits of
 # the number, it would reach somebody else.
-_COPY = re.compile(r"(?: ?\([0-9]+\)| [0-9])\Z")
+_COPY = re.compile(r"(?: ?\([0-9]+\)| -?[0-9])\Z")
 _NAMED = re.compile(r"(.*?)(\(?\+ ?\(?[0-9][^+]*)", re.DOTALL)
 _ANOTHER = re.compile(r"\+ ?\(?[0-9][0-9 ./()-]{5,}")
+_ANOTHER_NATIONAL = re.compile(r"(?<![0-9])\(?0[0-9 ./()-]{4,}[0-9]")
+
+# Groups of digits that are a date (day and month in either order), a date with a time, two dates,
+# or a month; and a date behind a number.
+_DAY, _MONTH, _YEAR = "(?:0[1-9]|[12][0-9]|3[01])", "(?:0[1-9]|1[0-2])", "(?:19|20)[0-9]{2}"
+_DAY_AND_MONTH = f"(?:{_DAY}-{_MONTH}|{_MONTH}-{_DAY})"
+_DATE = f"{_DAY_AND_MONTH}-(?:{_YEAR}|[0-9]{{2}})"
+_FULL_DATE = re.compile(f"{_DAY_AND_MONTH}-{_YEAR}(?:-.*)?")
+_DATES = re.compile(
+    f"{_DATE}|{_DAY_AND_MONTH}-{_DAY_AND_MONTH}|{_DATE}-{_DATE}"
+    f"|{_FULL_DATE.pattern}|{_MONTH}-{_YEAR}"
+)
+_DATES_IN_ONE_PIECE = (6, 8)  # digits
+_DATED = re.compile(f" (?:{_DAY}([./-]){_MONTH}\\1{_YEAR}|{_YEAR}-{_MONTH}-{_DAY})(?![0-9])")
 
 _GERMANY = 49
 _SHOWN = 120  # characters of a name that a message repeats
@@ -115,7 +130,11 @@ class AddressBook:
                 ).format(quoted=_quoted(folder))
                 + self._meant(folder),
             )
-        return Recipient(self._number(written))
+        found = self._number(written)
+        others = _ANOTHER_NATIONAL.findall(_plain(folder).removesuffix(written))
+        if not {self._number_if_any(other) for other in others} <= {None, found}:
+            raise _two_numbers(folder)
+        return Recipient(found)
 
     def _meant(self, folder: str) -> str:
         """Return a question if an entry has nearly the same name; a guess is never used."""
@@ -129,16 +148,22 @@ class AddressBook:
     def _number(self, written: str) -> str:
         return number(written, self._region, allow_premium=self._allow_premium)
 
+    def _number_if_any(self, written: str) -> str | None:
+        try:
+            return self._number(written)
+        except RecipientError:
+            return None
+
 
 def name_key(name: str) -> str:
     """Return a key that all spellings of one name share.
 
     It ignores case, the Unicode form (macOS writes umlauts as two code points), what a Mac writes
-    for characters that a share does not take, and the width of blanks: to people these are one
-    name.
+    for characters that a share does not take, the width of blanks, and dots at the end, which
+    Windows takes off (``Müller & Co.``): to people these are one name.
     """
     plain = unicodedata.normalize("NFC", as_the_mac_shows(name))
-    return unicodedata.normalize("NFC", " ".join(plain.split()).casefold())
+    return unicodedata.normalize("NFC", " ".join(plain.split()).rstrip(". ").casefold())
 
 
 def number_in(folder: str) -> str | None:
@@ -153,7 +178,7 @@ def number_in(folder: str) -> str | None:
     if named is None or not _WRITTEN.fullmatch(named[2]):
         return None
     if _ANOTHER.search(named[1]):
-        raise _invalid(folder, _("contains more than one number"))
+        raise _two_numbers(folder)
     return named[2]
 
 
@@ -193,6 +218,17 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
     if not phonenumbers.is_valid_number(parsed):
         raise _invalid(written, _("is not a number that exists"))
     _refuse_ambiguous(written, plain, parsed)
+    if _DATED.search(plain):
+        raise _invalid(written, _("ends in a date, whose digits do not belong to a number"))
+    if _is_date(plain, parsed):
+        raise _invalid(
+            written,
+            _("could be a date"),
+            _(
+                "If you mean {e164}, write it like that, then put the document into the folder "
+                "again."
+            ).format(e164=phonenumbers.format_number(parsed, PhoneNumberFormat.E164)),
+        )
     if not allow_premium and _is_premium(parsed):
         raise _blocked(
             written,
@@ -244,8 +280,12 @@ def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
         national = phonenumbers.national_significant_number(parsed)
         region = _home(parsed)
         prefix = phonenumbers.ndd_prefix_for_region(region, True) or ""  # noqa: FBT003 - theirs
-        usual = _digits(phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL))
-        if _digits(plain) in (usual, prefix + national):
+        usual = phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL)
+        as_dialled = {prefix + national}
+        # What phonenumbers leaves in one piece, it may leave without the prefix that is dialled.
+        if usual != national or not _is_usual(prefix, parsed):
+            as_dialled.add(_digits(usual))
+        if _digits(plain) in as_dialled:
             return
     raise _invalid(
         written,
@@ -254,6 +294,27 @@ def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
             "If you mean {e164}, write it like that, then put the document into the folder again."
         ).format(e164=e164),
     )
+
+
+def _is_usual(prefix: str, parsed: PhoneNumber) -> bool:
+    """Return whether numbers of this number's kind are usually written with a prefix."""
+    example = phonenumbers.example_number_for_type(_home(parsed), phonenumbers.number_type(parsed))
+    if example is None:
+        return False
+    usual = phonenumbers.format_number(example, PhoneNumberFormat.NATIONAL)
+    return _digits(usual) == prefix + phonenumbers.national_significant_number(example)
+
+
+def _is_date(plain: str, parsed: PhoneNumber) -> bool:
+    """Return whether a number without a country code can be read as a date."""
+    if parsed.country_code_source != CountryCodeSource.FROM_DEFAULT_COUNTRY:
+        return False
+    groups = re.findall("[0-9]+", plain)
+    if not groups[0].startswith("0"):  # where six digits, or eight, are all there is to dial
+        return _FULL_DATE.fullmatch("-".join(groups)) is not None
+    if len(groups) == 1 and len(plain) in _DATES_IN_ONE_PIECE:
+        groups = [plain[:2], plain[2:4], plain[4:]]
+    return _DATES.fullmatch("-".join(groups)) is not None
 
 
 def _home(parsed: PhoneNumber) -> str:
@@ -299,6 +360,10 @@ def _quoted(name: str) -> str:
 
 def _invalid(written: str, why: str, advice: str = "") -> RecipientError:
     return RecipientError(ReasonCode.NUMBER_INVALID, f"{_quoted(written)} {why}.", advice)
+
+
+def _two_numbers(folder: str) -> RecipientError:
+    return _invalid(folder, _("contains more than one number"))
 
 
 def _blocked(written: str, why: str, advice: str = "") -> RecipientError:

@@ -54,6 +54,15 @@ def test_a_name_is_found_however_it_is_spelled(folder: str) -> None:
     assert BOOK.resolve(folder) == Recipient("+493023125001", "f1")
 
 
+def test_a_name_is_found_as_windows_writes_it() -> None:
+    """Windows takes dots and blanks off the end of a name, and Samba shows it another one."""
+    book = AddressBook(
+        {"Maier & Co.": AddressEntry(number="+493023125001")}, "DE", allow_premium=False
+    )
+    for folder in ("Maier & Co", "Maier & Co.", "Maier & Co\uf029"):
+        assert book.resolve(folder).number == "+493023125001"
+
+
 def test_an_entry_without_a_fax_line_leaves_the_choice_to_the_config() -> None:
     """An entry that names only a number gives no fax line."""
     assert BOOK.resolve("☎ STRASSE") == Recipient("+494066969002", None)
@@ -121,15 +130,56 @@ def test_a_number_that_nobody_can_have_is_invalid(folder: str) -> None:
     assert refused(folder) is ReasonCode.NUMBER_INVALID
 
 
-@pytest.mark.parametrize("folder", ["2024-03-15", "20240315", "211 1234567", "49 211 1234567"])
+@pytest.mark.parametrize(
+    "folder", ["2024-03-15", "20240315", "211 1234567", "49 211 1234567", "392030"]
+)
 def test_a_number_that_is_not_written_as_it_is_dialled_is_invalid(folder: str) -> None:
     """A date or a local number, which could be read as a stranger's number, is never dialled."""
     assert refused(folder) is ReasonCode.NUMBER_INVALID
 
 
 @pytest.mark.parametrize(
+    ("region", "folder"),
+    [
+        ("DE", "02.11.2024"),
+        ("DE", "02-11-2024"),
+        ("DE", "02:11:2024"),
+        ("DE", "02 11 2024"),
+        ("DE", "02112024"),
+        ("DE", "03.05.30"),
+        ("DE", "030530"),
+        ("DE", "09-27-2030"),  # as Americans write it
+        ("DE", "04.10. - 12.03."),
+        ("DE", "04.10.30-12.03.24"),
+        ("DE", "02.03.2024 12345"),
+        ("DE", "02.03.2024 10.30"),
+        ("DE", "Labor +49 30 1234 02.11.2024"),
+        ("DE", "+49 30 1234 2024-03-15"),
+        ("AT", "01.2030"),
+        ("DK", "24.12.2026"),
+    ],
+)
+def test_a_date_dials_nobody(region: str, folder: str) -> None:
+    """A folder that is named by a day is no number, although a number with these digits exists."""
+    book = AddressBook({}, region, allow_premium=False)
+    assert refused(folder, book) is ReasonCode.NUMBER_INVALID
+
+
+@pytest.mark.parametrize("folder", ["0211 2024", "030 2023", "0211/11 12 24"])
+def test_a_number_may_contain_what_looks_like_a_year(folder: str) -> None:
+    """What is grouped like a number, and not like a date, is dialled."""
+    assert EMPTY.resolve(folder).number.startswith("+49")
+
+
+@pytest.mark.parametrize(
     "folder",
-    ["+49 211 1234567 (2)", "0211-1234567 2", "Labor +49 211 123456 (12)", "0211-1234567(3)"],
+    [
+        "+49 211 1234567 (2)",
+        "0211-1234567 2",
+        "Labor +49 211 123456 (12)",
+        "0211-1234567(3)",
+        "0211 1234567 -2",
+    ],
 )
 def test_the_copy_of_a_folder_dials_nobody(folder: str) -> None:
     """What Windows and macOS append to a copied folder's name is not read as digits."""
@@ -140,6 +190,17 @@ def test_a_name_with_two_numbers_is_invalid() -> None:
     """A name with two numbers is refused; neither is chosen."""
     assert refused("Labor +49 211 1234567 or +49 211 1234568") is ReasonCode.NUMBER_INVALID
     assert refused("Labor +49 211 1234567, +49 211 1234568") is ReasonCode.NUMBER_INVALID
+    assert refused("0211 1234568 +49 211 1234567") is ReasonCode.NUMBER_INVALID
+    assert refused("Labor (0211) 1234568, +49 211 1234567") is ReasonCode.NUMBER_INVALID
+    assert refused("Labor 0049 211 1234568 / +49 211 1234567") is ReasonCode.NUMBER_INVALID
+
+
+@pytest.mark.parametrize(
+    "name", ["Labor 0211 1234567", "Kunde 0012345", "Labor 01.02.2024", "02.11.2024", "24/7"]
+)
+def test_other_digits_of_a_name_are_no_second_number(name: str) -> None:
+    """The same number written twice, a customer's number and a date do not hide the number."""
+    assert EMPTY.resolve(f"{name} +49 211 1234567").number == "+492111234567"
 
 
 @pytest.mark.parametrize("allow_premium", [False, True])
