@@ -14,7 +14,7 @@ from faxdrop.journal.lines import EndLine, LineDocument, LineRecipient
 from faxdrop.spool.disk import Disk
 from tests.kit.jobs import in_spool
 
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOSTILE = {
     "tags": "<script>alert(1)<img src=x onerror=alert(1)>.pdf",
     "attribute": '" onmouseover="alert(1)" x=".pdf',

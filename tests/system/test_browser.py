@@ -16,12 +16,9 @@ from tests.kit import browser
 from tests.kit.browser import Browser
 from tests.kit.jobs import attempt, in_spool, job_in
 from tests.kit.processes import PROJECT
-from tests.kit.share import HOSTILE, NOW, Share
+from tests.kit.share import HOSTILE, Share
 
-pytestmark = [
-    pytest.mark.skipif(not browser.is_here(), reason="Chromium is not installed"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = pytest.mark.skipif(not browser.is_here(), reason="Chromium is not installed")
 
 SCREENS = {"desk": browser.DESK, "phone": browser.PHONE}
 
@@ -156,4 +153,4 @@ def test_none_and_thousands(chromium: Browser, tmp_path: Path, many: int) -> Non
     assert chromium.tell(number) == f"{many:,}"
     assert chromium.tell("document.querySelectorAll('li').length") == min(many, 50)
     assert chromium.tell("document.querySelector('h1').textContent") == "faxdrop is running."
-    assert NOW.strftime("%Y-%m-%d") in chromium.tell("document.body.innerText")
+    assert f"{share.at.astimezone():%Y-%m-%d}" in chromium.tell("document.body.innerText")
