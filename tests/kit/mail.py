@@ -11,6 +11,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from pydantic import SecretStr
 
 from tests.kit.servers import free_port
+from tests.kit.waiting import PATIENCE
 
 USER, PASSWORD = "office", "pa55word-of-the-office"  # nobody's
 
@@ -51,6 +52,7 @@ class MailServer:
             self,
             hostname="localhost",
             port=self.port,
+            ready_timeout=PATIENCE,
             ssl_context=None if self._starttls else self._context,
             authenticator=self._is_known,
             auth_required=True,

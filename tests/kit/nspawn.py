@@ -12,6 +12,7 @@ import os
 import platform
 import pty
 import re
+import secrets
 import select
 import shutil
 import signal
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.kit.kept import kept
-from tests.kit.waiting import until
+from tests.kit.waiting import PATIENCE, until
 
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}  # each Debian's own
 PACKAGES = ("systemd-sysv", "dbus", "python3-venv")  # what faxdrop uses of a usual server
@@ -113,7 +114,7 @@ class Machine:
         self._disk.mkdir()
         self.console = folder / "console.log"
         self._shown = shown
-        self._name = f"faxdrop-test-{os.getpid()}"
+        self._name = f"faxdrop-test-{secrets.token_hex(6)}"
         self._leader = 0
         self._nspawn: subprocess.Popen[bytes] | None = None
         # It ends with its standard input: at the latest when this program ends.
@@ -161,9 +162,10 @@ class Machine:
                 stderr=console,
                 env=_ENVIRONMENT,
             )
-        until(self._has_leader, 30, f"a first process ({self.console})")
-        until(lambda: self.path("/run/systemd/private").is_socket(), 30, "systemd's socket")
-        state = self.run("systemctl is-system-running --wait", check=False).stdout.strip()
+        until(self._has_leader, what=f"a first process ({self.console})")
+        until(lambda: self.path("/run/systemd/private").is_socket(), what="systemd's socket")
+        booted = "systemctl is-system-running --wait"
+        state = self.run(booted, check=False, timeout=5 * PATIENCE).stdout.strip()
         if state != "running":
             failed = self.run("systemctl --failed --no-legend", check=False).stdout
             raise AssertionError(f"the machine is {state}: {failed}")
@@ -198,7 +200,7 @@ class Machine:
             return
         self._nspawn.send_signal(by)
         try:
-            self._nspawn.wait(60)
+            self._nspawn.wait(2 * PATIENCE)
         except subprocess.TimeoutExpired:
             self._nspawn.kill()
             self._nspawn.wait()
@@ -215,7 +217,7 @@ class Machine:
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 2 * PATIENCE,
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell command in the machine, as root; ``arguments`` are its $1, $2 ..."""
         enter = ["nsenter", f"--target={self._leader}", "--all"]
@@ -241,7 +243,7 @@ class Machine:
         answers: Sequence[tuple[str, str]],
         *,
         environment: Mapping[str, str] | None = None,
-        timeout: float = 300,
+        timeout: float = 10 * PATIENCE,
     ) -> str:
         """Run a shell command at a terminal of 80 columns; return what was shown there.
 
@@ -272,7 +274,7 @@ class Machine:
                 if left and left[0][0] in shown:
                     os.write(master, f"{left.pop(0)[1]}\n".encode())
                     shown = ""
-            status = program.wait(30)
+            status = program.wait(PATIENCE)
         finally:
             program.kill()
             program.wait()

@@ -26,11 +26,10 @@ from click.testing import CliRunner, Result
 from faxdrop.cli.main import main
 from faxdrop.config.simulated import SIMULATED
 from tests.kit.reports import is_report
-from tests.kit.waiting import until
+from tests.kit.waiting import PATIENCE, until
 
 PROJECT = Path(__file__).parents[2]
 FAXDROP = (sys.executable, "-m", "faxdrop")
-PATIENCE = 60.0  # seconds for what takes one second on an idle machine
 
 RECIPIENTS = {"Amt": "+493023125030", "Dr. Müller": "+493023125031"}
 
@@ -134,8 +133,8 @@ class Office:
         self.log = self.folder / "daemon.log"
         self.program: subprocess.Popen[bytes] | None = None
         self._systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._address = f"@faxdrop-test-{os.getpid()}-{id(self)}"
-        self._systemd.bind(self._address.replace("@", "\0"))
+        self._systemd.bind("")  # an abstract address that nobody else has (unix(7))
+        self._address = self._systemd.getsockname().decode().replace("\0", "@")
         self.configure()
 
     def configure(self) -> None:

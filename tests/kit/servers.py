@@ -6,15 +6,17 @@ mounted at /srv/fax, where the configs of tests/data expect it. Only the ports o
 files in the root are visible outside. Needs root.
 """
 
+import secrets
 import shutil
 import socket
 import subprocess
-import tempfile
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
-from tests.kit.processes import PATIENCE, User, kill
-from tests.kit.waiting import until
+from tests.kit.processes import User, kill
+from tests.kit.users import open_to_all
+from tests.kit.waiting import PATIENCE, until
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -42,9 +44,8 @@ class Site:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(dir="/var/tmp", prefix="faxdrop-")
-        self.folder = Path(self._folder.name)
-        self.folder.chmod(0o755)
+        self._open = ExitStack()
+        self.folder = self._open.enter_context(open_to_all())
         self.root = self.folder / "share"
         self.root.mkdir()
         scratch = self.folder / "servers"
@@ -116,7 +117,7 @@ class Site:
             for stream in (program.stdin, program.stdout):
                 if stream is not None:
                     stream.close()
-        self._folder.cleanup()
+        self._open.close()
 
     def __enter__(self) -> Self:
         return self
@@ -131,8 +132,15 @@ def missing(*tools: str) -> list[str]:
 
 
 def free_port() -> int:
-    """Return a loopback port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port on which nobody listens.
+
+    It is none of those that the kernel gives to whoever asks for any port: such a one could be
+    another test's before it is used here, or while its server is away.
+    """
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = [port for port in range(1024, 65536) if not first <= port <= last]
+    while True:
+        port = secrets.choice(ports or range(first, last))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

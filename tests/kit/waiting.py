@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable
 
+PATIENCE = 60.0  # seconds for what takes one second on an idle machine
+
 
 def until(
-    condition: Callable[[], object], seconds: float = 20.0, what: str = "what another does"
+    condition: Callable[[], object], seconds: float = PATIENCE, what: str = "what another does"
 ) -> None:
     """Wait for something that other programs do; fail with ``what``."""
     deadline = time.monotonic() + seconds

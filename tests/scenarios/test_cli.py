@@ -33,8 +33,9 @@ from faxdrop.spool.root import Spool
 from faxdrop.status import overview
 from tests.kit import pdfs
 from tests.kit.jobs import attempt, failed_document, in_spool, job_in
-from tests.kit.processes import FAXDROP, PATIENCE, PROJECT, Office, Simulated
+from tests.kit.processes import FAXDROP, PROJECT, Office, Simulated
 from tests.kit.users import let_in
+from tests.kit.waiting import PATIENCE
 
 COMMANDS = [
     "demo",

@@ -13,8 +13,8 @@ import pytest
 from faxdrop.config.credentials import Watch
 from faxdrop.config.simulated import SIMULATED
 from tests.kit import pdfs
-from tests.kit.processes import FAXDROP, PATIENCE, PROJECT, Simulated, kill
-from tests.kit.waiting import until
+from tests.kit.processes import FAXDROP, PROJECT, Simulated, kill
+from tests.kit.waiting import PATIENCE, until
 
 OLD = "5f0fa5ed-0000-4000-8000-00000000dead"
 EX_TEMPFAIL = 75  # the exit status on which the unit starts faxdrop again

@@ -1,7 +1,6 @@
 """Two roots on one fax line: neither takes the other's fax for its own."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from faxdrop.simulator import Simulator
 from faxdrop.spool.marks import Marks
 from tests.kit.letters import letter
 from tests.kit.processes import NOBODY, PROJECT, Office, User
+from tests.kit.users import open_to_all
+from tests.kit.waiting import PATIENCE
 
 URL, OTHER_URL = f"http://127.0.0.1:1/{os.getpid()}", f"http://127.0.0.1:2/{os.getpid()}"
 SUBMIT = "POST /sessions/fax"
@@ -138,17 +139,6 @@ def _office(
     return office
 
 
-@contextmanager
-def _open_to_all(name: str) -> Iterator[Path]:
-    """Yield a folder that every user can come to."""
-    folder = Path("/var/tmp") / f"faxdrop-{os.getpid()}-{name}"  # noqa: S108 - ours
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
 def _reason(office: Office) -> str | None:
     """Return why the one document of an office failed, None if it was sent."""
     office.await_filed(1)
@@ -180,14 +170,14 @@ def test_two_daemons_do_not_take_each_others_faxes(
 ) -> None:
     """One's answer is lost before its fax was taken, the other's fax looks just like it."""
     with ExitStack() as stack:
-        folder = tmp_path if user is None else stack.enter_context(_open_to_all(tmp_path.name))
+        folder = tmp_path if user is None else stack.enter_context(open_to_all())
         simulator, one, two = _look_alikes(stack, folder, user, LONG)
         one.start()
         two.start()
         loser, other = (one, two) if first else (two, one)
         simulator.script(["lose-before"])
         loser.drop("Amt", "letter.pdf", letter("mine"))
-        assert simulator.wait(lambda: simulator.count(SUBMIT) == 1, 30)
+        assert simulator.wait(lambda: simulator.count(SUBMIT) == 1, PATIENCE)
         other.drop("Amt", "letter.pdf", letter("yours"))
         assert _reason(other) is None
         reason = _reason(loser)
@@ -210,7 +200,9 @@ def test_both_answers_lost_and_one_daemon_comes_back_alone(tmp_path: Path) -> No
         simulator.script(["lose-before", "lose-after"])
         for office in (one, two):
             office.drop("Amt", "letter.pdf", letter(str(office.root)))
-        assert simulator.wait(lambda: simulator.count(SUBMIT) == 2 and bool(simulator.taken), 30)
+        assert simulator.wait(
+            lambda: simulator.count(SUBMIT) == 2 and bool(simulator.taken), PATIENCE
+        )
         one.kill()
         two.kill()
         [fax] = simulator.taken

@@ -22,8 +22,8 @@ from faxdrop.journal.verify import verify
 from faxdrop.spool.disk import Disk
 from tests.kit.breaking import Crash, CrashingDisk, FaultyDisk, Steps
 from tests.kit.jobs import failed, job, sent
-from tests.kit.processes import PATIENCE
 from tests.kit.strange import STRANGE_FILES
+from tests.kit.waiting import PATIENCE
 
 NOVEMBER = datetime(2026, 11, 26, 8, 0, tzinfo=UTC)
 
