@@ -55,15 +55,14 @@ def test_another_clock(tmp_path: Path, ahead: float) -> None:
 def test_another_host(tmp_path: Path) -> None:
     """Another host name, machine id and user id: nothing is lost or doubled."""
     let_in(tmp_path)
-    with Simulated("--pace", "2") as simulated:
+    with Simulated("--pace", "3600") as simulated:
         recipients = {f"Amt {number}": number for number in NUMBERS}
         with Office(tmp_path, simulated.base_url, recipients=recipients, user=NOBODY) as office:
             os.chown(office.root, NOBODY.uid, NOBODY.gid)
             office.start()
             for name in recipients:
                 for number in (1, 2):
-                    path = office.drop(name, f"{name} {number}.pdf", pdfs.good(number, name))
-                    os.chown(path, NOBODY.uid, NOBODY.gid)
+                    office.drop(name, f"{name} {number}.pdf", pdfs.good(number, name))
             # Each number has one on its way and one that waits; no answer is under way.
             office.await_event("fax.submitted", count=len(recipients))
             office.kill()
@@ -77,7 +76,9 @@ def test_another_host(tmp_path: Path) -> None:
             apart = ["unshare", "--uts", "--mount", "--propagation=private", "sh", "-euc"]
             office.on_host = [*apart, ANOTHER_HOST, "sh", str(scratch)]
             office.start()
+            simulated.tell("account", pace=0)
             office.await_filed(2 * len(recipients))
             assert len(office.filed("sent")) == 2 * len(recipients)
             assert len(simulated.taken) == 2 * len(recipients)
+            assert office.stop() == 0
             assert {path.stat().st_uid for path in office.root.rglob("*")} == {THERE.uid}
