@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.kit.letters import letter
 from tests.kit.nspawn import PYTHONS, Machine
-from tests.kit.waiting import until
+from tests.kit.waiting import PATIENCE, until
 from tests.kit.wheels import PROJECT, download
 
 README = (PROJECT / "README.md").read_text()
@@ -214,7 +214,7 @@ class Service:
             if name.endswith(".pdf.json")
         }
 
-    def expect_sent(self, names: list[str], seconds: float = 60) -> None:
+    def expect_sent(self, names: list[str], seconds: float = 2 * PATIENCE) -> None:
         """Wait until documents are in sent/ with their receipts."""
         needed = {*names, *(f"{name}.json" for name in names)}
         missing: set[str] = set()
@@ -231,7 +231,8 @@ class Service:
 
     def journal(self, *arguments: str) -> str:
         """Return the unit's log."""
-        ask = 'journalctl --no-pager --output=cat --unit="$@"'
+        # What was written last may be on its way to the journal yet.
+        ask = 'journalctl --sync; journalctl --no-pager --output=cat --unit="$@"'
         return self.machine.run(ask, self.unit, *arguments).stdout
 
     def simulator(self, path: str, send: object = None) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, Self
 from pydantic import SecretStr
 
 from faxdrop.sipgate import Answer, Outcome, Sipgate
+from tests.kit.waiting import PATIENCE
 
 TOKEN = "a-very-secret-token"  # noqa: S105 - opens nothing
 LOGIN = base64.b64encode(f"token-1:{TOKEN}".encode())
@@ -122,7 +123,7 @@ class RawServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
     def _accept(self) -> None:
@@ -139,7 +140,7 @@ class RawServer:
             thread.start()
 
     def _serve(self, call: Call, behave: Behaviour) -> None:
-        call.sock.settimeout(10)
+        call.sock.settimeout(2 * PATIENCE)
         with self._closing(call), contextlib.suppress(OSError):
             if self._tls is not None:
                 call.sock = self._tls.wrap_socket(call.sock, server_side=True)
@@ -162,7 +163,10 @@ def closed_port() -> int:
     return port
 
 
-def sipgate(url: str, timeout: float = 5.0, clock: Callable[[], float] = time.time) -> Sipgate:
+ENOUGH = PATIENCE / 2  # seconds for an answer, where its time is not the point
+
+
+def sipgate(url: str, timeout: float = ENOUGH, clock: Callable[[], float] = time.time) -> Sipgate:
     """Return a client for a base URL."""
     return Sipgate(url, "token-1", SecretStr(TOKEN), timeout, clock=clock)
 
@@ -171,7 +175,7 @@ def submit(
     url: str,
     data: bytes = SMALL,
     *,
-    timeout: float = 5.0,
+    timeout: float = ENOUGH,
     document: Any = None,
     sha256: str = "",
     before_last: Callable[[], None] = lambda: None,
@@ -189,7 +193,7 @@ def submit(
         )
 
 
-def outcome_of(*behaviours: Behaviour, data: bytes = SMALL, timeout: float = 5.0) -> Outcome:
+def outcome_of(*behaviours: Behaviour, data: bytes = SMALL, timeout: float = ENOUGH) -> Outcome:
     """Return the outcome of a submission to a server with these behaviours."""
     with RawServer(*behaviours) as server:
         return submit(server.url, data, timeout=timeout).outcome

@@ -32,7 +32,7 @@ from tests.kit import pdfs
 from tests.kit.processes import Office, Simulated
 from tests.kit.servers import Site
 
-SETTLE, PATIENCE = 1.0, 8.0  # seconds, of the daemon under test
+SETTLE, PATIENCE = 1.0, 20.0  # seconds, of the daemon under test: no carrier is so slow
 LONG_PAUSE = 1.8 * SETTLE  # of a scanner: longer than a file takes to settle
 CHUNK = 65536  # bytes: smbclient writes no less at once
 LATE = SETTLE + 1.0  # seconds from a document's last change to its claim, at most
@@ -444,7 +444,7 @@ def deliver(
     with ThreadPoolExecutor(len(WAYS)) as scanners:
         for done in [scanners.submit(go, *one) for one in zip(WAYS, desks, strict=True)]:
             done.result()
-    office.until(lambda: not office.waiting(), f"all documents of {carrier} filed")
+    office.until(lambda: not office.waiting(), f"all documents of {carrier} filed", 180.0)
     delivery = Delivery(carrier, tells_of_writers)
     judge(delivery, desks, office, simulated)
     print(delivery.table())  # noqa: T201 - what a person wants to see of it (pytest -rP)

@@ -41,6 +41,7 @@ from faxdrop.sipgate import Sipgate
 from faxdrop.spool.disk import Disk
 from faxdrop.spool.root import Spool
 from tests.kit.reports import Maker, is_report
+from tests.kit.waiting import PATIENCE
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -128,7 +129,7 @@ def config_of(root: Path, base_url: str, reports: Wanted = "none", **sending: An
     """Return a config for tests."""
     return Config(
         root=root,
-        sipgate=SipgateSettings(base_url=base_url, faxline="f0", timeout=5.0),
+        sipgate=SipgateSettings(base_url=base_url, faxline="f0", timeout=PATIENCE),
         inbox=InboxSettings(settle=2.0, patience=30.0, rescan=10.0),
         report=ReportSettings(pdf=reports),
         sending=SendingSettings(**{"poll_interval": 10.0, **sending}),

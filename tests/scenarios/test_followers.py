@@ -18,6 +18,7 @@ from faxdrop.spool import space
 from tests.kit import pdfs
 from tests.kit.breaking import FaultyDisk, Stage, stage
 from tests.kit.followers import Endless, Looker, Memory, only
+from tests.kit.waiting import PATIENCE
 from tests.kit.world import World
 
 NUMBER = "+493023125100"
@@ -323,9 +324,9 @@ def test_a_slow_one_holds_up_neither_the_others_nor_a_stop(staged: Stage) -> Non
         running = threading.Thread(target=daemon.run)
         running.start()
         try:
-            assert all(one.begun.wait(10.0) for one in endless)
+            assert all(one.begun.wait(PATIENCE) for one in endless)
             world.drop(NUMBER, "letter.pdf", b"no PDF")
-            deadline = time.monotonic() + 10.0
+            deadline = time.monotonic() + PATIENCE
             while not told and time.monotonic() < deadline:
                 world.time.pass_by(1.0)
                 daemon.wake()
@@ -334,7 +335,7 @@ def test_a_slow_one_holds_up_neither_the_others_nor_a_stop(staged: Stage) -> Non
         finally:
             daemon._clock = type(daemon._clock)()  # noqa: SLF001 - a stop waits in real time
             daemon.stop()
-            running.join(60.0)
+            running.join(PATIENCE)
         assert not running.is_alive()
         assert len(looker.last_words) == 1
 

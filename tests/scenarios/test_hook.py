@@ -42,7 +42,7 @@ def fax(staged: Stage, name: str, place: str, instead: str, tmp_path: Path) -> N
     program.write_text(text.replace(place, instead))
     program.chmod(0o755)
     world = staged.world
-    hook = HookSettings(command=(str(program),), timeout=10.0)
+    hook = HookSettings(command=(str(program),), timeout=60.0)
     world.config = world.config.model_copy(update={"hook": hook})
     world.start()
     world.turn()

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from faxdrop.simulator import Simulator
 from faxdrop.simulator.behaviour import BEHAVIOURS, MAGIC
 from faxdrop.sipgate import Answer, Outcome, Sipgate, Unreachable
+from tests.kit.waiting import PATIENCE
 from tests.kit.world import TOKEN, TOKEN_ID
 
 TAKEN = {Outcome.ACCEPTED, Outcome.UNKNOWN}  # what may be said of a fax that was taken
@@ -46,7 +47,7 @@ def test_the_verdict_is_true_under_each_behaviour(behaviour: str, size: int) -> 
         answer = submit(client, size=size)
         assert answer.outcome in (TAKEN if simulator.taken else NOT_TAKEN)
         assert simulator.leaks == []
-        with client_of(simulator, 5.0) as patient:
+        with client_of(simulator, PATIENCE) as patient:
             assert submit(patient).outcome is Outcome.ACCEPTED
 
 
@@ -74,7 +75,7 @@ def test_the_verdict_is_true_in_a_hostile_run(seed: int) -> None:
 
 def test_what_was_submitted_is_found() -> None:
     """An accepted fax is in the list, by its id, in the archive when it was archived."""
-    with Simulator(pace=0) as simulator, client_of(simulator, 5.0) as client:
+    with Simulator(pace=0) as simulator, client_of(simulator, PATIENCE) as client:
         session_id = submit(client).session_id
         assert session_id is not None
         since = datetime.now(UTC) - timedelta(minutes=1)
@@ -91,12 +92,12 @@ def test_what_was_submitted_is_found() -> None:
         archived = client.history(faxlines=["f0"], since=since, archived=True)
         assert [(each.session_id, each.archived) for each in archived] == [(session_id, True)]
         assert client.clock_offset is not None
-        assert abs(client.clock_offset) < 2
+        assert abs(client.clock_offset) < PATIENCE
 
 
 def test_a_long_history_is_found_whole() -> None:
     """All entries are found, also more than one request may ask for."""
-    with Simulator(pace=0) as simulator, client_of(simulator, 5.0) as client:
+    with Simulator(pace=0) as simulator, client_of(simulator, PATIENCE) as client:
         ids = {simulator.enter_by_hand("+493023125000") for _ in range(1500)}
         found = client.history(faxlines=["f0"], since=datetime.now(UTC) - timedelta(hours=1))
         assert {each.session_id for each in found} == ids
@@ -106,7 +107,7 @@ def test_a_long_history_is_found_whole() -> None:
 
 def test_the_simulated_account_is_reported() -> None:
     """The account check sees fax line and balance, and holds when the token is refused."""
-    with Simulator() as simulator, client_of(simulator, 5.0) as client:
+    with Simulator() as simulator, client_of(simulator, PATIENCE) as client:
         report = client.account()
         assert report.faxlines is not None
         assert [(line.id, line.can_send) for line in report.faxlines] == [("f0", True)]

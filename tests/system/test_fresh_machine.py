@@ -132,7 +132,7 @@ def test_nothing_is_for_everybody(fresh: Fresh) -> None:
     """Config, token and folders have the modes that they should, whatever root's umask is."""
     fresh.fax_one()
     made = "test -d /srv/fax/journal && test -f /srv/fax/STATUS.html"  # shortly after the first fax
-    until(lambda: not fresh.machine.run(made, check=False).returncode, 60, "what people look at")
+    until(lambda: not fresh.machine.run(made, check=False).returncode, what="what people look at")
     ask = "stat --format '%a %U %G %n' /etc/faxdrop /etc/faxdrop/* /srv/fax /srv/fax/* /srv/fax/.f*"
     assert set(fresh.machine.run(ask).stdout.splitlines()) == {
         "2750 root faxdrop /etc/faxdrop",
@@ -155,7 +155,7 @@ def test_an_upgrade_in_mid_flow(fresh: Fresh) -> None:
     service = fresh.service
     service.simulator("account", {"pace": 3.0})
     names = [name for number in range(4) for name in service.drop(f"+49302312504{number}", 3)]
-    until(lambda: len(service.taken()) > 2, 60, "faxes on their way")
+    until(lambda: len(service.taken()) > 2, what="faxes on their way")
     put_source(fresh.machine)
     version = fresh.machine.path(f"{SOURCE}/faxdrop/__init__.py")
     version.write_text(re.sub(r'"[\d.]+"', '"99.0"', version.read_text()))

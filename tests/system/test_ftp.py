@@ -74,7 +74,7 @@ class FtpClient:
             return _done(lambda: ftp.voidcmd(f"MDTM {stamp} {name}"))
 
     def _login(self) -> ftplib.FTP:
-        ftp = ftplib.FTP(timeout=30)  # noqa: S321 - what scanners speak
+        ftp = ftplib.FTP(timeout=60)  # noqa: S321 - what scanners speak
         ftp.connect("127.0.0.1", self._port)
         ftp.login("scanner", PASSWORD)
         return ftp

@@ -17,6 +17,7 @@ from tests.kit import letters, pdfs, promises
 from tests.kit.kills import INBOX, SENDING, moment, simulator_of
 from tests.kit.processes import Office
 from tests.kit.seeds import random_of, seed_of, tell
+from tests.kit.waiting import PATIENCE
 
 NUMBER = "+493023125100"
 
@@ -28,7 +29,7 @@ def kill(office: Office, random: Random) -> None:
         readers = psutil.Process(office.program.pid).children(recursive=True)
         os.kill(office.program.pid, signal.SIGKILL)
         office.program.wait()
-        assert not psutil.wait_procs(readers, timeout=20)[1]
+        assert not psutil.wait_procs(readers, timeout=PATIENCE)[1]
     office.kill()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import faxdrop
+from tests.kit.waiting import PATIENCE
 from tests.kit.wheels import PROJECT, Built, build
 
 pytestmark = pytest.mark.long
@@ -98,7 +99,7 @@ def _version(python: Path) -> tuple[int, int] | None:
     """Return which Python a program is; None if it is none (or only pretends, as shims do)."""
     ask = "import sys; print(sys.version_info[0], sys.version_info[1])"
     done = subprocess.run(
-        [python, "-Ic", ask], capture_output=True, text=True, check=False, timeout=30
+        [python, "-Ic", ask], capture_output=True, text=True, check=False, timeout=PATIENCE
     )
     if done.returncode != 0:
         return None

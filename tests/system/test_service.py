@@ -69,7 +69,7 @@ def known(server, session, envelope, mechanism, said):
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
 context.load_cert_chain("/opt/mail/server.pem")
 Controller(Took(), hostname="127.0.0.1", port=8587, tls_context=context, require_starttls=True,
-           authenticator=known, auth_required=True).start()
+           authenticator=known, auth_required=True, ready_timeout=60).start()
 open("/run/mails", "ab").close()
 threading.Event().wait()
 """
@@ -94,7 +94,7 @@ def enabled(machine: Machine) -> Service:
     service.configure()
     service.systemctl("restart", service.unit)
     assert service.show("ActiveState") == "active", service.journal()
-    until(lambda: service.simulator(""), 20, "the simulator")
+    until(lambda: service.simulator(""), what="the simulator")
     return service
 
 
@@ -123,8 +123,8 @@ def test_started_means_watching(service: Service) -> None:
     for _ in range(3):
         service.systemctl("restart", service.unit)
         began = time.monotonic()
-        service.expect_sent(service.drop(FIRST), 20)
-        assert time.monotonic() - began < 20  # a scan would come after a minute
+        service.expect_sent(service.drop(FIRST))
+        assert time.monotonic() - began < 45  # a scan would come after a minute
     service.expect_each_taken_once()
 
 
@@ -146,7 +146,7 @@ def test_people_of_the_group_work_in_the_share(service: Service) -> None:
 def test_a_bad_document_fails_with_a_receipt(service: Service) -> None:
     """The checkers work within the sandbox: a file that is not a PDF fails with the reason."""
     service.anna('echo "no PDF" > "$1"', f"{service.share}/inbox/{FIRST}/notes.pdf")
-    until(lambda: "notes.pdf" in service.receipts("failed"), 30, "a receipt in failed/")
+    until(lambda: "notes.pdf" in service.receipts("failed"), what="a receipt in failed/")
     assert service.receipts("failed")["notes.pdf"]["reason"]["code"] == "not_a_pdf"
 
 
@@ -165,18 +165,16 @@ def _restart(service: Service) -> None:
 
 
 def _stop_and_start(service: Service) -> None:
-    began = time.monotonic()
     service.systemctl("stop", service.unit)
-    assert time.monotonic() - began < 15
-    assert service.show("Result") == "success"
+    assert service.show("Result") == "success"  # systemd would kill it after half a minute
     service.systemctl("start", service.unit)
 
 
 def _kill(service: Service) -> None:
     before = int(service.show("NRestarts"))
     service.systemctl("kill", "--signal=KILL", service.unit)
-    until(lambda: int(service.show("NRestarts")) > before, 30, "a restart by systemd")
-    until(lambda: service.show("ActiveState") == "active", 30, "an active service")
+    until(lambda: int(service.show("NRestarts")) > before, what="a restart by systemd")
+    until(lambda: service.show("ActiveState") == "active", what="an active service")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +189,7 @@ def test_nothing_is_lost_or_doubled(service: Service, disturb: Callable[[Service
         names += service.drop(f"+49302312504{number}", 4)
     for enough in (before + 5, before + 12, before + 20):
         # Some are with sipgate, some wait in the spool.
-        until(partial(_at_least, service, enough), 60, "faxes taken")
+        until(partial(_at_least, service, enough), what="faxes taken")
         assert names[-1] not in service.files("sent")
         disturb(service)
     service.simulator("account", {"pace": 0})  # the rest goes at once
@@ -205,9 +203,9 @@ def test_the_status_page_tells_of_a_kill(service: Service) -> None:
     page = service.machine.path(f"{SHARE}/STATUS.html")
     service.drop_in("[Service]\nRestart=no\n")
     service.systemctl("restart", service.unit)
-    until(lambda: page.exists() and "faxdrop is running." in page.read_text(), 30, "the page")
+    until(lambda: page.exists() and "faxdrop is running." in page.read_text(), what="the page")
     service.systemctl("kill", "--kill-whom=main", "--signal=KILL", service.unit)
-    until(lambda: service.show("ActiveState") == "failed", 30, "the end of the service")
+    until(lambda: service.show("ActiveState") == "failed", what="the end of the service")
     assert "faxdrop is not running: nothing is faxed." in page.read_text()
     assert (
         "not running" in service.machine.run(f"runuser -u anna -- cat {SHARE}/STATUS.html").stdout
@@ -218,7 +216,9 @@ def test_the_status_page_tells_of_a_kill(service: Service) -> None:
 def test_a_stalled_loop_is_restarted(service: Service) -> None:
     """When the loop makes no progress, though threads live on, the watchdog starts it anew."""
     service.machine.run('mkdir -p /run/stall; printf %s "$1" > /run/stall/sitecustomize.py', STALL)
-    service.drop_in("[Service]\nEnvironment=PYTHONPATH=/run/stall\nWatchdogSec=6s\nRestartSec=1s\n")
+    service.drop_in(
+        "[Service]\nEnvironment=PYTHONPATH=/run/stall\nWatchdogSec=15s\nRestartSec=1s\n"
+    )
     service.systemctl("restart", service.unit)
     # With nothing to do the loop still reports: it is not restarted for being idle.
     (name,) = service.drop(FIRST)
@@ -226,7 +226,7 @@ def test_a_stalled_loop_is_restarted(service: Service) -> None:
     assert service.show("NRestarts") == "0"
     service.systemctl("kill", "--kill-whom=main", "--signal=USR2", service.unit)
     names = service.drop(FIRST, 2)
-    until(lambda: int(service.show("NRestarts")) > 0, 60, "a restart by the watchdog")
+    until(lambda: int(service.show("NRestarts")) > 0, what="a restart by the watchdog")
     service.expect_sent(names)
     service.expect_each_taken_once()
     log = service.journal()
@@ -236,14 +236,13 @@ def test_a_stalled_loop_is_restarted(service: Service) -> None:
 
 def test_a_quiet_service_feeds_the_watchdog(service: Service) -> None:
     """An idle daemon is not taken for a stalled one."""
-    service.drop_in("[Service]\nWatchdogSec=4s\nRestartSec=100ms\n")
+    service.drop_in("[Service]\nWatchdogSec=10s\nRestartSec=100ms\n")
     service.systemctl("restart", service.unit)
     began = int(service.show("ActiveEnterTimestampMonotonic"))
     last_fed = "WatchdogTimestampMonotonic"  # like the other, in microseconds
     until(
-        lambda: int(service.show(last_fed)) > began + 12_000_000,
-        60,
-        "three times the watchdog's time",
+        lambda: int(service.show(last_fed)) > began + 30_000_000,
+        what="three times the watchdog's time",
     )
     assert (service.show("NRestarts"), service.show("ActiveState")) == ("0", "active")
 
@@ -276,7 +275,7 @@ def test_a_reload_takes_the_new_config(service: Service) -> None:
     service.configure(more='"Labor Nord" = "+493023125032"')
     service.systemctl("reload", service.unit)
     folder = service.machine.path(f"{service.share}/inbox/Labor Nord")
-    until(folder.is_dir, 20, "the new folder")
+    until(folder.is_dir, what="the new folder")
     service.expect_sent(service.drop("Labor Nord"))
     assert service.show("MainPID") == pid
 
@@ -286,7 +285,7 @@ def test_a_reload_of_a_wrong_config_keeps_the_old_one(service: Service) -> None:
     pid = service.show("MainPID")
     service.configure(template=CONFIG + "\nresend_if_abscent = true\n")
     service.systemctl("reload", service.unit)
-    until(lambda: "resend_if_abscent" in service.journal(f"_PID={pid}"), 20, "a word in the log")
+    until(lambda: "resend_if_abscent" in service.journal(f"_PID={pid}"), what="a word in the log")
     service.expect_sent(service.drop(FIRST))
     assert (service.show("MainPID"), service.show("ActiveState")) == (pid, "active")
 
@@ -375,7 +374,7 @@ def _refused(service: Service) -> list[str]:
     service.machine.path("/etc/faxdrop/token").write_text("5f0fa5ed-0000-4000-8000-00000000dead\n")
     service.systemctl("restart", service.unit)
     names = service.drop(FIRST)
-    until(lambda: "queue.held" in service.journal("-b"), 30, "queue.held")
+    until(lambda: "queue.held" in service.journal("-b"), what="queue.held")
     return names
 
 
@@ -401,8 +400,8 @@ def test_a_new_token_counts_at_a_reload(service: Service) -> None:
     assert "faxdrop still uses an older token than the one in /etc/faxdrop." in said
     service.machine.path("/etc/faxdrop/token").write_text(f"{TOKEN}\n")
     service.systemctl("reload", service.unit)
-    until(lambda: service.show("MainPID") not in (pid, "0"), 30, "another start")
-    until(lambda: service.show("ActiveState") == "active", 30, "an active service")
+    until(lambda: service.show("MainPID") not in (pid, "0"), what="another start")
+    until(lambda: service.show("ActiveState") == "active", what="an active service")
     service.expect_sent(service.drop(FIRST))
 
 
@@ -439,8 +438,10 @@ def test_a_hook_and_figures_with_the_drop_ins_of_the_readme(service: Service) ->
     )
     service.systemctl("restart", service.unit)
     service.expect_sent(service.drop(FIRST))
-    until(lambda: '"hook.failed"' in service.journal("-b"), 20, "a hook that may not write")
-    until(lambda: '"follower.failed"' in service.journal("-b"), 20, "figures that may not be there")
+    until(lambda: '"hook.failed"' in service.journal("-b"), what="a hook that may not write")
+    until(
+        lambda: '"follower.failed"' in service.journal("-b"), what="figures that may not be there"
+    )
     assert "Read-only file system" in service.journal("-b")
     service.drop_in(f"[Service]\nReadWritePaths=/srv/dms/fax {collector}\n")
     service.systemctl("restart", service.unit)
@@ -449,9 +450,9 @@ def test_a_hook_and_figures_with_the_drop_ins_of_the_readme(service: Service) ->
     copied = machine.path("/srv/dms/fax")
     reports = (f"{name.removesuffix('.pdf')}.report.pdf" for name in names)
     wanted = {*names, *(f"{name}.json" for name in names), *reports}
-    until(lambda: {path.name for path in copied.glob("*/*")} == wanted, 30, "the copies")
+    until(lambda: {path.name for path in copied.glob("*/*")} == wanted, what="the copies")
     figures = machine.path(f"{collector}/faxdrop.prom")
-    until(figures.exists, 20, "figures")
+    until(figures.exists, what="figures")
     assert 'faxdrop_up{root="/srv/fax"} 1' in figures.read_text()
 
 
@@ -467,7 +468,7 @@ def _start_mail_server(machine: Machine) -> None:
     authority.cert_pem.write_to_path(server / "authority.pem")
     run = "systemd-run --unit=mail --working-directory=/opt/mail /opt/faxdrop/bin/python server.py"
     machine.run(f"chmod -R go+rX /opt/mail; {run}")
-    until(machine.path("/run/mails").exists, 20, "a mail server")
+    until(machine.path("/run/mails").exists, what="a mail server")
 
 
 def test_a_mail_with_the_drop_in_of_the_readme(service: Service) -> None:
@@ -488,8 +489,8 @@ def test_a_mail_with_the_drop_in_of_the_readme(service: Service) -> None:
     service.systemctl("restart", service.unit)
     service.anna('echo "no PDF" > "$1"', f"{service.share}/inbox/{FIRST}/lost.pdf")
     mails = machine.path("/run/mails")
-    until(lambda: "lost.pdf" in _decoded(mails.read_bytes()), 90, "a mail")
-    until(lambda: '"notice.sent"' in service.journal("-b"), 20, "its note")
+    until(lambda: "lost.pdf" in _decoded(mails.read_bytes()), 120.0, "a mail")
+    until(lambda: '"notice.sent"' in service.journal("-b"), what="its note")
     everything = machine.run("journalctl --no-pager --all --output=export").stdout
     for secret in ("pa55word-of-the-fax", "office.example"):
         assert secret not in said + everything

@@ -10,12 +10,15 @@ from faxdrop.simulator import Response, Simulator
 from faxdrop.sipgate import Sipgate
 from faxdrop.sipgate.download import LONGEST, fetch
 from tests.kit.rawserver import Call, Elapsed, RawServer, answering
+from tests.kit.waiting import PATIENCE
 from tests.kit.world import TOKEN, TOKEN_ID
 
 NUMBER = "+493023125000"
 
 
-def asked(simulator: Simulator, seconds: float = 5.0, timeout: float = 5.0) -> bytes | None:
+def asked(
+    simulator: Simulator, seconds: float = PATIENCE, timeout: float = PATIENCE
+) -> bytes | None:
     """Return the report on a fax that was sent by hand."""
     session_id = simulator.enter_by_hand(NUMBER)
     with Sipgate(simulator.base_url, TOKEN_ID, SecretStr(TOKEN), timeout) as client:
@@ -47,7 +50,7 @@ NO_REPORT: dict[str, str | Response] = {
 @pytest.mark.parametrize("how", NO_REPORT)
 def test_what_is_no_report(how: str) -> None:
     """A web page, a redirect, a 404, 100 MB or an endless body in its place: there is no report."""
-    with Simulator(pace=0) as simulator, Elapsed(20.0):
+    with Simulator(pace=0) as simulator, Elapsed(PATIENCE):
         simulator.script([NO_REPORT[how]], kind="GET /download")
         assert asked(simulator) is None
         assert simulator.count("GET /download") == 1
@@ -58,9 +61,9 @@ def test_what_is_no_report(how: str) -> None:
 @pytest.mark.parametrize("behaviour", ["drip", "drip-head", "slow"])
 def test_the_time_is_bounded(kind: str, behaviour: str) -> None:
     """However slowly the history or the report comes, it is given up in time, also mid-timeout."""
-    with Simulator(pace=0, slow=60.0) as simulator, Elapsed(20.0):
+    with Simulator(pace=0, slow=600.0) as simulator, Elapsed(PATIENCE):
         simulator.script([behaviour], kind=kind)
-        assert asked(simulator, seconds=0.3, timeout=100.0) is None
+        assert asked(simulator, seconds=0.3, timeout=600.0) is None
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,6 @@ def test_one_byte_too_long() -> None:
     """A report of the greatest length is taken, one that is a byte longer is not."""
     longest = b"%PDF-" + bytes(LONGEST - 10) + b"%%EOF"
     with RawServer(answering("200 OK", longest)) as server:
-        assert fetch(server.url, 5.0, from_here=True) == longest
+        assert fetch(server.url, PATIENCE, from_here=True) == longest
     with RawServer(answering("200 OK", longest + b"x")) as server:
-        assert fetch(server.url, 5.0, from_here=True) is None
+        assert fetch(server.url, PATIENCE, from_here=True) is None

@@ -14,7 +14,7 @@ from faxdrop.daemon.systemd import Notifier
 def systemd() -> Iterator[socket.socket]:
     """Give a socket that nobody has bound yet."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.settimeout(10)
+        listener.settimeout(60)
         yield listener
 
 
@@ -90,7 +90,7 @@ def test_a_systemd_that_does_not_listen_holds_nobody_up_for_long(
         done.set()
 
     threading.Thread(target=speak, daemon=True).start()
-    assert done.wait(30)
+    assert done.wait(60)
 
 
 @pytest.mark.parametrize(

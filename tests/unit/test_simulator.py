@@ -25,6 +25,7 @@ from faxdrop.simulator import MAGIC, Magic, Response, Simulator
 from faxdrop.simulator.behaviour import Hostility
 from faxdrop.simulator.upload import SubmissionBody, look_at
 from tests.kit import pdfs
+from tests.kit.waiting import PATIENCE
 
 API = json.loads((Path(__file__).parents[1] / "data" / "sipgate-fax-api.json").read_text("utf-8"))
 TOKEN = SIMULATED["TOKEN_ID"], SIMULATED["TOKEN"]
@@ -612,8 +613,8 @@ def test_stop_does_not_wait(http: requests.Session, behaviour: str) -> None:
             assert sock.recv(1) == b"H"
         began = time.monotonic()
         simulator.stop()
-        assert time.monotonic() - began < 2
-    assert threading.active_count() == before
+        assert time.monotonic() - began < PATIENCE  # the answer would take ten minutes
+    assert threading.active_count() <= before
     with pytest.raises(requests.ConnectionError):
         http.get(simulator.base_url + "/balance", timeout=10)
 

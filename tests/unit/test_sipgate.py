@@ -38,6 +38,7 @@ from tests.kit.rawserver import (
     submit,
     taking,
 )
+from tests.kit.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
 
@@ -345,7 +346,7 @@ def test_the_token_follows_no_redirect() -> None:
         while True:
             call.send(b"x" * 65536)
 
-    with RawServer(taking) as elsewhere, RawServer(endless) as server, Elapsed(8):
+    with RawServer(taking) as elsewhere, RawServer(endless) as server, Elapsed(PATIENCE):
         assert submit(server.url).outcome is UNKNOWN
         with sipgate(server.url) as client, pytest.raises(Unreachable) as caught:
             client.account()
@@ -595,7 +596,7 @@ def test_a_history_that_inflates_is_cut_off() -> None:
     """A list that inflates without bounds takes no memory, and nothing is concluded from it."""
     body = gzip.compress(b'{"items": [' + b" " * 300_000_000)
     bomb = answering("200 OK", body, "Content-Encoding: gzip")
-    with RawServer(bomb) as server, sipgate(server.url) as client, Elapsed(10):
+    with RawServer(bomb) as server, sipgate(server.url) as client, Elapsed(PATIENCE):
         tracemalloc.start()
         try:
             with pytest.raises(Unreachable):

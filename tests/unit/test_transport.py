@@ -40,6 +40,7 @@ from tests.kit.rawserver import (
     submit,
     taking,
 )
+from tests.kit.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("no_proxies")
 
@@ -61,7 +62,7 @@ class Gated(io.BytesIO):
         """Wait before the end is known."""
         piece = super().read(size)
         if not piece or size == 1:
-            assert self._gate.wait(10)
+            assert self._gate.wait(PATIENCE)
         return piece
 
 
@@ -144,8 +145,8 @@ def test_a_time_out_behind_the_last_byte_leaves_the_doubt() -> None:
         call.read()
         call.wait()
 
-    with Elapsed(8):
-        assert outcome_of(behave, timeout=0.3) is UNKNOWN
+    with Elapsed(PATIENCE):
+        assert outcome_of(behave, timeout=1.0) is UNKNOWN
 
 
 def test_an_upload_that_makes_no_progress_is_no_submission() -> None:
@@ -153,9 +154,9 @@ def test_an_upload_that_makes_no_progress_is_no_submission() -> None:
 
     def behave(call: Call) -> None:
         call.read_head()
-        call.stop.wait(10)
+        call.stop.wait()
 
-    with Elapsed(8):
+    with Elapsed(PATIENCE):
         assert outcome_of(behave, data=LARGE * 2, timeout=0.4) is LATER
 
 
@@ -168,7 +169,7 @@ def test_an_upload_that_creeps_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         while not call.stop.wait(0.02):
             call.sock.recv(200_000)
 
-    with Elapsed(8):
+    with Elapsed(PATIENCE):
         assert outcome_of(behave, data=LARGE * 2, timeout=0.3) is LATER
 
 
@@ -190,13 +191,13 @@ def test_the_last_byte_waits_for_the_record(data: bytes) -> None:
         seen.append(call.length - len(call.body))
         assert call.body.endswith(b'"')
         arrived.set()
-        call.sock.settimeout(10)
+        call.sock.settimeout(PATIENCE)
         call.read_body()
         assert recorded.is_set()
         call.answer("200 OK", b'{"sessionId": 1}')
 
     def record() -> None:
-        assert arrived.wait(10)
+        assert arrived.wait(PATIENCE)
         recorded.set()
 
     with RawServer(behave) as server:
@@ -220,7 +221,7 @@ def test_what_is_not_recorded_is_not_handed_over(error: Exception) -> None:
     with RawServer(behave) as server:
         with pytest.raises(Withheld) as raised:
             submit(server.url, before_last=record)
-        assert ended.wait(10)
+        assert ended.wait(PATIENCE)
         assert len(server.calls[0].body) == server.calls[0].length - 1
     assert raised.value.error is error
 
@@ -242,10 +243,10 @@ def test_a_server_that_gives_up_while_the_record_is_written_has_taken_nothing(
         call.read_body(leave=1)
         end(call)
         gone.set()
-        call.stop.wait(10)
+        call.stop.wait()
 
     def record() -> None:
-        assert gone.wait(10)
+        assert gone.wait(PATIENCE)
 
     with RawServer(behave) as server:
         answer = submit(server.url, before_last=record)
@@ -277,7 +278,7 @@ def test_a_refusal_before_the_last_byte_needs_no_record(status: str) -> None:
         call.read_head()
         call.answer(status)
         answered.set()
-        call.stop.wait(10)
+        call.stop.wait()
 
     def record() -> None:
         raise AssertionError("recorded")
@@ -305,7 +306,7 @@ def dripped(call: Call, data: bytes) -> None:
 )
 def test_drips_do_not_stretch_the_time(answer: bytes) -> None:
     """An answer whose head or body drips without end is given up in time, and is a doubt."""
-    with Elapsed(8):
+    with Elapsed(PATIENCE):
         assert outcome_of(lambda call: dripped(call, answer), timeout=1.5) is UNKNOWN
 
 
@@ -339,7 +340,7 @@ def flooding(head: bytes, forever: bytes) -> Behaviour:
 )
 def test_floods_do_not_fill_the_memory(head: bytes, forever: bytes) -> None:
     """An answer without end, in whatever part, is given up within time and memory, as a doubt."""
-    with RawServer(flooding(head, forever)) as server, Elapsed(8):
+    with RawServer(flooding(head, forever)) as server, Elapsed(PATIENCE):
         tracemalloc.start()
         try:
             assert submit(server.url, timeout=1.0).outcome is UNKNOWN
@@ -419,11 +420,11 @@ def test_an_early_answer_is_heard(
             return
         if how == "keep reading":
             call.read_body()
-        call.stop.wait(10)
+        call.stop.wait()
 
     if status == "201 Created" and how == "keep reading":
         expected = UNKNOWN  # the whole body is sent then
-    with RawServer(behave) as server, Elapsed(8):
+    with RawServer(behave) as server, Elapsed(PATIENCE):
         answer = submit(server.url, LARGE, document=Gated(LARGE, answered), timeout=1.0)
     assert answer.outcome is expected
     assert answer.status == int(status[:3])
@@ -560,7 +561,7 @@ def test_a_server_without_tls_gets_nothing() -> None:
         call.answer("200 OK", b'{"sessionId": 1}')
 
     for behave in (plain, Call.reset, Call.wait):
-        with RawServer(behave) as server, Elapsed(8):
+        with RawServer(behave) as server, Elapsed(PATIENCE):
             answer = submit(server.url.replace("http:", "https:"), timeout=0.5)
         assert answer.outcome is LATER
     gc.collect()
@@ -611,14 +612,14 @@ def test_over_tls_the_same_holds(tls: ssl.SSLContext, version: ssl.TLSVersion) -
         call.read_head()
         call.answer("413 Too Large")
         answered.set()
-        call.stop.wait(10)
+        call.stop.wait()
 
-    with RawServer(refuse, tls=tls) as server, Elapsed(8):
+    with RawServer(refuse, tls=tls) as server, Elapsed(PATIENCE):
         assert submit(server.url, LARGE, document=Gated(LARGE, answered)).outcome is REJECTED
 
     def stop_reading(call: Call) -> None:
         call.read_head()
-        call.stop.wait(10)
+        call.stop.wait()
 
     with RawServer(stop_reading, tls=tls) as server:
         assert submit(server.url, LARGE * 2, timeout=0.4).outcome is LATER
@@ -626,7 +627,7 @@ def test_over_tls_the_same_holds(tls: ssl.SSLContext, version: ssl.TLSVersion) -
     def drip(call: Call) -> None:
         dripped(call, b"HTTP/1.1 200 OK" + b" " * 5000)
 
-    with RawServer(drip, tls=tls) as server, Elapsed(8):
+    with RawServer(drip, tls=tls) as server, Elapsed(PATIENCE):
         assert submit(server.url, timeout=1.5).outcome is UNKNOWN
 
 
@@ -681,7 +682,7 @@ def test_a_proxy_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
         call.read_head()
         call.drip(b"HTTP/1.0 200 OK" + b" " * 5000)
 
-    with RawServer(behave) as proxy, Elapsed(8):
+    with RawServer(behave) as proxy, Elapsed(PATIENCE):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
         assert submit("https://fax.example/v2", timeout=0.5).outcome is LATER
 
@@ -785,7 +786,7 @@ def test_no_error_of_whatever_kind_makes_a_second_fax(
         with monkeypatch.context() as patch:
             patch.setattr(connection._Connection, "getresponse", fail)  # noqa: SLF001
             behind = submit(server.url)
-        assert arrived.wait(10)
+        assert arrived.wait(PATIENCE)
     assert before.outcome in {LATER, HOLD}
     assert behind.outcome is UNKNOWN
     assert "secret" not in before.words + before.advice + behind.words + behind.advice
@@ -887,16 +888,22 @@ def test_each_submission_has_a_connection_of_its_own() -> None:
         assert len(server.calls) == 3
 
 
-def test_a_slow_answer_does_not_shorten_the_next_ones_time() -> None:
+def test_a_slow_answer_does_not_shorten_the_next_ones_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline of one answer is not left behind on a connection that is kept alive."""
+    late = 0.0
 
     def behave(call: Call) -> None:
+        nonlocal late
         for _ in range(2):
             call.read()
-            call.stop.wait(1.5)
-            call.send(b'HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{"id": "1"}')
+            late += 20.0
+            call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n")
+            call.stop.wait(0.2)  # so that it is read by itself
+            call.send(b'\r\n{"id": "1"}')
 
-    with RawServer(behave) as server, sipgate(server.url, timeout=2.5) as client:
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late)
+    monkeypatch.setattr(connection, "time", clock)
+    with RawServer(behave) as server, sipgate(server.url, timeout=30.0) as client:
         assert client.entry("1")
         assert client.entry("1")
         assert len(server.calls) == 1
