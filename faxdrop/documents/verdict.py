@@ -29,8 +29,8 @@ class Limits:
 class Verdict(Record):
     """What the check of a document found; it has ``facts`` or a ``reason``, never both.
 
-    A document that is not ``whole`` may still be arriving: ``reason`` is then the one to give if
-    it stays like that.
+    A document that is not ``whole`` may still be arriving: the verdict is then the one that holds
+    if it stays like that.
     """
 
     sha256: str  # of the file as is, hexadecimal; "" if it is too large to be hashed in the time

@@ -144,6 +144,11 @@ def linearized(data: bytes) -> bytes:
 # -- tools ---------------------------------------------------------------------------------------
 
 
+def _end(mark: bytes) -> Slip:
+    """Return a slip in the last end mark."""
+    return lambda data: data[: data.rindex(b"%%EOF")] + mark
+
+
 def _replaced(old: bytes, new: bytes, count: int = 0) -> Slip:
     """Return a slip that replaces bytes, so that the offsets of all that follows are wrong."""
 
@@ -409,8 +414,17 @@ def _every_packed(change: Callable[[bytes], bytes]) -> Slip:
 
 def flushed(packed_data: bytes) -> bytes:
     """Return Flate data of a writer that never closes its compressor."""
-    packer = zlib.compressobj()
-    return packer.compress(zlib.decompress(packed_data)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    return flushed_by(zlib.Z_SYNC_FLUSH)(packed_data)
+
+
+def flushed_by(mode: int) -> Callable[[bytes], bytes]:
+    """Return what a writer makes of Flate data that flushes its compressor in one of its modes."""
+
+    def packed_again(data: bytes) -> bytes:
+        packer = zlib.compressobj()
+        return packer.compress(zlib.decompress(data)) + packer.flush(mode)
+
+    return packed_again
 
 
 def _jpeg(change: Callable[[bytes], bytes]) -> Slip:
@@ -448,6 +462,17 @@ SLIPS: dict[str, Slip] = {
     "words": _appended(b"\n-- \nscanned by device 7\n"),
     "a web page's end": _appended(b"</body></html>\n"),
     "a web page": _appended(_HTML),
+    "a log": _appended(b"27 11 2026 scan: page 1 of 1\n" * 80),
+    "footer of a mail gateway": _appended(b"\r\n-- \r\nNo virus was found in this mail.\r\n" * 60),
+    "a printer's language": _appended(
+        b"\x1b%-12345X@PJL COMMENT page 1 0\r\n" * 90 + b"\x1b%-12345X"
+    ),
+    "a picture": _appended(coding("baseline").data),
+    "end mark cut": _end(b"%%EO"),
+    "end mark of one sign": _end(b"%EOF\n"),
+    "end mark in small letters": _end(b"%%eof\n"),
+    "no end mark": _end(b""),
+    "end mark cut, and a log": _end(b"%%E\n" + b"scan: page 1 of 1\n" * 90),
     "end of chunks": _appended(b"\r\n0\r\n\r\n"),
     "twice the end": _appended(b"%%EOF\n"),
     "thrice the end": _appended(b"\n%%EOF\n%%EOF\n"),
@@ -459,6 +484,7 @@ SLIPS: dict[str, Slip] = {
     "NULs before": _prefixed(bytes(7)),
     "sectors before": _prefixed(bytes(2048)),
     "odd version": _replaced(rb"%PDF-1\.\d", b"%PDF-1.\n", 1),
+    "header without a hyphen": _replaced(rb"%PDF-(1\.\d)", rb"%PDF\1 ", 1),
     "version 9": _replaced(rb"%PDF-1\.\d", b"%PDF-9.9", 1),
     # where its table is
     "startxref 1 more": _startxref(lambda at: at + 1),
@@ -467,6 +493,7 @@ SLIPS: dict[str, Slip] = {
     "startxref 7 less": _startxref(lambda at: at - 7),
     "startxref 0": _startxref(lambda _: 0),
     "startxref far": _startxref(lambda _: 999_999_999),
+    "startxref too far": _startxref(lambda _: 10**20),
     "startxref at the header": _startxref(lambda _: 9),
     # what its table says
     "no table": _plainly(_replaced(rb"(?s)\nxref\n.*(?=trailer)", b"\n")),
@@ -506,6 +533,11 @@ SLIPS: dict[str, Slip] = {
     "count 7": _pages(rb"/Count \d+", b"/Count 7"),
     "count below 0": _pages(rb"/Count \d+", b"/Count -1"),
     "no count": _pages(rb"/Count \d+", b""),
+    "a page list in itself": _pages(
+        rb"(\d+)( 0 obj\s<< /Count \d+ /Kids \[[^\]]*)", rb"\1\2 \1 0 R "
+    ),
+    "no page at the end": _pages(rb"(/Count \d+ /Kids \[[^\]]*)", rb"\1 null "),
+    "lost page at the end": _pages(rb"(/Count \d+ /Kids \[[^\]]*)", rb"\1 99 0 R "),
     "keys twice": _pages(rb"/Type /Page\b", b"/Type /Page /Type /Page"),
     "no parent": _pages(rb"/Parent \d+ 0 R", b""),
     "wrong parent": _pages(rb"/Parent \d+ 0 R", b"/Parent 99 0 R"),
@@ -561,6 +593,8 @@ SLIPS: dict[str, Slip] = {
     "checksums turned": _every_packed(lambda data: data[:-4] + data[:-5:-1]),
     "no checksums": _every_packed(lambda data: data[:-4]),
     "sync flush": _every_packed(flushed),
+    "partial flush": _every_packed(flushed_by(zlib.Z_PARTIAL_FLUSH)),
+    "full flush": _every_packed(flushed_by(zlib.Z_FULL_FLUSH)),
     "lines behind data": _every_packed(lambda data: data + b"\r\n"),
     "JPEG with fill": _jpeg(lambda data: data[:-2] + bytes(50) + data[-2:]),
     "JPEG with a stray byte": _jpeg(lambda data: data[:-2] + b"\n" + data[-2:]),

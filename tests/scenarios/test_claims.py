@@ -206,6 +206,20 @@ def test_padding_is_not_waited_for(tmp_path: Path) -> None:
         assert sorted(ends(world)) == [("failed", "damaged_pdf"), ("sent", None), ("sent", None)]
 
 
+def test_an_odd_end_is_waited_out(tmp_path: Path) -> None:
+    """A PDF without its end mark, or with much else behind it, is faxed after its patience."""
+    with stage(tmp_path) as staged:
+        world = staged.world
+        world.start()
+        good, other = pdfs.good(), pdfs.good(2)
+        staged.drop("+493023125130", "unmarked.pdf", good[: good.rindex(b"OF")])
+        staged.drop("+493023125131", "log.pdf", other + b"scan: page 1 of 1\n" * 99)
+        world.live(world.config.inbox.patience - 1.0)
+        assert len(world.in_inbox()) == 2
+        world.until_done()
+        assert ends(world) == [("sent", None), ("sent", None)]
+
+
 class Counting(Reader):
     """A reader that counts the documents it is asked about."""
 

@@ -20,6 +20,7 @@ from PIL import Image, ImageChops, ImageDraw
 from faxdrop.documents.pdf import document, group4, wholeness
 from faxdrop.documents.pdf.document import Limits, Verdict
 from faxdrop.documents.pdf.group4 import Group4
+from faxdrop.documents.pdf.wholeness import Fault
 from tests.kit import pdfs, slips
 from tests.kit.seeds import random_of, tell
 
@@ -267,8 +268,60 @@ def test_unfinished_update() -> None:
     """A PDF whose update is being written is not whole, although the PDF before it is."""
     before = pdfs.good(2)
     whole = slips.update(before)
-    for at in range(len(before) + 5, whole.rindex(b"%%EOF") + 4, 3):
+    for at in range(len(before) + 1, whole.rindex(b"%%EOF") + 4, 3):
         assert not read(whole[:at])[0].whole, at
+
+
+@pytest.mark.parametrize("mark", [b"%%EOF", b"%%eof", b"%%EO"])
+def test_unfinished_update_without_end_marks(mark: bytes) -> None:
+    """An update that is cut is missed, however badly its writer spells the end mark."""
+    before = pdfs.good(2).replace(b"%%EOF", mark)
+    whole = slips.update(before).replace(b"%%EOF", mark)
+    end = whole.rindex(mark) - 1
+    for at in (*range(len(before) + 1, end - 1, 4), *range(end - 15, end)):
+        assert read(whole[:at])[0].facts is None, at
+    verdict, copy = read(whole[:end])
+    assert verdict.facts is not None, verdict.reason
+    assert drawn(copy) == drawn(whole)
+
+
+def test_end_without_a_mark() -> None:
+    """Where there is no end mark, the place of the cross-reference must be right to its digit."""
+    head, table = (
+        b"%PDF-1.4\n12345\n1 0 obj\n(a) endobj\n",
+        b"xref\n0 1\ntrailer\n<< >>\nstartxref\n",
+    )
+    for lead in (b"", b"a line before\n"):
+        body = lead + head.ljust(150) + table
+        assert body[len(lead) + 15 :].startswith(b"1 0 obj")  # 15 is the beginning of 150
+        right = wholeness.end_of(body + b"150")
+        assert right is not None
+        assert (right.at, right.usual) == (len(body) + 3, False)
+        for wrong in (b"", b"1", b"15", b"151", b"1500", b"0"):
+            assert wholeness.end_of(body + wrong) is None, wrong
+
+
+def test_cut_where_a_block_ends() -> None:
+    """Flate data without their last block are whole only if they are as long as they should be."""
+    packer, text = (
+        zlib.compressobj(),
+        b"BT /F1 24 Tf 72 720 Td (Sehr geehrte Damen und Herren) Tj ET",
+    )
+    data = packer.compress(text) + packer.flush(zlib.Z_PARTIAL_FLUSH)
+    more = packer.compress(text[::-1]) + packer.flush()
+    assert wholeness.inflate(data, 999) == (len(text), Fault.OPEN, b"")
+    assert wholeness.inflate(data + more, 999) == (2 * len(text), None, b"")
+    usual = zlib.compress(text)
+    cuts = {wholeness.inflate(usual[:cut], 999).fault for cut in range(3, len(usual))}
+    assert cuts == {Fault.CUT, Fault.UNCHECKED}
+    pdf = Pdf.new()
+    pdf.add_blank_page(page_size=(595, 842))
+    font = Dictionary(Type=Name.Font, Subtype=Name.Type1, BaseFont=Name.Helvetica)
+    pdf.pages[0].obj.Resources = Dictionary(Font=Dictionary(F1=pdf.make_indirect(font)))
+    pdf.pages[0].obj.Contents = Stream(pdf, data + more, Filter=Name.FlateDecode)
+    whole = slips.plainly(pdf)
+    assert read(whole)[0].facts is not None
+    assert read(whole.replace(more, b""))[0].facts is None
 
 
 def test_lost_objects() -> None:

@@ -37,7 +37,7 @@ def examine(data: bytes, limits: Limits = LIMITS) -> Verdict:
     assert verdict.sha256 == hashlib.sha256(data).hexdigest()
     assert verdict.bytes == len(data)
     assert (verdict.facts is None) == (verdict.reason is not None)
-    assert verdict.whole or (verdict.reason and not verdict.clean)
+    assert verdict.whole or not verdict.clean
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
     return verdict
 
@@ -313,11 +313,16 @@ def test_repair(source: bytes) -> None:
 
 
 def test_garbage_around() -> None:
-    """A little around the PDF is removed in the copy; much after it means it is not whole."""
+    """What is around the PDF is removed in the copy; with much after it, it must come to rest."""
     copied(pdfs.garbage_after(100), "repaired")
     copied(b"From: scanner\n\n" + pdfs.good(), "repaired")
     assert examine(pdfs.good() + b"\r\n\0\0\0").clean
-    refused(pdfs.garbage_after(2000), ReasonCode.DAMAGED_PDF, whole=False)
+    copied(pdfs.garbage_after(2000), "repaired")
+    assert examine(pdfs.garbage_after(100)).whole
+    assert not examine(pdfs.garbage_after(2000)).whole
+    # A gap means that parts of the file are still to come.
+    gap = pdfs.good() + bytes(1024) + b"x" * 2000
+    refused(gap, ReasonCode.DAMAGED_PDF, whole=False)
 
 
 @pytest.mark.parametrize(
@@ -392,6 +397,36 @@ def test_bombs(make: Callable[[], bytes], code: ReasonCode) -> None:
     verdict = examine(make())
     assert verdict.reason is not None
     assert verdict.reason.code is code
+
+
+def test_page_that_may_be_a_list() -> None:
+    """What some viewers show as a page, and others take for an empty list, is not left out."""
+    page = "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 5 0 R"
+    content = "<</Length 0>>stream\n\nendstream"
+    for more, code in (("", None), ("/Kids[]", ReasonCode.DAMAGED_PDF)):
+        verdict = examine(
+            pdfs.raw_pdf(
+                "<</Type/Catalog/Pages 2 0 R>>",
+                "<</Type/Pages/Count 2/Kids[3 0 R 4 0 R]>>",
+                f"{page}{more}>>",
+                f"{page}>>",
+                content,
+            )
+        )
+        assert (verdict.reason and verdict.reason.code) == code
+
+
+def test_page_that_is_counted_and_missing() -> None:
+    """An entry of the page list that is nothing is a missing page if the list counts it."""
+    for count, entry, total in ((1, "9 0 R", 1), (2, "9 0 R", None), (2, "2 0 R", None)):
+        verdict = examine(
+            pdfs.raw_pdf(
+                "<</Type/Catalog/Pages 2 0 R>>",
+                f"<</Type/Pages/Count {count}/Kids[3 0 R {entry}]>>",
+                "<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>",
+            )
+        )
+        assert verdict.pages == total, (count, entry)
 
 
 def test_mixture_of_two_scans() -> None:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import BinaryIO, get_args
 
 import pikepdf
-from pikepdf import Dictionary, Pdf
+from pikepdf import Pdf
 
 from faxdrop.documents.pdf import copying, forms, preparing, rebuilding, wholeness
 from faxdrop.documents.pdf.copying import Copy
-from faxdrop.documents.pdf.graph import page_list
+from faxdrop.documents.pdf.graph import PageList, page_list
 from faxdrop.documents.pdf.placeholder import is_placeholder
 from faxdrop.documents.pdf.preparing import Target
 from faxdrop.documents.pdf.soundness import Condition, DamageError, Source, inspect
@@ -69,7 +69,12 @@ class _Loaded:
     sha256: str
     size: int  # bytes
     data: bytes | None
-    ends: bool  # its end mark is there
+    end: wholeness.End | None
+
+    @property
+    def ends_as_usual(self) -> bool:
+        """Whether its end is there; if not, or if it is an odd one, more may follow."""
+        return self.end is not None and self.end.usual
 
 
 def examine(file: BinaryIO, limits: Limits, announce: Announce | None = None) -> Verdict:
@@ -120,7 +125,7 @@ def _load(file: BinaryIO, limits: Limits, announce: Announce | None) -> _Loaded:
             sha256, size, tail = "", end, file.read(_CHUNK)
     if announce is not None:
         announce(crashed(sha256, size))
-    return _Loaded(sha256, size, kept, wholeness.end_of(tail) is not None)
+    return _Loaded(sha256, size, kept, wholeness.end_of(tail if kept is None else kept))
 
 
 def _judge(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
@@ -130,7 +135,7 @@ def _judge(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
         return Verdict(
             sha256=loaded.sha256,
             bytes=loaded.size,
-            whole=rejected.whole,
+            whole=rejected.whole and loaded.ends_as_usual,
             pages=rejected.pages,
             reason=rejected.reason,
         )
@@ -169,7 +174,7 @@ def _verdict(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
     verdict = Verdict(
         sha256=loaded.sha256,
         bytes=loaded.size,
-        whole=True,
+        whole=loaded.ends_as_usual,
         clean=condition is Condition.PERFECT and not untidy,
         pages=facts.pages,
         facts=facts,
@@ -214,7 +219,6 @@ def _promising(loaded: _Loaded, limits: Limits) -> bytes:
                 size=_megabytes(loaded.size), most=_megabytes(limits.max_bytes)
             ),
             _("Make it smaller, for instance by scanning in black and white, or split it."),
-            whole=loaded.ends,
         )
     if not data:
         raise _not_a_pdf(_("The file is empty."), _("Save or scan the document again."))
@@ -223,7 +227,7 @@ def _promising(loaded: _Loaded, limits: Limits) -> bytes:
         if not data.strip(b"\0"):
             raise _not_a_pdf(_("The file contains nothing but zeros."))
         raise _not_a_pdf(_("The file is not a PDF."))
-    if not loaded.ends:
+    if loaded.end is None:
         raise _damaged(_("The PDF is not complete: its end is missing."))
     return headed
 
@@ -281,7 +285,7 @@ def _encrypted(message: str) -> _RejectedError:
     )
 
 
-def _pages(pdf: Pdf, limits: Limits) -> list[Dictionary]:
+def _pages(pdf: Pdf, limits: Limits) -> PageList:
     found = page_list(pdf, limits.max_pages)
     if found.total > limits.max_pages:
         words = _("The PDF has {total} pages; at most {most} can be faxed.")
@@ -295,7 +299,7 @@ def _pages(pdf: Pdf, limits: Limits) -> list[Dictionary]:
         )
     if not found.pages:
         raise _damaged(_("The PDF has no pages."), whole=not pdf.get_warnings())
-    return found.pages
+    return found
 
 
 def _suitable(pdf: Pdf, data: bytes, limits: Limits) -> forms.FormKind:

@@ -6,6 +6,7 @@ The walks keep their own stacks, so deep nesting exhausts none.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from pikepdf import Array, Dictionary, Name, Object, ObjectSet, Pdf, Stream
@@ -42,21 +43,25 @@ class PageList(NamedTuple):
 
     pages: list[Dictionary]
     total: int
-    more: bool  # there are more than were counted
+    more: bool = False  # there are more than were counted
+    mended: bool = False  # the list had entries that are no pages
 
 
 def page_list(pdf: Pdf, most: int) -> PageList:
     """Return the pages in order; after ``most``, pages are only counted, up to a limit.
 
-    Trusts no /Count. Raises DamageError if the tree loops or a page is missing.
+    Trusts no /Count but this: if there are as many pages as it says, then whatever else stands in
+    the tree (a node above, nothing, an object that is not there) is no page, and is removed.
+    Raises DamageError if a page is missing.
     """
     pages: list[Dictionary] = []
     count = nodes = 0
-    root = pdf.Root.get_raw(Name.Pages)
-    path: list[tuple[Object, Iterator[Object]]] = []
-    _enter(root, path)
+    wrong: list[tuple[Array, int]] = []  # what is no page: in which list, and where there
+    fault = _("A page of the PDF is missing.")
+    path: list[_Node] = []
+    _enter(pdf.Root.get_raw(Name.Pages), path)
     while path:
-        node = next(path[-1][1], _NO_MORE)
+        index, node = next(path[-1].entries, (0, _NO_MORE))
         if node is _NO_MORE:
             path.pop()
             continue
@@ -64,30 +69,48 @@ def page_list(pdf: Pdf, most: int) -> PageList:
         if nodes > _MAX_NODES or count > max(_MAX_COUNTED, most):
             return PageList(pages, count, more=True)
         if not isinstance(node, Dictionary):
-            raise DamageError(_("A page of the PDF is missing."))
-        if Name.Kids in node:
+            wrong.append((path[-1].kids, index))
+        elif Name.Kids not in node or _is_page(node):
+            count += 1
+            if count <= most:
+                pages.append(node)
+        elif any(node.is_same_object_as(above.node) for above in path):
+            wrong.append((path[-1].kids, index))
+            fault = _("The list of pages of the PDF refers to itself.")
+        else:
             _enter(node, path)
-            continue
-        count += 1
-        if count <= most:
-            pages.append(node)
-    return PageList(pages, count, more=False)
+    if wrong and pdf.Root.Pages.get_int(Name.Count, -1) != count:
+        raise DamageError(fault)
+    for kids, index in sorted(wrong, key=itemgetter(1), reverse=True):
+        del kids[index]
+    return PageList(pages, count, mended=bool(wrong))
 
 
 _NO_MORE = Name("/NoMore")  # a missing page is None
 
 
-def _enter(node: Object | None, path: list[tuple[Object, Iterator[Object]]]) -> None:
+def _is_page(node: Dictionary) -> bool:
+    """Return whether a node that has kids is a page all the same, as some viewers see it."""
+    return Name.Contents in node and node.get_raw(Name.Type) == Name.Page
+
+
+class _Node(NamedTuple):
+    """A node of a page tree that is being walked through."""
+
+    node: Dictionary
+    kids: Array
+    entries: Iterator[tuple[int, Object | None]]
+
+
+def _enter(node: Object | None, path: list[_Node]) -> None:
     if not isinstance(node, Dictionary):
         raise DamageError(_("The list of pages of the PDF is missing."))
     kids = node.get_raw(Name.Kids)
     if not isinstance(kids, Array):
         raise DamageError(_("The list of pages of the PDF is damaged."))
-    if any(node.is_same_object_as(above) for above, _ in path):
-        raise DamageError(_("The list of pages of the PDF refers to itself."))
     if len(path) >= _MAX_DEPTH:
         raise DamageError(_("The list of pages of the PDF is nested too deeply."), whole=True)
-    path.append((node, iter(kids)))
+    path.append(_Node(node, kids, enumerate(kids)))
 
 
 @dataclass

@@ -36,7 +36,7 @@ def read(data: bytes) -> tuple[Pdf, bytes]:
         pages = pdf.Root.get_raw(Name.Pages)  # it may be found out only now that there is no root
     except pikepdf.PasswordError:
         raise
-    except pikepdf.PdfError:
+    except (pikepdf.PdfError, ValueError):  # a number may be too large for it
         if b"/Encrypt" in data:
             raise
     else:

@@ -13,7 +13,14 @@ from typing import NamedTuple
 from pikepdf import Dictionary, Name, Pdf
 
 from faxdrop.documents.pdf import holes, rebuilding, second_reader, streams, wholeness
-from faxdrop.documents.pdf.graph import DamageError, ObjectId, UsedStreams, drawn_by, page_list
+from faxdrop.documents.pdf.graph import (
+    DamageError,
+    ObjectId,
+    PageList,
+    UsedStreams,
+    drawn_by,
+    page_list,
+)
 from faxdrop.documents.pdf.saving import saved
 from faxdrop.documents.pdf.streams import Context, DataState
 from faxdrop.words import _
@@ -49,13 +56,12 @@ class Inspection(NamedTuple):
     shown: bytes  # a PDF that shows all that there is to be seen: the file, or one mended
 
 
-def inspect(
-    pdf: Pdf, source: Source, pages: list[Dictionary], is_late: Callable[[], bool]
-) -> Inspection:
+def inspect(pdf: Pdf, source: Source, listed: PageList, is_late: Callable[[], bool]) -> Inspection:
     """Read all that the pages need; raise DamageError if something is missing.
 
     ``pdf`` was opened from ``source``. Small faults in it are put right if possible.
     """
+    pages = listed.pages
     drawn = drawn_by(pages)
     claimed = pdf.Root.Pages.get_int(Name.Count, -1)
     if len(pdf.pages) != len(pages):
@@ -63,7 +69,7 @@ def inspect(
     if wholeness.has_rest_of_another(source.file):
         raise DamageError(_("Two PDFs are mixed up in the file."))
     runs = holes.unsure(pdf, source.file)
-    mended = bool(pdf.get_warnings())
+    mended = listed.mended or bool(pdf.get_warnings())
     sane, unread = True, 0
     if mended:
         if wholeness.ends_in_an_attachment(source.file):

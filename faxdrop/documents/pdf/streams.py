@@ -146,12 +146,13 @@ def _flate(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[D
         return DataState.LARGE, size
     needed = picture_size(stream)
     match fault:
-        case Fault.FLUSHED:
-            # So does a writer end that never closes its packer.
-            good = needed is None or size >= needed
-        case Fault.CUT:
+        case Fault.OPEN if needed is None:
+            # It may be cut where a block ends, but not if it is as long as it says.
+            good = not _is_guessed(stream, raw, context)
+        case Fault.CUT | Fault.OPEN:
             good = size == needed
-        case Fault.SLIP | Fault.UNCHECKED:
+        case Fault.FLUSHED | Fault.SLIP | Fault.UNCHECKED:
+            # A writer that never closes its packer leaves it flushed.
             good = needed is None or size >= needed
         case Fault.CHECKSUM if needed is not None:
             # Two who write to one file leave a mixture that may well unpack, even to the right

@@ -17,17 +17,23 @@ _CHUNK = 1 << 18
 _MARK = b"%%EOF"
 _MAX_HEADERS = 1000  # that are looked at
 # What some programs write in its place; Adobe's PDF Reference 1.7, H.3, note 14, has the first.
-_ODD_HEADER = re.compile(rb"%!PS-Adobe-\d\.\d PDF-\d\.\d|%PDF \d\.\d|%pdf-\d\.\d")
+_ODD_HEADER = re.compile(rb"%!PS-Adobe-\d\.\d PDF-\d\.\d|%PDF ?\d\.\d|%pdf-\d\.\d")
 _ERASED = b"\xff"  # what a flash memory holds where nothing was written
 _PADDING = b"\0\t\n\f\r \x1a"
 # What stands behind an end mark when another part of the PDF was to follow.
 _UNFINISHED = re.compile(rb"endstream|endobj|(?<!\d)[1-9]\d{0,9}\s{1,8}\d{1,5}\s{1,8}obj")
-_BEGUN = re.compile(rb"xref|trailer|[1-9]\d{0,9}\s{1,8}\d")
+_BEGUN = re.compile(rb"xref|trailer")
+_CUT = re.compile(rb"(?:\A|[\r\n])[1-9]\d{0,9}(?: |\s{1,8}\d{1,5}(?:\s{1,8}(?:o|ob)?)?)?\Z")
+_START = re.compile(rb"startxref\s{1,8}(\d{1,19})")
+_TABLE = re.compile(
+    rb"\s{0,2}(?:xref|\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj(?:(?!stream).){0,999}/XRef)", re.DOTALL
+)
 _MARKUP = re.compile(rb"<[!/?a-zA-Z].*>", re.DOTALL)
 # What an update begins with, and what can only be the rest of something.
 _NEXT_PART = re.compile(rb"(?<!\d)\d{1,10}\s{1,8}\d{1,5}\s{1,8}obj|(?<!start)xref|%PDF-")
 _REST = re.compile(rb"endstream|endobj")
 _BEGIN = re.compile(rb"(?<!end)stream\r?\n")
+_LAST_BLOCK, _LAST_BLOCK_BITS = 0b11, 10  # an empty last block: two bits, then eight zeros
 
 
 def header_offset(data: bytes) -> int | None:
@@ -45,7 +51,8 @@ def headed(data: bytes) -> bytes | None:
         return data
     if odd := _ODD_HEADER.search(data, 0, _WINDOW):
         header = b"%PDF-" + odd[0][-3:]
-        return data[: odd.start()] + header.ljust(len(odd[0])) + data[odd.end() :]
+        length = len(odd[0])
+        return data[: odd.start()] + header[:length].ljust(length) + data[odd.end() :]
     at = data.find(b"%PDF-", 0, _FAR)
     before = data[: max(at, 0)].strip(b"\0")
     if at < 0 or b"\0" in before:  # no text: another file, with a PDF in it
@@ -53,30 +60,56 @@ def headed(data: bytes) -> bytes | None:
     return data[at - at % _SECTOR :]
 
 
-def end_of(data: bytes) -> int | None:
-    """Return where a PDF ends, after its last end mark; None if the end is missing.
+class End(NamedTuple):
+    """Where a PDF ends."""
 
-    Padding of any length may follow, and, since viewers forgive it, a little of anything else or a
-    web server's markup; but not the beginning of an update, or the rest of an object.
+    at: int
+    marked: bool  # by an end mark as it should be
+    usual: bool  # by its end mark, and with nothing behind it that could be more of it
+
+
+def end_of(data: bytes) -> End | None:
+    """Return where a PDF ends, None if the end is missing.
+
+    That is after its last end mark, or after the place of its cross-reference, if that is right and
+    the mark is misspelt or missing. Since viewers forgive it, anything may follow; but not the
+    beginning of an update, the rest of an object, or a gap.
     """
     mark = data.rfind(_MARK)
-    if mark < 0:
+    end = mark + len(_MARK) if mark >= 0 else 0
+    unmarked = _unmarked_end(data, end)
+    end = unmarked or end
+    rest = data[end:].rstrip(b"\0")
+    after = rest.strip(_PADDING)
+    if not end or _BEGUN.match(after) or _UNFINISHED.search(after) or _CUT.search(rest):
         return None
-    end = mark + len(_MARK)
-    after = data[end:].strip(_PADDING)
-    if _BEGUN.match(after) or _UNFINISHED.search(after):
+    is_little = len(after) <= _WINDOW or not after.strip(_ERASED) or _MARKUP.fullmatch(after)
+    if not is_little and bytes(_SECTOR) in rest:
         return None
-    if not after.strip(_ERASED):
-        return end
-    if len(after) > _WINDOW and not _MARKUP.fullmatch(after):
-        return None
-    return end
+    return End(end, marked=not unmarked, usual=not unmarked and bool(is_little))
+
+
+def _unmarked_end(data: bytes, start: int) -> int:
+    """Return where a PDF ends whose last end mark is misspelt or missing; 0 if it does not.
+
+    The place of its cross-reference is the last that is written. A part of that number, or what an
+    attached PDF says, leads elsewhere.
+    """
+    last = data.rfind(b"startxref", start)
+    found = _START.match(data, last) if last >= 0 else None
+    if found is None:
+        return 0
+    places = {int(found[1]), int(found[1]) + (header_offset(data) or 0)}
+    is_right = any(at < last and _TABLE.match(data, at) for at in places)
+    return found.end() if is_right else 0
 
 
 def trimmed(data: bytes) -> bytes:
-    """Return a PDF without what follows its end, if that is more than usual."""
+    """Return a PDF with an end mark, and without what follows it, if that is more than usual."""
     end = end_of(data)
-    return data[:end] + b"\n" if end is not None and len(data) - end > _MARGIN else data
+    if end is None or (end.marked and len(data) - end.at <= _MARGIN):
+        return data
+    return data[: end.at] + (b"\n" if end.marked else b"\n%%EOF\n")
 
 
 def is_wrapped(data: bytes) -> bool:
@@ -176,6 +209,7 @@ class Fault(Enum):
     CHECKSUM = auto()  # all there, but the checksum does not agree
     SLIP = auto()  # all there, and the checksum is one that never was right
     UNCHECKED = auto()  # all there, but the checksum
+    OPEN = auto()  # it ends with a block, but it may also be cut there
     CORRUPT = auto()
     TOO_LARGE = auto()  # it unpacks to more than the budget
 
@@ -210,11 +244,36 @@ def inflate(raw: bytes, budget: int, keep: int = 0) -> Inflated:
             if size > budget:
                 return Inflated(size, Fault.TOO_LARGE, bytes(kept))
             if not piece and not rest and not unpacker.eof:
-                flushed = raw.rstrip(b"\r\n").endswith(b"\0\0\xff\xff")
-                return Inflated(size, Fault.FLUSHED if flushed else Fault.CUT, bytes(kept))
+                return Inflated(size, _unfinished(raw) if size else Fault.CUT, bytes(kept))
     except zlib.error:
         return Inflated(size, Fault.CORRUPT, bytes(kept))
     return Inflated(size, _checked(checksum.to_bytes(4), unpacker.unused_data[:4]), bytes(kept))
+
+
+def _unfinished(raw: bytes) -> Fault:
+    """Return how data end that have no last block."""
+    data = raw.rstrip(b"\r\n")
+    if data.endswith(b"\0\0\xff\xff"):
+        return Fault.FLUSHED
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest = data[2:]
+    while rest:
+        unpacker.decompress(rest, _CHUNK)
+        rest = unpacker.unconsumed_tail
+    # Zeros that did not fill a byte were not written.
+    is_open = any(_ends_block(unpacker.copy(), zeros) for zeros in range(8))
+    return Fault.OPEN if is_open else Fault.CUT
+
+
+def _ends_block(unpacker: "zlib._Decompress", zeros: int) -> bool:
+    """Return whether a block ends after some more zeros: only there, an empty last block fits."""
+    length = -(-(zeros + _LAST_BLOCK_BITS) // 8)
+    try:
+        more = unpacker.decompress((_LAST_BLOCK << zeros).to_bytes(length, "little"))
+    except zlib.error:
+        return False
+    # If data are left over, the zeros alone were the end of a last block that was cut.
+    return unpacker.eof and not more and not unpacker.unused_data
 
 
 def _checked(right: bytes, found: bytes) -> Fault | None:
