@@ -429,6 +429,13 @@ def test_page_that_is_counted_and_missing() -> None:
         assert verdict.pages == total, (count, entry)
 
 
+def test_words_of_a_refusal() -> None:
+    """A refusal says in plain words what is wrong: people know no classes of Python."""
+    data = pdfs.raw_pdf("<</Type/Catalog>>")
+    said = refused(data, ReasonCode.DAMAGED_PDF, whole=False)
+    assert said == "The PDF is damaged: parts of it are missing or cannot be read."
+
+
 def test_mixture_of_two_scans() -> None:
     """A file that two scanners wrote at once is not whole, wherever the seam is."""
     one, other = scanned("one", 4), scanned("other", 3)

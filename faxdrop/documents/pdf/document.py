@@ -264,7 +264,7 @@ def _opened(data: bytes) -> Iterator[tuple[Pdf, bytes]]:
         if isinstance(error, pikepdf.PdfError) and re.search("encrypt|crypt filter", str(error)):
             raise _encrypted(_("The PDF is encrypted in a way that faxdrop cannot undo.")) from None
         raise _damaged(
-            _("The PDF is damaged ({kind}).").format(kind=type(error).__name__)
+            _("The PDF is damaged: parts of it are missing or cannot be read.")
         ) from None
 
 
