@@ -6,12 +6,13 @@ number of bytes that a picture needs. If they do not, the condition of the file 
 
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from pikepdf import Array, Dictionary, Name, Object, Pdf, PdfError, Stream
 
-from faxdrop.documents.pdf import group4, jpegs, wholeness
+from faxdrop.documents.pdf import group4, jpegs, jpx, runlength, wholeness
 from faxdrop.documents.pdf.fields import filters_of
 from faxdrop.documents.pdf.group4 import Group4
 from faxdrop.documents.pdf.jpegs import Jpeg
@@ -19,7 +20,6 @@ from faxdrop.documents.pdf.wholeness import Fault
 
 _FLATE = (["/FlateDecode"], ["/Fl"])
 _JPEG = (["/DCTDecode"], ["/DCT"])
-_FAX = (["/CCITTFaxDecode"], ["/CCF"])
 _TEXT = (["/ASCII85Decode"], ["/A85"], ["/ASCIIHexDecode"], ["/AHx"])
 _COLOURS = {
     "/DeviceGray": 1, "/G": 1, "/CalGray": 1, "/Indexed": 1, "/I": 1, "/Separation": 1,
@@ -95,7 +95,8 @@ def _wrapped(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple
     They are unwrapped in the PDF: what is around them shows no damage to them.
     """
     filters = filters_of(stream)
-    if filters[-1:] not in (*_FLATE, *_JPEG, *_FAX):
+    examine = _BY_FILTER.get(filters[-1]) if filters else None
+    if examine is None:
         return DataState.WHOLE, 0
     mended = False
     while filters[1:]:
@@ -115,7 +116,6 @@ def _wrapped(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple
         raw, filters = found, filters[1:]
     if filters != filters_of(stream):
         stream.write(raw, filter=Name(filters[0]), decode_parms=_parameters(stream))
-    examine = _flate if filters in _FLATE else _jpeg if filters in _JPEG else _fax
     state, size = examine(stream, raw, budget, context)
     return (DataState.MENDED if mended and state is DataState.WHOLE else state), size
 
@@ -204,6 +204,25 @@ def _fax(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[Dat
     size = _AGAIN * size + read * _SLOW
     good = fax is Group4.SOUND or (fax is Group4.ENDLESS and not context.mended)
     return (DataState.WHOLE if good else DataState.DAMAGED), min(size, budget)
+
+
+def _jpx(_stream: Stream, raw: bytes, _budget: int, _context: Context) -> tuple[DataState, int]:
+    return (DataState.DAMAGED if jpx.is_foreign(raw) else DataState.WHOLE), len(raw)
+
+
+def _runs(stream: Stream, raw: bytes, budget: int, _context: Context) -> tuple[DataState, int]:
+    needed = picture_size(stream)
+    if needed is None or _AGAIN * len(raw) > budget:
+        return DataState.WHOLE, 0
+    is_foreign = runlength.is_foreign(raw, needed, stream.get_int(Name.Height, 1))
+    return (DataState.DAMAGED if is_foreign else DataState.WHOLE), _AGAIN * len(raw)
+
+
+_BY_FILTER: dict[str, Callable[[Stream, bytes, int, Context], tuple[DataState, int]]] = {
+    "/FlateDecode": _flate, "/Fl": _flate, "/DCTDecode": _jpeg, "/DCT": _jpeg,
+    "/CCITTFaxDecode": _fax, "/CCF": _fax, "/JPXDecode": _jpx, "/RunLengthDecode": _runs,
+    "/RL": _runs,
+}  # fmt: skip
 
 
 def _replace(stream: Stream, raw: bytes) -> None:
