@@ -236,7 +236,11 @@ class Pickup:
                 self._spool.make_inbox(name)
                 self._inbox.refusals.clear(name or "")
             except OSError as error:
-                self._not_ours(error, name or "")
+                if name and isinstance(error, FileExistsError):
+                    taken = refusals.of_taken_name(self._spool.inbox / name)
+                    self._inbox.refusals.note(name, taken)
+                else:
+                    self._not_ours(error, name or "")
 
     def _watch(self) -> None:
         self._watcher.stop()

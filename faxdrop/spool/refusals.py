@@ -24,7 +24,7 @@ from faxdrop.words import N_, _, of_system
 log = structlog.stdlib.get_logger(__name__)
 
 RIGHTS = frozenset({errno.EACCES, errno.EPERM})
-_SOMETHING_ELSE = {errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+_SOMETHING_ELSE = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO}
 _OF_A_PLACE = RIGHTS | {errno.EROFS, errno.EXDEV}
 OF_THE_MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
@@ -96,6 +96,12 @@ def of_inbox(error: OSError, inbox: Path, home: Path) -> Refusal | None:
     """Return why we may not read or write the inbox itself; None if it is the disk's trouble."""
     words = _not_readable(inbox) if error.errno in RIGHTS and not _may_read(inbox) else None
     return Refusal(str(inbox), words) if words else of_writing(error, inbox, home)
+
+
+def of_taken_name(path: Path) -> Refusal:
+    """Return the refusal for a recipient folder that cannot be made: its name is taken."""
+    words = _("is no folder, so nobody can put documents for this recipient there: move it away")
+    return Refusal(str(path), words)
 
 
 def of_file(path: Path) -> Refusal:

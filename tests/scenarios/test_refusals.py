@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from faxdrop.fax.recipient import AddressEntry
 from faxdrop.spool import refusals
 from faxdrop.spool.disk import Disk, open_ordinary
 from tests.kit import pdfs
@@ -265,6 +266,30 @@ def test_a_folder_that_refuses_its_letters_holds_nobody_up(tmp_path: Path, code:
         assert said(world)["problems"] == []
         assert (told(events, "place.refused"), told(events, "place.well")) == (1, 1)
         assert told(events, "disk.trouble") == told(events, "step.failed") == 0
+
+
+def test_a_file_in_the_place_of_a_recipients_folder_is_no_disk_trouble(tmp_path: Path) -> None:
+    """What has a recipient's name is said as that folder's problem, and holds nobody up."""
+    with stage(tmp_path) as staged, quiet() as events:
+        world = staged.world
+        name = "Amt"
+        book = {name: AddressEntry(number=SHUT)}
+        world.config = world.config.model_copy(update={"recipients": book})
+        world.inbox.mkdir(parents=True)
+        (world.inbox / name).write_text("no folder")
+        world.start()
+        turns_of(world, 1.0)
+        (problem,) = said(world)["problems"]
+        assert (problem["path"], said(world)["holds"]) == (str(world.inbox / name), [])
+        assert "is no folder" in problem["problem"]
+        staged.drop(OPEN, "letter.pdf", pdfs.good(1, "elsewhere"))
+        world.until(lambda: bool(world.sent))
+        world.until((world.inbox / name).is_dir)
+        world.until_done()
+        assert said(world)["problems"] == []
+        assert ends(world) == [("sent", None), ("failed", "recipient_unknown")]
+        assert (told(events, "place.refused"), told(events, "place.well")) == (1, 1)
+        assert told(events, "disk.trouble") == 0
 
 
 @pytest.mark.parametrize("which", ["make", "move"])
