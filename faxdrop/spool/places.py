@@ -184,7 +184,10 @@ class Places:
             within = (filed.parent.resolve() / filed.name).relative_to(failed.resolve())
         except (ValueError, RuntimeError):
             raise SpoolError(
-                _("{file} is not in {folder}.").format(file=filed, folder=failed)
+                _(
+                    "{file} is not in {folder}. To fax it, put a copy of it into its recipient's "
+                    "folder in the inbox."
+                ).format(file=filed, folder=failed)
             ) from None
         folder, name = within.parts[:-1], within.name
         if filed.is_symlink():

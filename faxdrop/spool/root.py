@@ -93,9 +93,13 @@ class Spool:
                     "config."
                 ).format(root=self.root)
             )
-        self._ensure_folder(self.home, 0o700)
-        for folder in (*self.jobs.folders, self.notes.cancel_folder, *self.marks.folders):
-            self._ensure_folder(folder, 0o700)
+        for folder in (
+            self.home,
+            *self.jobs.folders,
+            self.notes.cancel_folder,
+            *self.marks.folders,
+        ):
+            self._ensure_own(folder, 0o700)
         for folder in (self.inbox, self.sent, self.failed):
             if folder.is_symlink():
                 raise SpoolError(
@@ -104,7 +108,7 @@ class Spool:
                         "its place, or set `root` to where all three folders are."
                     ).format(folder=folder)
                 )
-            self._ensure_folder(folder)
+            self._ensure_own(folder)
         self._take_lock()
         with contextlib.suppress(OSError):  # a full disk: then it is the lock it is known by
             self._identity = self._read_identity() or self._new_identity()
@@ -233,6 +237,14 @@ class Spool:
         identity = f"{uuid.uuid4()}\n"
         (self.home / "id").write_text(identity)
         return identity
+
+    def _ensure_own(self, path: Path, mode: int = 0o777) -> None:
+        try:
+            self._ensure_folder(path, mode)
+        except FileExistsError:
+            raise SpoolError(
+                _("{path} is not a folder: move it away, and try again.").format(path=path)
+            ) from None
 
     def _ensure_folder(self, path: Path, mode: int = 0o777) -> None:
         if not path.is_dir():

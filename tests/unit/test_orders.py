@@ -150,7 +150,7 @@ def test_retry_of_what_is_not_in_failed(tmp_path: Path) -> None:
     link = path.with_name("link.pdf")
     link.symlink_to(elsewhere)
     for wrong, why in (
-        (elsewhere, "is not in"),
+        (elsewhere, "put a copy of it into"),
         (link, "is a symbolic link"),
         (path.with_name("gone.pdf"), "does not exist"),
         (path.parent, "does not exist"),

@@ -464,6 +464,15 @@ def test_putting_back_does_not_follow_a_link_that_takes_a_folders_place(tmp_path
     spool.close()
 
 
+@pytest.mark.parametrize("place", ["inbox", "sent", "failed", ".faxdrop", ".faxdrop/jobs"])
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path: Path, place: str) -> None:
+    """Where something else has a folder's name, a start says what to move away."""
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / place)
+    with pytest.raises(SpoolError, match=f"{tmp_path / place} is not a folder: move it away"):
+        Spool(tmp_path).open()
+
+
 @pytest.mark.parametrize("top", ["inbox", "sent", "failed"])
 def test_a_link_in_place_of_a_shared_folder_is_refused(tmp_path: Path, top: str) -> None:
     """Where one of the three folders is a link, a start says so; and filing does not follow it."""
