@@ -243,10 +243,10 @@ def test_a_root_that_is_gone(config: Path, command: str) -> None:
 
 
 def test_a_file_in_the_way(config: Path) -> None:
-    """An error of the system is one line with the file's name, without a traceback."""
+    """A file in a folder's place is one line with its name and what to do, without a traceback."""
     (config.parent / "share" / ".faxdrop").touch()
     result = faxdrop(config, "cancel", "x", code=1)
-    assert re.fullmatch(r"faxdrop: \S+/share/\.faxdrop\S*: .+\n", result.stderr)
+    assert re.fullmatch(r"faxdrop: \S+/share/\.faxdrop is not a folder: .+\n", result.stderr)
 
 
 def test_a_second_daemon_is_refused(config: Path) -> None:
