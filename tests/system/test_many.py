@@ -20,7 +20,8 @@ pytestmark = pytest.mark.long
 PATIENCE = 900.0  # seconds
 MOST_GROWTH = 100_000_000  # bytes of memory: some 2 kB a job, and the history of all that was sent
 DEAREST_STATUS = 5.0  # seconds of processor time: how busy the machine is does not count
-SLOWEST_LETTER = 20.0  # seconds until a letter is sent, whatever else there is: no later scan's
+SLOW_LETTER = 5.0  # seconds until a letter is sent, whatever else there is
+SLOWEST_LETTER = 20.0  # the same for one of them: a machine may stand still for a moment
 
 
 class Gauge:
@@ -127,7 +128,7 @@ def test_thousands_of_folders_of_junk(tmp_path: Path, simulated: Simulated, when
         scattering = threading.Thread(target=scatter, args=(office, 3_000))
         if when == "meanwhile":
             scattering.start()
-        slowest, seen, letters = 0.0, set[object](), 0
+        waits, seen = list[float](), set[object]()
         until = time.monotonic() + 30.0  # seconds: a start, a look at everything, all due once
         latest = until + PATIENCE  # on a slow machine the look at everything takes longer
         while (
@@ -135,13 +136,15 @@ def test_thousands_of_folders_of_junk(tmp_path: Path, simulated: Simulated, when
             or scattering.is_alive()
             or (seen == {True} and time.monotonic() < latest)
         ):
-            office.drop("Amt", f"{letters}.pdf", pdfs.good(1, f"letter {letters}"))
+            number = len(waits)
+            office.drop("Amt", f"{number}.pdf", pdfs.good(1, f"letter {number}"))
             began = time.monotonic()
-            letters += 1
-            office.await_event("fax.sent", count=letters)
-            slowest = max(slowest, time.monotonic() - began)
+            office.await_event("fax.sent", count=number + 1)
+            waits.append(time.monotonic() - began)
             seen.add(office.status()["scanning"] is not None)
-        print(f"{letters} letters, the slowest sent after {slowest:.1f} s")  # noqa: T201 - -rP
+        *others, slowest = sorted(waits)
+        print(f"{len(waits)} letters, the slowest sent after {slowest:.1f} s")  # noqa: T201 - -rP
+        assert max(others) < SLOW_LETTER
         assert slowest < SLOWEST_LETTER
         assert when == "meanwhile" or seen == {True, False}
         assert office.events("loop.failed") == []
