@@ -114,8 +114,10 @@ class Server:
         self.port = port  # 0: the next start chooses
         self.control_port = 0
         self._host = host
+        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._application = application
         self._turn = threading.RLock()  # held by whoever asks the application
+        self._kept: socket.socket | None = None
         self._public: _Port | None = None
         self._control: _Port | None = None
 
@@ -126,14 +128,14 @@ class Server:
 
     def start(self) -> None:
         """Listen; connections are let in from here on. Raises OSError where a port is taken."""
-        public = self._open(self.port, public=True)
-        try:
+        with contextlib.ExitStack() as undo:
+            kept = undo.enter_context(self._keep(self.port))
+            public = self._open(kept.getsockname()[1], public=True)
+            undo.callback(public.end)
             control = self._open(self.control_port, public=False)
-        except OSError:
-            public.end()
-            raise
+            undo.pop_all()
         self.port, self.control_port = public.server_port, control.server_port
-        self._public, self._control = public, control
+        self._kept, self._public, self._control = kept, public, control
 
     def stop(self) -> None:
         """End every connection and every thread, at once."""
@@ -141,12 +143,15 @@ class Server:
             if port is not None:
                 port.end()
                 port.join()
-        self._public = self._control = None
+        if self._kept is not None:
+            self._kept.close()
+        self._kept = self._public = self._control = None
 
     def set_open(self, *, is_open: bool) -> None:
         """Open or close the public port; closing it resets its connections too.
 
-        In effect at the return. Raises OSError where the port was taken meanwhile.
+        In effect at the return. The kernel chooses a closed port for nobody else; raises OSError
+        where somebody asked for that very one meanwhile.
         """
         with self._turn:
             if self._control is None or is_open == (self._public is not None):
@@ -157,9 +162,23 @@ class Server:
                 self._public.end()
                 self._public = None
 
+    def _keep(self, port: int) -> socket.socket:
+        """Take a port without listening there, so that the kernel chooses it for nobody else.
+
+        Who listens binds it once more, as Linux allows with SO_REUSEADDR (socket(7)).
+        """
+        kept = socket.socket(self._family)
+        try:
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            kept.bind((self._host, port))
+        except OSError:
+            kept.close()
+            raise
+        return kept
+
     def _open(self, port: int, *, public: bool) -> "_Port":
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        return _Port((self._host, port), family, self._application, self._turn, public=public)
+        address = self._host, port
+        return _Port(address, self._family, self._application, self._turn, public=public)
 
 
 class _Port(HTTPServer):

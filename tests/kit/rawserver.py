@@ -156,10 +156,13 @@ class RawServer:
             first.close()
 
 
+_CLOSED = socket.socket()
+_CLOSED.bind(("127.0.0.1", 0))  # never to listen, and never to be chosen for anybody else
+
+
 def closed_port() -> int:
     """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    port: int = _CLOSED.getsockname()[1]
     return port
 
 

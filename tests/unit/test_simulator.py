@@ -740,6 +740,14 @@ def test_down_and_up_again(client: Client, simulator: Simulator) -> None:
     http.close()
 
 
+def test_a_closed_port_is_nobody_elses(simulator: Simulator) -> None:
+    """While sipgate is down, no other server can get its port and answer in its place."""
+    port = int(simulator.base_url.split(":")[2].removesuffix("/v2"))
+    simulator.trouble = "down"
+    with socket.socket() as another, pytest.raises(OSError, match="in use"):
+        another.bind(("127.0.0.1", port))
+
+
 def refused(url: str) -> bool:
     """Whether a connection to a URL's server is refused."""
     try:
