@@ -19,7 +19,7 @@ import phonenumbers
 from phonenumbers import CountryCodeSource, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 from pydantic import Field, StringConstraints
 
-from faxdrop.fax import emergency
+from faxdrop.fax import dates, emergency
 from faxdrop.fax.job import Reason, Record
 from faxdrop.fax.reasons import ReasonCode
 from faxdrop.names.mac import as_the_mac_shows
@@ -45,20 +45,6 @@ _COPY = re.compile(r"(?: ?\([0-9]+\)| -?[0-9])\Z")
 _NAMED = re.compile(r"(.*?)(\(?\+ ?\(?[0-9][^+]*)", re.DOTALL)
 _ANOTHER = re.compile(r"\+ ?\(?[0-9][0-9 ./()-]{5,}")
 _ANOTHER_NATIONAL = re.compile(r"(?<![0-9])\(?0[0-9 ./()-]{4,}[0-9]")
-
-# Groups of digits that are a date (day and month in either order), a date with a time, two dates,
-# or a month; and a date behind a number.
-_DAY, _MONTH, _YEAR = "(?:0[1-9]|[12][0-9]|3[01])", "(?:0[1-9]|1[0-2])", "(?:19|20)[0-9]{2}"
-_DAY_AND_MONTH = f"(?:{_DAY}-{_MONTH}|{_MONTH}-{_DAY})"
-_DATE = f"{_DAY_AND_MONTH}-(?:{_YEAR}|[0-9]{{2}})"
-_FULL_DATE = re.compile(f"{_DAY_AND_MONTH}-{_YEAR}(?:-.*)?")
-_DATES = re.compile(
-    f"{_DATE}|{_DAY_AND_MONTH}-{_DAY_AND_MONTH}|{_DATE}-{_DATE}"
-    f"|{_FULL_DATE.pattern}|{_MONTH}-{_YEAR}"
-)
-_DATES_IN_ONE_PIECE = (6, 8)  # digits
-_DATED = re.compile(f" (?:{_DAY}([./-]){_MONTH}\\1{_YEAR}|{_YEAR}-{_MONTH}-{_DAY})(?![0-9])")
-
 _GERMANY = 49
 _SHOWN = 120  # characters of a name that a message repeats
 
@@ -218,9 +204,10 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
     if not phonenumbers.is_valid_number(parsed):
         raise _invalid(written, _("is not a number that exists"))
     _refuse_ambiguous(written, plain, parsed)
-    if _DATED.search(plain):
+    if dates.ends_in_date(plain):
         raise _invalid(written, _("ends in a date, whose digits do not belong to a number"))
-    if _is_date(plain, parsed):
+    is_national = parsed.country_code_source == CountryCodeSource.FROM_DEFAULT_COUNTRY
+    if is_national and dates.could_be_date(plain):
         raise _invalid(
             written,
             _("could be a date"),
@@ -303,18 +290,6 @@ def _is_usual(prefix: str, parsed: PhoneNumber) -> bool:
         return False
     usual = phonenumbers.format_number(example, PhoneNumberFormat.NATIONAL)
     return _digits(usual) == prefix + phonenumbers.national_significant_number(example)
-
-
-def _is_date(plain: str, parsed: PhoneNumber) -> bool:
-    """Return whether a number without a country code can be read as a date."""
-    if parsed.country_code_source != CountryCodeSource.FROM_DEFAULT_COUNTRY:
-        return False
-    groups = re.findall("[0-9]+", plain)
-    if not groups[0].startswith("0"):  # where six digits, or eight, are all there is to dial
-        return _FULL_DATE.fullmatch("-".join(groups)) is not None
-    if len(groups) == 1 and len(plain) in _DATES_IN_ONE_PIECE:
-        groups = [plain[:2], plain[2:4], plain[4:]]
-    return _DATES.fullmatch("-".join(groups)) is not None
 
 
 def _home(parsed: PhoneNumber) -> str:
