@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import structlog
@@ -198,10 +199,10 @@ class Pickup:
         try:
             candidates = self._inbox.scan(now, everything=everything, most=_SLICE)
         except OSError as error:
-            self._not_ours(error, "read")
+            self._not_ours(error)
             self._next_scan = now + _DISK_PAUSE
             return True
-        self._inbox.refusals.clear("read")
+        self._inbox.refusals.clear(None)
         if not self._inbox.waiting:
             self._refused.clear()
         if everything and not self._refused:
@@ -212,14 +213,13 @@ class Pickup:
         self._claims.put(candidates)
         return True
 
-    def _not_ours(self, error: OSError, step: str) -> None:
-        """Note that the inbox itself cannot be read, or that no folder can be made in it."""
-        inbox = self._spool.inbox
-        refusal = refusals.of_inbox(error, inbox, self._spool.home)
+    def _not_ours(self, error: OSError, made: Path | None = None) -> None:
+        """Note that the inbox cannot be read, or that a folder cannot be made: it, or one in it."""
+        refusal = refusals.of_inbox(error, self._spool.inbox, self._spool.home, made)
         if refusal is None:
             self._health.went_wrong(error)
         else:
-            self._inbox.refusals.note(step, refusal)
+            self._inbox.refusals.note(made, refusal)
 
     def _begin_rescan(self, now: float) -> None:
         if not self._spool.inbox.is_dir():
@@ -232,15 +232,12 @@ class Pickup:
 
     def _make_folders(self) -> None:
         for name in (None, *self._config.recipients):
+            folder = self._spool.inbox / (name or "")
             try:
                 self._spool.make_inbox(name)
-                self._inbox.refusals.clear(name or "")
+                self._inbox.refusals.clear(folder)
             except OSError as error:
-                if name and isinstance(error, FileExistsError):
-                    taken = refusals.of_taken_name(self._spool.inbox / name)
-                    self._inbox.refusals.note(name, taken)
-                else:
-                    self._not_ours(error, name or "")
+                self._not_ours(error, folder)
 
     def _watch(self) -> None:
         self._watcher.stop()

@@ -37,7 +37,7 @@ class Inbox:
     def __init__(self, root: Path, settings: InboxSettings) -> None:
         self.root = root
         self.settings = settings
-        self.refusals = Refusals()  # what the system refuses: a file's key, or a folder's name
+        self.refusals = Refusals()  # a file's key, a folder to be made, None: reading the inbox
         self._looks = Looks()
         self._problems: dict[str | None, dict[str, str]] = {}  # of each folder
         self._noticed: deque[tuple[Key, bool]] = deque(maxlen=_MOST_EVENTS)

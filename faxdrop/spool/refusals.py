@@ -92,16 +92,19 @@ def of_reading(error: OSError, path: Path) -> str | None:
     return _not_readable(path)
 
 
-def of_inbox(error: OSError, inbox: Path, home: Path) -> Refusal | None:
-    """Return why we may not read or write the inbox itself; None if it is the disk's trouble."""
-    words = _not_readable(inbox) if error.errno in RIGHTS and not _may_read(inbox) else None
-    return Refusal(str(inbox), words) if words else of_writing(error, inbox, home)
+def of_inbox(error: OSError, inbox: Path, home: Path, made: Path | None = None) -> Refusal | None:
+    """Return why we may not read or write the inbox; None if the disk is in trouble.
 
-
-def of_taken_name(path: Path) -> Refusal:
-    """Return the refusal for a recipient folder that cannot be made: its name is taken."""
-    words = _("is no folder, so nobody can put documents for this recipient there: move it away")
-    return Refusal(str(path), words)
+    ``made`` is the folder that was to be made, the inbox itself or one in it; None: it was read.
+    """
+    if made not in {None, inbox} and isinstance(error, FileExistsError):
+        words = _(
+            "is no folder, so nobody can put documents for this recipient there: move it away"
+        )
+        return Refusal(str(made), words)
+    if error.errno in RIGHTS and not _may_read(inbox):
+        return Refusal(str(inbox), _not_readable(inbox))
+    return of_writing(error, inbox, home)
 
 
 def of_file(path: Path) -> Refusal:

@@ -268,11 +268,13 @@ def test_a_folder_that_refuses_its_letters_holds_nobody_up(tmp_path: Path, code:
         assert told(events, "disk.trouble") == told(events, "step.failed") == 0
 
 
-def test_a_file_in_the_place_of_a_recipients_folder_is_no_disk_trouble(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Amt", "read"])
+def test_a_file_in_the_place_of_a_recipients_folder_is_no_disk_trouble(
+    tmp_path: Path, name: str
+) -> None:
     """What has a recipient's name is said as that folder's problem, and holds nobody up."""
     with stage(tmp_path) as staged, quiet() as events:
         world = staged.world
-        name = "Amt"
         book = {name: AddressEntry(number=SHUT)}
         world.config = world.config.model_copy(update={"recipients": book})
         world.inbox.mkdir(parents=True)
