@@ -311,9 +311,9 @@ def test_end_without_a_mark() -> None:
     for lead in (b"", b"a line before\n"):
         body = lead + head.ljust(150) + table
         assert body[len(lead) + 15 :].startswith(b"1 0 obj")  # 15 is the beginning of 150
-        right = wholeness.end_of(body + b"150")
+        right = wholeness.end_of(body + b"150\n\n")
         assert right is not None
-        assert (right.at, right.usual) == (len(body) + 3, False)
+        assert (right.behind, right.usual) == (2, False)
         for wrong in (b"", b"1", b"15", b"151", b"1500", b"0"):
             assert wholeness.end_of(body + wrong) is None, wrong
 

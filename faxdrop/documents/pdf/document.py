@@ -142,9 +142,9 @@ def _judge(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
 
 
 def _verdict(loaded: _Loaded, limits: Limits, target: Target | None) -> Verdict:
-    data = _promising(loaded, limits)
+    data, end = _promising(loaded, limits)
     copy: Copy | None = None
-    core = wholeness.trimmed(data)
+    core = wholeness.trimmed(data, end)
     deadline = time.monotonic() + limits.seconds * _COMPARING
 
     def is_late() -> bool:
@@ -209,8 +209,8 @@ def _prepared(
         raise lossy from None
 
 
-def _promising(loaded: _Loaded, limits: Limits) -> bytes:
-    """Return the bytes of a file that looks like a whole PDF and is small enough to be faxed."""
+def _promising(loaded: _Loaded, limits: Limits) -> tuple[bytes, wholeness.End]:
+    """Return a file that looks like a whole PDF and is small enough to be faxed, and its end."""
     data = loaded.data
     if data is None:
         raise _RejectedError(
@@ -229,7 +229,7 @@ def _promising(loaded: _Loaded, limits: Limits) -> bytes:
         raise _not_a_pdf(_("The file is not a PDF."))
     if loaded.end is None:
         raise _damaged(_("The PDF is not complete: its end is missing."))
-    return headed
+    return headed, loaded.end
 
 
 def _megabytes(size: int) -> str:

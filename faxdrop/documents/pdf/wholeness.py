@@ -63,7 +63,7 @@ def headed(data: bytes) -> bytes | None:
 class End(NamedTuple):
     """Where a PDF ends."""
 
-    at: int
+    behind: int  # bytes that follow
     marked: bool  # by an end mark as it should be
     usual: bool  # by its end mark, and with nothing behind it that could be more of it
 
@@ -86,7 +86,7 @@ def end_of(data: bytes) -> End | None:
     is_little = len(after) <= _WINDOW or not after.strip(_ERASED) or _MARKUP.fullmatch(after)
     if not is_little and bytes(_SECTOR) in rest:
         return None
-    return End(end, marked=not unmarked, usual=not unmarked and bool(is_little))
+    return End(len(data) - end, marked=not unmarked, usual=not unmarked and bool(is_little))
 
 
 def _unmarked_end(data: bytes, start: int) -> int:
@@ -104,12 +104,11 @@ def _unmarked_end(data: bytes, start: int) -> int:
     return found.end() if is_right else 0
 
 
-def trimmed(data: bytes) -> bytes:
+def trimmed(data: bytes, end: End) -> bytes:
     """Return a PDF with an end mark, and without what follows it, if that is more than usual."""
-    end = end_of(data)
-    if end is None or (end.marked and len(data) - end.at <= _MARGIN):
+    if end.marked and end.behind <= _MARGIN:
         return data
-    return data[: end.at] + (b"\n" if end.marked else b"\n%%EOF\n")
+    return data[: len(data) - end.behind] + (b"\n" if end.marked else b"\n%%EOF\n")
 
 
 def is_wrapped(data: bytes) -> bool:
