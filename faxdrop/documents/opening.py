@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from faxdrop.documents.pdf.wholeness import FAR, WINDOW
 from faxdrop.fax.job import Reason
 from faxdrop.fax.reasons import ReasonCode
 from faxdrop.spool import refusals
@@ -20,9 +21,6 @@ from faxdrop.spool.disk import closed_at_last
 from faxdrop.spool.jobs import GoneError
 from faxdrop.spool.refusals import RIGHTS, Refusal
 from faxdrop.words import N_, _
-
-_HEAD = _TAIL = 1024  # bytes in which readers look for a PDF's header and its end
-_FAR = 1 << 16  # bytes in which the check still finds a header
 
 _UNREADABLE = {
     errno.ELOOP: N_("This is a link to a file elsewhere, not a file."),
@@ -77,8 +75,8 @@ def is_open_for_writing(fd: int) -> bool:
 
 def looks_whole(fd: int, size: int) -> bool:
     """Return whether a file has the head and the tail of a PDF: a cheap look before the check."""
-    head = os.pread(fd, _HEAD, 0)
-    tail = os.pread(fd, _TAIL, max(0, size - _TAIL))
+    head = os.pread(fd, WINDOW, 0)
+    tail = os.pread(fd, WINDOW, max(0, size - WINDOW))
     return b"%PDF-" in head and b"%%EOF" in tail
 
 
@@ -87,7 +85,7 @@ def may_be_pdf(fd: int) -> bool:
 
     Anything else costs no check: an inbox may hold tens of thousands of files that are no PDF.
     """
-    head = os.pread(fd, _FAR, 0).lower()
+    head = os.pread(fd, FAR, 0).lower()
     return b"%pdf" in head or b"%!ps" in head
 
 

@@ -9,9 +9,9 @@ import zlib
 from enum import Enum, auto
 from typing import NamedTuple
 
-_WINDOW = 1024  # bytes; viewers look for head and tail this far from the ends of a file
+WINDOW = 1024  # bytes; viewers look for head and tail this far from the ends of a file
+FAR = 1 << 16  # bytes of a printer's or a mail's header that may stand before a PDF
 _MARGIN = 512  # bytes behind the end mark that every reader looks past
-_FAR = 1 << 16  # bytes of a printer's or a mail's header that may stand before a PDF
 _SECTOR = 512  # bytes; files are written in whole sectors
 _CHUNK = 1 << 18
 _MARK = b"%%EOF"
@@ -38,7 +38,7 @@ _LAST_BLOCK, _LAST_BLOCK_BITS = 0b11, 10  # an empty last block: two bits, then 
 
 def header_offset(data: bytes) -> int | None:
     """Return where ``%PDF-`` is, or None if it is not near the start."""
-    at = data.find(b"%PDF-", 0, _WINDOW)
+    at = data.find(b"%PDF-", 0, WINDOW)
     return at if at >= 0 else None
 
 
@@ -49,11 +49,11 @@ def headed(data: bytes) -> bytes | None:
     """
     if header_offset(data) is not None:
         return data
-    if odd := _ODD_HEADER.search(data, 0, _WINDOW):
+    if odd := _ODD_HEADER.search(data, 0, WINDOW):
         header = b"%PDF-" + odd[0][-3:]
         length = len(odd[0])
         return data[: odd.start()] + header[:length].ljust(length) + data[odd.end() :]
-    at = data.find(b"%PDF-", 0, _FAR)
+    at = data.find(b"%PDF-", 0, FAR)
     before = data[: max(at, 0)].strip(b"\0")
     if at < 0 or b"\0" in before:  # no text: another file, with a PDF in it
         return None
@@ -83,7 +83,7 @@ def end_of(data: bytes) -> End | None:
     after = rest.strip(_PADDING)
     if not end or _BEGUN.match(after) or _UNFINISHED.search(after) or _CUT.search(rest):
         return None
-    is_little = len(after) <= _WINDOW or not after.strip(_ERASED) or _MARKUP.fullmatch(after)
+    is_little = len(after) <= WINDOW or not after.strip(_ERASED) or _MARKUP.fullmatch(after)
     if not is_little and bytes(_SECTOR) in rest:
         return None
     return End(len(data) - end, marked=not unmarked, usual=not unmarked and bool(is_little))
@@ -157,7 +157,7 @@ def _attachment(data: bytes) -> int | None:
         if at < 0:
             break
         # Like that of any file, its header need not be the first that it holds.
-        before = max(0, at - _WINDOW)
+        before = max(0, at - WINDOW)
         begun = list(_BEGIN.finditer(data, before, at))
         if begun and data.find(b"endstream", begun[-1].end(), at) < 0:
             return begun[-1].start()
