@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -194,22 +195,19 @@ class Jobs:
         """Read all records at start; return the jobs, oldest first, and what went to corrupt/.
 
         A claim that was interrupted before its rename is undone: its file is still in the inbox,
-        and its record may be cut. If a newer faxdrop wrote a record, raises SpoolError and
-        touches nothing.
+        and its record may be cut. If another version of faxdrop wrote a record, or we may not read
+        one, raises SpoolError and touches nothing.
         """
         jobs: list[Job] = []
         corrupt: list[Path] = []
-        folders = list(folders_in(self._jobs))
-        for folder in folders:
-            _refuse_foreign(folder / RECORD)
-        for folder in folders:
+        all_found = [_found(folder) for folder in folders_in(self._jobs)]  # before any is touched
+        for folder, job, was_cut in all_found:
             has_document = may_exist(folder / DOCUMENT)
-            job = _readable(folder / RECORD)
             is_ours = job is not None and job.job_id == folder.name
             if job is not None and is_ours and (has_document or job.state in FINAL):
                 jobs.append(job)
                 continue
-            is_claim = _was_cut(folder / RECORD) if job is None else is_ours and not job.attempts
+            is_claim = was_cut if job is None else is_ours and not job.attempts
             if has_document or not is_claim:
                 corrupt.append(self._set_aside(folder))
             else:  # a claim that never came to its rename
@@ -238,25 +236,19 @@ class Jobs:
         raise AssertionError("names never end")
 
 
-def _read_record(path: Path) -> Job:
-    """Return a record. Raises OSError, and ValueError if it is none of ours."""
-    job = record.read(read_own(path))
-    is_checked = bool(job.document and job.number and job.faxline)
-    is_whole = (
-        (is_checked or job.document is None or job.state in FINAL)
-        and ((is_checked and job.attempts) or job.state not in ON_ITS_WAY)
-        and (job.finished_at or job.state not in FINAL)
-        and (job.reason or job.state is not State.FAILED)
-    )
-    if not is_whole:
-        raise ValueError(f"{path}: a record of a fax in state {job.state} says more than that")
-    return job
+class _Found(NamedTuple):
+    """A job's folder as a start finds it."""
+
+    folder: Path
+    job: Job | None  # None: the record cannot be read
+    was_cut: bool  # the record is missing, or was cut while it was written for the first time
 
 
-def _readable(path: Path) -> Job | None:
-    """Return a record, None if it cannot be read. Raises SpoolError if we may not read it."""
+def _found(folder: Path) -> _Found:
+    """Read a job's folder. Raises SpoolError if we may not, or another version wrote it."""
+    path = folder / RECORD
     try:
-        return _read_record(path)
+        content = read_own(path)
     except PermissionError:
         raise SpoolError(
             _(
@@ -264,25 +256,25 @@ def _readable(path: Path) -> Job | None:
                 "Give the whole folder .faxdrop to that user (chown -R). Nothing was changed."
             ).format(path=path)
         ) from None
-    except (OSError, ValidationError, ValueError):
-        return None
-
-
-def _can_be_read(path: Path) -> bool:
+    except OSError:
+        return _Found(folder, None, was_cut=True)
+    _refuse_foreign(content, path)
     try:
-        _read_record(path)
-    except (OSError, ValidationError, ValueError):
-        return False
-    return True
+        return _Found(folder, _parsed(content, path), was_cut=False)
+    except (ValidationError, ValueError):
+        return _Found(folder, None, was_cut=record.is_cut(content))
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Raise SpoolError if the record's format is one that this version does not know."""
+def _refuse_foreign(content: bytes, path: Path) -> None:
+    """Raise SpoolError if a record's format is one that this version does not know.
+
+    It may still be read: a newer faxdrop may have written its states behind those of ours.
+    """
     try:
-        content = json.loads(read_own(path))
-    except (OSError, ValueError, RecursionError):
+        said = json.loads(content)
+    except (ValueError, RecursionError):
         return
-    found = content.get("format") if isinstance(content, dict) else None
+    found = said.get("format") if isinstance(said, dict) else None
     if not isinstance(found, str) or found in READABLE_FORMATS:
         return
     if found.startswith("faxdrop-job/"):
@@ -294,9 +286,29 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _was_cut(path: Path) -> bool:
-    """Return whether a record is missing, or was cut while it was written for the first time."""
+def _can_be_read(path: Path) -> bool:
     try:
-        return record.is_cut(read_own(path))
-    except OSError:
-        return True
+        _read_record(path)
+    except (OSError, ValidationError, ValueError):
+        return False
+    return True
+
+
+def _read_record(path: Path) -> Job:
+    """Return a record. Raises OSError, and ValueError if it is none of ours."""
+    return _parsed(read_own(path), path)
+
+
+def _parsed(content: bytes, path: Path) -> Job:
+    """Return a record. Raises ValueError if it is none of ours."""
+    job = record.read(content)
+    is_checked = bool(job.document and job.number and job.faxline)
+    is_whole = (
+        (is_checked or job.document is None or job.state in FINAL)
+        and ((is_checked and job.attempts) or job.state not in ON_ITS_WAY)
+        and (job.finished_at or job.state not in FINAL)
+        and (job.reason or job.state is not State.FAILED)
+    )
+    if not is_whole:
+        raise ValueError(f"{path}: a record of a fax in state {job.state} says more than that")
+    return job

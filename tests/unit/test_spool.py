@@ -614,18 +614,39 @@ def test_a_record_on_a_bad_block_stops_no_other_job(
 def test_records_of_another_user_are_not_touched(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Records that may not be read are not taken for corrupt; the error says what to do."""
-    claim(spool, job())
+    """Where one may not be read, none is taken for corrupt; the error says what to do."""
+    theirs = claim(spool, job()).with_name("job.json")
+    for number in (2, 3):
+        claim(spool, job(f"{number}.pdf", number=number)).with_name("job.json").write_bytes(b"")
     before = tree(tmp_path)
 
     def forbidden(path: Path) -> bytes:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        if path == theirs:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read_own(path)
 
     with monkeypatch.context() as patch:
         patch.setattr(jobs_of_a_root, "read_own", forbidden)
         with pytest.raises(SpoolError, match="chown"):
             spool.jobs.recover()
     assert tree(tmp_path) == before
+
+
+def test_a_start_reads_each_record_once(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a month away there are many, and the disk may be slow."""
+    records = [claim(spool, job(f"{number}.pdf", number=number)) for number in (1, 2, 3)]
+    records = [path.with_name("job.json") for path in records]
+    records[2].write_bytes(b"")
+    read: list[Path] = []
+
+    def noted(path: Path) -> bytes:
+        read.append(path)
+        return read_own(path)
+
+    monkeypatch.setattr(jobs_of_a_root, "read_own", noted)
+    jobs, corrupt = spool.jobs.recover()
+    assert (len(jobs), len(corrupt)) == (2, 1)
+    assert sorted(read) == sorted(records)
 
 
 @pytest.mark.parametrize("version", ["faxdrop-job/3", "faxdrop-job/1.1", "faxdrop-job/"])
@@ -641,6 +662,17 @@ def test_a_foreign_record_is_refused_and_nothing_changed(
     with pytest.raises(SpoolError, match="another version of faxdrop"):
         spool.jobs.recover()
     assert tree(tmp_path) == before
+
+
+def test_a_state_of_another_version_behind_ours_is_refused(spool: Spool) -> None:
+    """What a newer version wrote behind our state counts: the fax may be on its way by now."""
+    record = claim(spool, job()).with_name("job.json")
+    content = record.read_bytes()
+    state = content.rstrip()
+    newer = state[1:].replace(b"faxdrop-job/2", b"faxdrop-job/3")
+    record.write_bytes((state[:-1] + b",\n" + newer).ljust(len(content), b"\n"))
+    with pytest.raises(SpoolError, match="another version of faxdrop"):
+        spool.jobs.recover()
 
 
 def test_a_claim_that_was_interrupted_is_undone(spool: Spool, tmp_path: Path) -> None:
