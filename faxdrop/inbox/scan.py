@@ -195,9 +195,12 @@ class Inbox:
         except FileNotFoundError:  # gone in between: the next scan tells
             return
         except OSError as error:  # keeps nobody from the others
-            reading.problems[entry.path] = _("cannot be looked at: {why}").format(
-                why=of_system(error)
-            )
+            folder = Path(entry.path).parent
+            if words := refusals.of_reading(error, folder):  # it lets us list names and no more
+                reading.problems[str(folder)] = words
+            else:
+                words = _("cannot be looked at: {why}").format(why=of_system(error))
+                reading.problems[entry.path] = words
             reading.seen.add(entry.name)
             return
         if stat.S_ISDIR(status.st_mode):

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from faxdrop.config.settings import InboxSettings
 from faxdrop.fax.recipient import AddressEntry
+from faxdrop.inbox.scan import Inbox
 from faxdrop.spool import refusals
 from faxdrop.spool.disk import Disk, open_ordinary
 from tests.kit import pdfs
@@ -85,6 +87,26 @@ def test_a_folder_of_another_user_is_named_with_owner_mode_and_what_mends_it(roo
     with as_nobody():
         assert refusals.before_writing(folder, root / "home") is None
         (folder / "new").touch()
+
+
+@AS_ROOT
+def test_a_folder_that_only_lists_its_names_is_one_problem(root: Path) -> None:
+    """Without the right to enter a folder, it is named once, not each file, and how to mend it."""
+    folder = root / "inbox" / "it's Amt"
+    for name in ("a.pdf", "b.pdf"):
+        (folder / name).write_bytes(pdfs.good())
+    os.chown(folder, THEIRS, THEIRS)
+    folder.chmod(0o744)
+    inbox = Inbox(root / "inbox", InboxSettings())
+    with as_nobody():
+        assert inbox.scan(0.0, everything=True) == []
+    [(path, words)] = inbox.problems.items()
+    assert path == str(folder)
+    assert f"it belongs to {THEIRS}:{THEIRS}, mode 0744" in words
+    mended_by(words)
+    with as_nobody():
+        inbox.scan(1.0, everything=True)
+    assert (inbox.problems, inbox.waiting) == ({}, 2)
 
 
 @AS_ROOT
