@@ -4,7 +4,8 @@ They can also be reached behind an area code (0211 110, +49 30 112): a switch ma
 on to the short number. So a number is an emergency number if nothing but the short number follows
 its country code or its area code, also where a subscriber could have it (in Austria some have only
 three digits): nobody can tell whom a switch will call. A number that only ends in those digits is a
-subscriber's.
+subscriber's. In Germany, where no subscriber's number begins with 1, what begins with the short
+number is one, too (0211 110-0): a switch may call it before it hears the rest.
 """
 
 import re
@@ -20,13 +21,22 @@ _LACKING = {
         "115",  # the authorities
         "19222",  # ambulance transport, in each area
         "19240",  # poison control, in each area
+        # crisis lines
+        "8000116016",
+        "8001110111",
+        "8001110222",
+        "8001110333",
+        "8001110550",
     },
     "AT": {
+        "120",  # breakdowns
+        "123",  # breakdowns
         "128",  # gas leaks
         "140",  # mountain rescue
         "141",  # doctors on call
         "142",  # crisis line
         "147",  # crisis line for children
+        "1450",  # nurses on call
     },
     "CH": {
         "143",  # crisis line
@@ -37,6 +47,7 @@ _LACKING = {
     },
     "GB": {"101", "111"},  # police, doctors on call
     "FR": {"114", "115", "119", "191", "196"},  # for the deaf, shelter, children, air and sea
+    "IT": {"114", "117", "1515", "1522", "1530"},  # children, police, woods, women, sea
 }
 _OF_EUROPE = re.compile(r"11(?:2|6[0-9]{3})")  # missing children, crisis lines, doctors on call
 _ENQUIRY = re.compile(r"118[0-9]{2,3}")  # directory enquiries, at a euro a minute and more
@@ -75,6 +86,15 @@ def is_behind_an_area_code(number: PhoneNumber) -> bool:
     return False
 
 
+def begins_behind_its_area_code(number: PhoneNumber) -> bool:
+    """Return whether what follows a German area code begins with a short number."""
+    area = phonenumbers.length_of_geographical_area_code(number)
+    if phonenumbers.region_code_for_country_code(number.country_code or 0) != "DE" or not area:
+        return False
+    local = phonenumbers.national_significant_number(number)[area:]
+    return any(is_emergency(local[:length], "DE") for length in range(1, _LONGEST + 1))
+
+
 def is_enquiry_behind_an_area_code(number: PhoneNumber) -> bool:
     """Return whether a number is that of a directory enquiry behind an area code (030 11833)."""
     if phonenumbers.region_code_for_country_code(number.country_code or 0) not in _ENQUIRY_REGIONS:
@@ -88,6 +108,7 @@ def is_enquiry_behind_an_area_code(number: PhoneNumber) -> bool:
 
 
 def _divided(national: str) -> Iterator[tuple[str, str]]:
+    yield "", national
     for length in range(1, min(_LONGEST, len(national)) + 1):
         yield national[:-length], national[-length:]
 

@@ -204,6 +204,8 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
     if not phonenumbers.is_valid_number(parsed):
         raise _invalid(written, _("is not a number that exists"))
     _refuse_ambiguous(written, plain, parsed)
+    if emergency.begins_behind_its_area_code(parsed):
+        raise _emergency(written)
     if dates.ends_in_date(plain):
         raise _invalid(written, _("ends in a date, whose digits do not belong to a number"))
     is_national = parsed.country_code_source == CountryCodeSource.FROM_DEFAULT_COUNTRY
@@ -251,7 +253,7 @@ def _refuse_emergency(written: str, plain: str, parsed: PhoneNumber, region: str
         or emergency.is_emergency(dialled, region)
         or emergency.is_emergency(dialled.lstrip("0"), region)
     ):
-        raise _blocked(written, _("is an emergency number; faxdrop never faxes to one"))
+        raise _emergency(written)
 
 
 def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
@@ -339,6 +341,10 @@ def _invalid(written: str, why: str, advice: str = "") -> RecipientError:
 
 def _two_numbers(folder: str) -> RecipientError:
     return _invalid(folder, _("contains more than one number"))
+
+
+def _emergency(written: str) -> RecipientError:
+    return _blocked(written, _("is an emergency number; faxdrop never faxes to one"))
 
 
 def _blocked(written: str, why: str, advice: str = "") -> RecipientError:
