@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from faxdrop import __version__
 from faxdrop.fax.job import Attempt, Change, Instant, Job, Reason, Record, State, StatusSeen
-from faxdrop.names.printable import stored
+from faxdrop.names.printable import json_shown, stored
 
 RECEIPT_FORMAT: Final = "faxdrop-receipt/2"
 READABLE_FORMATS: Final = ("faxdrop-receipt/1", RECEIPT_FORMAT)
@@ -183,8 +183,11 @@ def _receipt_attempt(attempt: Attempt, times: _InOrder) -> ReceiptAttempt:
 
 
 def to_bytes(record: Record) -> bytes:
-    """Return a record as deterministic, readable JSON with a trailing newline."""
-    return record.model_dump_json(indent=2).encode() + b"\n"
+    """Return a record as deterministic, readable JSON with a trailing newline.
+
+    What is not printable in a name is escaped: people open receipts in a terminal, too.
+    """
+    return json_shown(record.model_dump_json(indent=2)).encode() + b"\n"
 
 
 def schema() -> dict[str, Any]:

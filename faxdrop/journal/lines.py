@@ -14,6 +14,7 @@ from pydantic import Field
 
 from faxdrop.fax.job import FileName, Instant, Record
 from faxdrop.fax.receipt import Receipt
+from faxdrop.names.printable import json_shown
 
 FORMAT: Final = "faxdrop-journal/1"
 NOTHING_BEFORE: Final = "0" * 64
@@ -147,7 +148,8 @@ def line_of(event: LineContent, head: Head, at: str) -> bytes:
         **event.model_dump(mode="json"),
         "previous": head.hash,
     }
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    line = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return json_shown(line).encode() + b"\n"
 
 
 def hash_of(line: bytes) -> str:

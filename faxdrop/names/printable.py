@@ -34,6 +34,8 @@ def of_file(error: OSError) -> str:
 
 def json_shown(text: str) -> str:
     r"""Return JSON that is safe to print: what is not printable becomes a JSON escape."""
+    if text.replace("\n", "").isprintable():
+        return text
     return "".join(
         char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
     )

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from faxdrop import logs
 from faxdrop.cli.main import main
-from faxdrop.fax.receipt import Receipt
+from faxdrop.fax.receipt import Receipt, make_receipt, to_bytes
+from faxdrop.journal.lines import Head, ended, line_of
 from faxdrop.names.printable import json_shown, shown, stored
 from faxdrop.spool.root import Spool
 from tests.kit.jobs import failed, job
@@ -70,6 +71,18 @@ def test_any_text_is_fit_to_be_shown(text: str) -> None:
     assert is_fit(json_shown(json.dumps(stored(text), ensure_ascii=False)))
     assert json.loads(json_shown(json.dumps(stored(text), ensure_ascii=False))) == stored(text)
     assert not {"Cc", "Cf", "Cs", "Zl", "Zp"} & {unicodedata.category(char) for char in shown(text)}
+
+
+def test_receipts_and_the_journal_can_be_looked_at_in_a_terminal() -> None:
+    """They say the same names as ever, with escapes for what is not seen."""
+    name = "".join(STEERING.replace("\0", "").partition("\ud800")[0]) + "letter.pdf"
+    receipt = make_receipt(failed(job(name, f"Amt {name}")))
+    data = to_bytes(receipt)
+    line = line_of(ended(receipt, data, f"failed/{name}"), Head(), "2026-03-02T08:00:00Z")
+    for text in (data.decode(), line.decode()):
+        assert is_fit(text)
+    assert json.loads(data)["document"]["name"] == name
+    assert json.loads(line)["document"]["name"] == name
 
 
 Run = Callable[..., str]
