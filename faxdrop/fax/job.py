@@ -159,6 +159,8 @@ class Job(Record):
     document: Facts | None = None  # None until checked
     attempts: tuple[Attempt, ...] = ()
     due_at: Instant | None = None  # queued: not before
+    # It is due then because sipgate put it off, not by the config's delays.
+    is_put_off: bool = Field(default=False, exclude_if=lambda is_put_off: not is_put_off)
     cancelled: bool = False  # a person wants no further attempt
     even_if_sent: bool = False  # a person wants it faxed, although it is the same again
     reason: Reason | None = None  # failed: why

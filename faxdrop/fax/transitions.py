@@ -27,11 +27,27 @@ from faxdrop.fax.job import Attempt, Job, Reason, State, StatusSeen
 from faxdrop.fax.reasons import WITHOUT_NUMBER, ReasonCode
 
 
-def checked(job: Job, event: Checked, _now: datetime, _policy: Policy) -> Job:
-    """Note what the document is and where it goes: it can be faxed."""
-    return job.model_copy(
+def checked(job: Job, event: Checked, now: datetime, policy: Policy) -> Job:
+    """Note what the document is and where it goes; whether and when is for today's policy to say.
+
+    A fax that waits for its next attempt may have been put there by an older policy.
+    """
+    job = job.model_copy(
         update={"document": event.facts, "number": event.number, "faxline": event.faxline}
     )
+    tried = len(job.attempts)
+    if not tried:
+        return job
+    latest = job.attempts[-1]
+    may_repeat = latest.outcome == FAILED or policy.resend_if_absent
+    if tried >= policy.attempts or not may_repeat:
+        is_failed = latest.outcome == FAILED
+        reason = sentences.transmission_failed(tried) if is_failed else sentences.outcome_unknown()
+        return _failed(job, reason, now)
+    if job.is_put_off or not latest.statuses:
+        return job
+    due_at = latest.statuses[-1].at + timedelta(seconds=policy.delay(tried))
+    return job.model_copy(update={"due_at": due_at}) if latest.outcome == FAILED else job
 
 
 def refused(job: Job, event: Refused, now: datetime, _policy: Policy) -> Job:
@@ -57,6 +73,7 @@ def submitting(job: Job, event: Submitting, now: datetime, _policy: Policy) -> J
             "state": State.SUBMITTING,
             "attempts": (*job.attempts, attempt),
             "due_at": None,
+            "is_put_off": False,
         }
     )
 
@@ -76,12 +93,12 @@ def not_taken(job: Job, event: NotTaken, now: datetime, _policy: Policy) -> Job:
     """Queue a fax again whose attempt was certainly not taken."""
     # It does not count as an attempt: the receipt shows only what sipgate took or may have taken.
     job = job.model_copy(update={"attempts": job.attempts[:-1]})
-    return _queued(job, event.delay, now)
+    return _queued(job, event.delay, now, is_put_off=True)
 
 
 def postponed(job: Job, event: NotTaken, now: datetime, _policy: Policy) -> Job:
     """Put a queued fax off until its next try."""
-    return _queued(job, event.delay, now)
+    return _queued(job, event.delay, now, is_put_off=True)
 
 
 def changed(job: Job, _event: Changed, _now: datetime, _policy: Policy) -> Job:
@@ -210,11 +227,13 @@ def _is_looked_for(job: Job, event: Looked, policy: Policy) -> bool:
     return job.attempts[-1].waited < times * policy.reconcile_for
 
 
-def _queued(job: Job, delay: float, now: datetime) -> Job:
+def _queued(job: Job, delay: float, now: datetime, *, is_put_off: bool = False) -> Job:
     if job.cancelled:
         return _failed(job, sentences.cancelled(), now)
     due_at = now + timedelta(seconds=delay)
-    return job.model_copy(update={"state": State.QUEUED, "due_at": due_at})
+    return job.model_copy(
+        update={"state": State.QUEUED, "due_at": due_at, "is_put_off": is_put_off}
+    )
 
 
 def _sent(job: Job, now: datetime) -> Job:

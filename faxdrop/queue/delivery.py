@@ -17,7 +17,7 @@ import structlog
 from faxdrop.documents.checker import Checker, CheckerError
 from faxdrop.documents.verdict import Verdict
 from faxdrop.fax.events import Changed, Checked, Event, NotTaken, Policy, Refused, Submitting
-from faxdrop.fax.job import Faxed, Job, State
+from faxdrop.fax.job import FINAL, Faxed, Job, State
 from faxdrop.fax.lifecycle import advance
 from faxdrop.names.printable import shown
 from faxdrop.queue.meaning import MEANINGS
@@ -95,15 +95,13 @@ class Delivery:
     def decide(self, job: Job, event: Checked | Refused | None) -> Job:
         """Apply the result of a check to a job. Raises UnrecordedError.
 
-        Only a refusal is recorded: a check can be repeated.
+        Only its end, and another time for its next attempt, are recorded: a check can be repeated.
         """
-        match event:
-            case Refused():
-                return self.apply(job, event)
-            case Checked():
-                return self.after(job, event)
-            case None:
-                return job
+        if event is None:
+            return job
+        after = self.after(job, event)
+        is_news = after.state in FINAL or after.due_at != job.due_at
+        return self.record(after) if is_news else after
 
     def record(self, job: Job) -> Job:
         """Record a job; raises UnrecordedError. See ``Jobs.record``."""

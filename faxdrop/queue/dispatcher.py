@@ -228,7 +228,7 @@ class Dispatcher:
         if checked_by is not None and self._is_repeated(job, now):
             return
         not_before = 0.0
-        if job.state is State.QUEUED and job.due_at is not None:
+        if action(job) is Action.SUBMIT and job.due_at is not None:  # a check is due at once
             # The wall clock may have jumped: no delay is longer than the longest there is.
             left = (job.due_at - self._clock.now()).total_seconds()
             not_before = now + min(max(left, 0.0), self._longest_delay())
@@ -236,10 +236,14 @@ class Dispatcher:
 
     def _is_repeated(self, job: Job, now: float) -> bool:
         """Return whether a job repeats another; if so, that is being recorded."""
-        first = self._repeats.repeated(job, self._parts.config.inbox.duplicate_window)
-        if job.document is None or first is None or job.even_if_sent:
+        if job.document is None or job.state is not State.QUEUED or job.even_if_sent:
             return False
-        if self._spool.marks.take_again(job.document.sha256):
+        # A wish counts for the next document with that content, whether it needs it or not.
+        is_wanted = self._spool.marks.take_again(job.document.sha256)
+        first = self._repeats.repeated(job, self._parts.config.inbox.duplicate_window)
+        if first is None:
+            return False
+        if is_wanted:
             after = job.model_copy(update={"even_if_sent": True})
         else:
             window = self._parts.config.inbox.duplicate_window

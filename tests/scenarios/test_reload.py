@@ -114,6 +114,60 @@ def test_the_second_attempt_goes_where_it_means_now(how: str, when: str, staged:
     assert_all_answered(staged)
 
 
+def _await_a_retry(staged: Stage, **sending: Any) -> None:
+    """Have a document wait for its second attempt, under a config of its own."""
+    world = staged.world
+    _configure(staged, FAILS, sending=world.config.sending.model_copy(update=sending))
+    world.start()
+    staged.drop("Amt", "letter.pdf", pdfs.good())
+    world.until(
+        lambda: any(one["state"] == "queued" and one["attempts"] for one in world.records())
+    )
+
+
+@HOW
+def test_the_second_attempt_is_made_after_todays_delay(how: str, staged: Stage) -> None:
+    """A delay that was far too long counts no more once it is corrected."""
+    world = staged.world
+    _await_a_retry(staged, delays=(36000.0,))
+    failed_at = world.time.mono
+    _configure(staged, OTHER, sending=world.config.sending.model_copy(update={"delays": (60.0,)}))
+    _take(staged, how)
+    world.until(lambda: len(staged.simulator.taken) == 2)
+    assert 55.0 < world.time.mono - failed_at < 120.0
+    world.until_done(hours=1.0)
+    assert ends(world) == [SENT]
+
+
+@HOW
+def test_no_attempt_is_made_that_todays_config_does_not_want(how: str, staged: Stage) -> None:
+    """With fewer attempts than were planned, the receipt comes at once, and tells of one."""
+    world = staged.world
+    _await_a_retry(staged)
+    _configure(staged, FAILS, sending=world.config.sending.model_copy(update={"attempts": 1}))
+    _take(staged, how)
+    world.until_done(hours=0.05)
+    assert ends(world) == [("failed", "transmission_failed")]
+    assert _dialled(staged) == [(FAILS, "f0")]
+    assert_all_answered(staged)
+
+
+def test_a_repetition_that_todays_config_refuses_is_answered(staged: Stage) -> None:
+    """What was sent a moment ago is dropped again under a stricter config: refused, not lost."""
+    world = staged.world
+    _configure(staged, PLAIN)
+    world.start()
+    staged.drop("Amt", "letter.pdf", pdfs.good(3))
+    world.until_done(hours=1.0)
+    documents = world.config.documents.model_copy(update={"max_pages": 1})
+    _configure(staged, PLAIN, documents=documents)
+    _take(staged, "reload")
+    staged.drop("Amt", "letter.pdf", pdfs.good(3))
+    world.until_done(hours=1.0)
+    assert ends(world) == [SENT, ("failed", "too_many_pages")]
+    assert_all_answered(staged)
+
+
 @HOW
 def test_a_recipient_that_is_no_more_is_refused_truthfully(how: str, staged: Stage) -> None:
     """A recipient who is removed after an attempt gets no further one, and the receipt says why."""

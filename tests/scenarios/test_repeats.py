@@ -229,6 +229,24 @@ def test_retry_even_if_sent_gets_through_once(*, running: bool, staged: Stage) -
     assert_all_answered(staged)
 
 
+def test_a_wish_that_was_not_needed_lets_no_other_through(staged: Stage) -> None:
+    """A retry --even-if-sent long after the first needs no leave; the next same again gets none."""
+    world = staged.world
+    world.start()
+    staged.drop(PLAIN, "scan.pdf", pdfs.good())
+    staged.drop(PLAIN, "scan again.pdf", pdfs.good())
+    world.until_done(hours=1.0)
+    [duplicate] = world.failed
+    world.live(600.0)
+    staged.forgotten.add(duplicate.receipt.job_id)
+    orders.retry(Spool(world.root), duplicate.path, even_if_sent=True)
+    world.until_done(hours=1.0)
+    assert ends(world) == [SENT, SENT]
+    staged.drop(PLAIN, "scan.pdf", pdfs.good())
+    world.until_done(hours=1.0)
+    assert ends(world) == [SENT, SENT, DUPLICATE]
+
+
 def test_plain_retry_of_a_duplicate_is_the_same_again(staged: Stage) -> None:
     """A duplicate put back without --even-if-sent is a duplicate again within the window."""
     world = staged.world

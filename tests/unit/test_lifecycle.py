@@ -36,7 +36,7 @@ UNKNOWN, SENT, FAILED = State.UNKNOWN, State.SENT, State.FAILED
 # The whole machine: where each event can lead from each state. What is not here cannot happen.
 # fmt: off
 MACHINE: dict[tuple[State, type], set[State]] = {
-    (QUEUED,     Checked):    {QUEUED},
+    (QUEUED,     Checked):    {QUEUED, FAILED},  # failed where the config wants no more attempts
     (QUEUED,     Refused):    {FAILED},
     (QUEUED,     NotTaken):   {QUEUED, FAILED},  # failed where it was cancelled meanwhile
     (QUEUED,     Changed):    {QUEUED},
@@ -208,9 +208,39 @@ def test_an_attempt_that_was_none_leaves_no_trace() -> None:
     """A submission that sipgate surely did not take is no attempt, and waits as long as told."""
     before = job(QUEUED)
     submitting = advance(before, Submitting(FAXED), NOW, RULES)
-    due = before.model_copy(update={"due_at": NOW + timedelta(seconds=60)})
+    due = before.model_copy(update={"due_at": NOW + timedelta(seconds=60), "is_put_off": True})
     assert advance(submitting, NotTaken(60.0), NOW, RULES) == due
     assert advance(before, NotTaken(60.0), NOW, RULES) == due
+
+
+@pytest.mark.parametrize(
+    ("outcome", "put_off", "policy", "end"),
+    [
+        ("FAILED", False, RULES, timedelta(seconds=100)),
+        ("FAILED", True, RULES, timedelta(hours=2)),
+        ("FAILED", False, replace(RULES, attempts=1), "transmission_failed"),
+        ("unknown", False, replace(RULES, resend_if_absent=True), timedelta(hours=2)),
+        ("unknown", False, RULES, "outcome_unknown"),
+    ],
+)
+def test_a_fax_that_waits_for_its_next_attempt_goes_by_todays_policy(
+    outcome: str,
+    put_off: bool,  # noqa: FBT001 - a parameter
+    policy: Rules,
+    end: timedelta | str,
+) -> None:
+    """Whether and when it is made, no older policy decides; what sipgate put off stays so."""
+    seen = (StatusSeen(status="FAILED", at=NOW),) if outcome == "FAILED" else ()
+    attempt = Attempt(number=1, submitted_at=NOW, outcome=outcome, statuses=seen)
+    update = {"attempts": (attempt,), "due_at": NOW + timedelta(hours=2), "is_put_off": put_off}
+    waiting = job(QUEUED).model_copy(update=update)
+    after = advance(waiting, EVENTS[0], NOW, policy)
+    if isinstance(end, timedelta):
+        assert (after.state, after.due_at) == (QUEUED, NOW + end)
+    else:
+        assert after.state is FAILED
+        assert after.reason is not None
+        assert after.reason.code == end
 
 
 def test_an_attempt_says_what_was_faxed_and_where() -> None:
