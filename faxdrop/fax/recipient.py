@@ -206,18 +206,7 @@ def number(written: str, region: str, *, allow_premium: bool) -> str:
     _refuse_ambiguous(written, plain, parsed)
     if emergency.begins_behind_its_area_code(parsed):
         raise _emergency(written)
-    if dates.ends_in_date(plain):
-        raise _invalid(written, _("ends in a date, whose digits do not belong to a number"))
-    is_national = parsed.country_code_source == CountryCodeSource.FROM_DEFAULT_COUNTRY
-    if is_national and dates.could_be_date(plain):
-        raise _invalid(
-            written,
-            _("could be a date"),
-            _(
-                "If you mean {e164}, write it like that, then put the document into the folder "
-                "again."
-            ).format(e164=phonenumbers.format_number(parsed, PhoneNumberFormat.E164)),
-        )
+    _refuse_date(written, plain, parsed)
     if not allow_premium and _is_premium(parsed):
         raise _blocked(
             written,
@@ -264,7 +253,6 @@ def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
         CountryCodeSource.FROM_NUMBER_WITH_IDD,
     ):
         return
-    e164 = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
     if source == CountryCodeSource.FROM_DEFAULT_COUNTRY:
         national = phonenumbers.national_significant_number(parsed)
         region = _home(parsed)
@@ -276,13 +264,22 @@ def _refuse_ambiguous(written: str, plain: str, parsed: PhoneNumber) -> None:
             as_dialled.add(_digits(usual))
         if _digits(plain) in as_dialled:
             return
-    raise _invalid(
-        written,
-        _("could mean more than one number"),
-        _(
-            "If you mean {e164}, write it like that, then put the document into the folder again."
-        ).format(e164=e164),
-    )
+    raise _invalid(written, _("could mean more than one number"), _write_in_full(parsed))
+
+
+def _refuse_date(written: str, plain: str, parsed: PhoneNumber) -> None:
+    if dates.ends_in_date(plain):
+        raise _invalid(written, _("ends in a date, whose digits do not belong to a number"))
+    is_national = parsed.country_code_source == CountryCodeSource.FROM_DEFAULT_COUNTRY
+    if is_national and dates.could_be_date(plain):
+        raise _invalid(written, _("could be a date"), _write_in_full(parsed))
+
+
+def _write_in_full(parsed: PhoneNumber) -> str:
+    """Return the advice to write a number as it can mean nothing else."""
+    return _(
+        "If you mean {e164}, write it like that, then put the document into the folder again."
+    ).format(e164=phonenumbers.format_number(parsed, PhoneNumberFormat.E164))
 
 
 def _is_usual(prefix: str, parsed: PhoneNumber) -> bool:
