@@ -69,7 +69,7 @@ class Look:
     looked: Rest = Rest.MOVING  # how much rest it had when it was opened last
     in_hands: bool = False  # a candidate that nobody has answered for yet
     in_use: bool = False  # somebody had it open when it was opened last
-    fails_at: datetime | None = None  # by the wall clock, as it was said last
+    ends_at: datetime | None = None  # by the wall clock, as it was said last
     closing_until: float | None = None  # when what seemed closed is looked at again
     refused: str = ""  # why the system did not let us take it, in words
     retry_at: float | None = None  # when what was refused is tried again
@@ -147,7 +147,7 @@ class Look:
     def words(
         self, now: float, wall: datetime, settle: float, patience: float
     ) -> tuple[str, datetime | None]:
-        """Say what the file waits for, and when it fails if it does not change."""
+        """Say what the file waits for, and when that ends if it does not change."""
         if self.refused:
             return self.refused, None
         if self.looked is Rest.OVERDUE:  # it changed while it was opened
@@ -155,10 +155,12 @@ class Look:
         if self.in_use:
             return _("somebody still has it open"), None
         if self.looked is Rest.SETTLED:
-            until = self._fails_at(now, wall, patience)
+            until = self._patience_ends_at(now, wall, patience)
             is_today = until.astimezone().date() == wall.astimezone().date()
             at = f"{until.astimezone():%H:%M}" if is_today else short_moment(until)
-            words = _("is not a complete PDF yet, and fails at {at} if it does not change")
+            words = _(
+                "does not look complete yet, and is taken as it is at {at} if it does not change"
+            )
             return words.format(at=at), until
         if self.in_hands:
             return _("about to be taken"), None
@@ -167,13 +169,13 @@ class Look:
         )
         return words, None
 
-    def _fails_at(self, now: float, wall: datetime, patience: float) -> datetime:
+    def _patience_ends_at(self, now: float, wall: datetime, patience: float) -> datetime:
         """Return when its patience ends: always the same instant, until a clock is set."""
         left = timedelta(seconds=self.since + patience - now)
-        fails_at = (wall + left).replace(microsecond=0)
-        if self.fails_at is None or abs(fails_at - self.fails_at) > _JITTER:
-            self.fails_at = fails_at
-        return self.fails_at
+        ends_at = (wall + left).replace(microsecond=0)
+        if self.ends_at is None or abs(ends_at - self.ends_at) > _JITTER:
+            self.ends_at = ends_at
+        return self.ends_at
 
 
 class Looks:

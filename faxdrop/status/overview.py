@@ -90,7 +90,7 @@ class Document(Record):
     since: Instant | None  # when the state began; of a file in the inbox, when it was written
     attempts: int  # submissions that sipgate accepted, or may have accepted
     next_attempt_at: Instant | None  # None: as soon as possible, or never
-    fails_at: Instant | None  # when an unchanged file in the inbox that is no whole PDF fails
+    fails_at: Instant | None  # when a file in the inbox is taken although it does not look complete
     session_id: str | None  # sipgate's, of the latest attempt
     sipgate_status: str | None  # sipgate's latest
     cancelled: bool

@@ -48,14 +48,14 @@ def said(world: World) -> Any:
     return world.spool.notes.read_status()
 
 
-def test_half_a_document_says_when_it_fails(world: World) -> None:
+def test_half_a_document_says_until_when_it_waits(world: World) -> None:
     """Half a PDF is shown as waiting until its patience ends, without a new status each time."""
     odd = os.fsdecode(b"half \xff.pdf")
     world.drop(NUMBER, odd, pdfs.truncated())
     world.live(8.0)
     (file,) = said(world)["waiting"]
     assert (file["folder"], file["name"]) == (NUMBER, shown(odd))
-    assert "fails at" in file["words"]
+    assert "does not look complete" in file["words"]
     until = START + timedelta(seconds=30)
     assert file["until"] == f"{until:%Y-%m-%dT%H:%M:%SZ}"
     path = world.root / ".faxdrop" / "status.json"

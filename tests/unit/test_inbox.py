@@ -689,7 +689,7 @@ def test_it_is_said_what_a_file_waits_for(inbox: Inbox) -> None:
     inbox.not_yet(candidate, START + 3)
     at = (WALL + timedelta(seconds=PATIENCE)).astimezone()
     assert words_of(inbox, 3) == (
-        f"is not a complete PDF yet, and fails at {at:%H:%M} if it does not change"
+        f"does not look complete yet, and is taken as it is at {at:%H:%M} if it does not change"
     )
     drop(inbox, "scan.pdf", b"%PDF- and more")
     inbox.scan(START + 4, everything=True)
@@ -708,11 +708,11 @@ def test_a_file_in_use_says_so_until_it_is_let_go(inbox: Inbox) -> None:
         assert words_of(inbox, after) == "somebody still has it open"
     (candidate,) = inbox.scan(START + 12, everything=True)
     inbox.not_yet(candidate, START + 12)
-    assert "complete PDF" in words_of(inbox, 12)
+    assert "does not look complete" in words_of(inbox, 12)
 
 
-def test_the_instant_of_failure_stands_still(inbox: Inbox) -> None:
-    """The instant of failure does not jitter with the clocks, but follows a changed wall clock."""
+def test_the_end_of_patience_stands_still(inbox: Inbox) -> None:
+    """That instant does not jitter with the clocks, but follows a changed wall clock."""
     drop(inbox, "scan.pdf")
     offered(inbox, 0)
     offered(inbox, 3)
