@@ -99,7 +99,7 @@ class Spool:
             self.notes.cancel_folder,
             *self.marks.folders,
         ):
-            self._ensure_own(folder, 0o700)
+            self._ensure_at_start(folder, 0o700)
         for folder in (self.inbox, self.sent, self.failed):
             if folder.is_symlink():
                 raise SpoolError(
@@ -108,7 +108,7 @@ class Spool:
                         "its place, or set `root` to where all three folders are."
                     ).format(folder=folder)
                 )
-            self._ensure_own(folder)
+            self._ensure_at_start(folder)
         self._take_lock()
         with contextlib.suppress(OSError):  # a full disk: then it is the lock it is known by
             self._identity = self._read_identity() or self._new_identity()
@@ -238,7 +238,8 @@ class Spool:
         (self.home / "id").write_text(identity)
         return identity
 
-    def _ensure_own(self, path: Path, mode: int = 0o777) -> None:
+    def _ensure_at_start(self, path: Path, mode: int = 0o777) -> None:
+        """Make a folder if it is missing. Raises SpoolError if something else has its name."""
         try:
             self._ensure_folder(path, mode)
         except FileExistsError:

@@ -20,7 +20,7 @@ from faxdrop.fax.receipt import Receipt, to_bytes
 from faxdrop.names.printable import shown, stored
 from faxdrop.spool import filing
 from faxdrop.spool import jobs as jobs_of_a_root
-from faxdrop.spool.disk import Disk, Folder, read_own
+from faxdrop.spool.disk import Disk, Folder, folders_in, read_own
 from faxdrop.spool.jobs import GoneError
 from faxdrop.spool.places import SpoolError
 from faxdrop.spool.root import Spool
@@ -615,9 +615,9 @@ def test_records_of_another_user_are_not_touched(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where one may not be read, none is taken for corrupt; the error says what to do."""
-    theirs = claim(spool, job()).with_name("job.json")
-    for number in (2, 3):
+    for number in (1, 2):
         claim(spool, job(f"{number}.pdf", number=number)).with_name("job.json").write_bytes(b"")
+    theirs = list(folders_in(spool.jobs.folders[0]))[-1] / "job.json"  # the last that is read
     before = tree(tmp_path)
 
     def forbidden(path: Path) -> bytes:

@@ -81,7 +81,7 @@ def page_list(pdf: Pdf, most: int) -> PageList:
             _enter(node, path)
     if wrong and pdf.Root.Pages.get_int(Name.Count, -1) != count:
         raise DamageError(fault)
-    for kids, index in sorted(wrong, key=itemgetter(1), reverse=True):
+    for kids, index in sorted(wrong, key=itemgetter(1), reverse=True):  # none moves another
         del kids[index]
     return PageList(pages, count, mended=bool(wrong))
 

@@ -1,7 +1,7 @@
-"""Whether nothing foreign stands amid a JPEG 2000 picture.
+"""Whether a JPEG 2000 picture has foreign bytes amid its data.
 
-Its coder never writes certain bytes amid its data: there, a byte of ones is followed by one of at
-most 8F, so that no data look like a marker. Other packed data look so after half a kilobyte.
+So that no data look like a marker, its coder never lets FF be followed by more than 8F. Other
+packed data have such a pair about every half kilobyte.
 """
 
 import re
@@ -16,8 +16,8 @@ _FOREIGN = re.compile(rb"\xff[\x90-\xff]")
 _MAX_PARTS = 100_000
 
 
-def is_foreign(raw: bytes) -> bool:
-    """Return whether bytes are amid the picture that its coder cannot have written.
+def has_foreign_bytes(raw: bytes) -> bool:
+    """Return whether there are bytes amid a picture that its coder cannot have written.
 
     A picture whose parts are not where they should be is not looked at.
     """
@@ -41,7 +41,7 @@ def is_foreign(raw: bytes) -> bool:
 
 
 def _after_header(raw: bytes, at: int, last: int) -> int | None:
-    """Return where the marker is that ends a header; None if there is none."""
+    """Return where the marker ``last`` ends a header; None if it does not."""
     while 0 < at <= len(raw) - 4 and raw[at] == _MARKER:
         if raw[at + 1] == last:
             return at

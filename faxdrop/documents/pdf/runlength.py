@@ -1,13 +1,13 @@
-"""Whether a picture packed as runs of bytes has as many bytes as it needs.
+"""Whether a picture that is packed as runs of bytes has foreign bytes amid them.
 
 Viewers show something of any data. But after foreign bytes the runs soon begin elsewhere, and no
 longer come to whole rows.
 """
 
-_LAST = 128
+_LAST = 128  # ends the data; what is less counts bytes as they are, what is more repeats one
 
 
-def is_foreign(raw: bytes, needed: int, rows: int) -> bool:
+def has_foreign_bytes(raw: bytes, needed: int, rows: int) -> bool:
     """Return whether runs lack something of a picture, or have more than whole rows of it."""
     more = _unpacked(raw) - needed
     row = needed // rows

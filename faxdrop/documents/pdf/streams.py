@@ -207,15 +207,15 @@ def _fax(stream: Stream, raw: bytes, budget: int, context: Context) -> tuple[Dat
 
 
 def _jpx(_stream: Stream, raw: bytes, _budget: int, _context: Context) -> tuple[DataState, int]:
-    return (DataState.DAMAGED if jpx.is_foreign(raw) else DataState.WHOLE), len(raw)
+    return (DataState.DAMAGED if jpx.has_foreign_bytes(raw) else DataState.WHOLE), len(raw)
 
 
 def _runs(stream: Stream, raw: bytes, budget: int, _context: Context) -> tuple[DataState, int]:
     needed = picture_size(stream)
     if needed is None or _AGAIN * len(raw) > budget:
         return DataState.WHOLE, 0
-    is_foreign = runlength.is_foreign(raw, needed, stream.get_int(Name.Height, 1))
-    return (DataState.DAMAGED if is_foreign else DataState.WHOLE), _AGAIN * len(raw)
+    is_damaged = runlength.has_foreign_bytes(raw, needed, stream.get_int(Name.Height, 1))
+    return (DataState.DAMAGED if is_damaged else DataState.WHOLE), _AGAIN * len(raw)
 
 
 _BY_FILTER: dict[str, Callable[[Stream, bytes, int, Context], tuple[DataState, int]]] = {

@@ -16,7 +16,7 @@ _SECTOR = 512  # bytes; files are written in whole sectors
 _CHUNK = 1 << 18
 _MARK = b"%%EOF"
 _MAX_HEADERS = 1000  # that are looked at
-# What some programs write in its place; Adobe's PDF Reference 1.7, H.3, note 14, has the first.
+# What some programs write for a header; Adobe's PDF Reference 1.7, H.3, note 14, has the first.
 _ODD_HEADER = re.compile(rb"%!PS-Adobe-\d\.\d PDF-\d\.\d|%PDF ?\d\.\d|%pdf-\d\.\d")
 _ERASED = b"\xff"  # what a flash memory holds where nothing was written
 _PADDING = b"\0\t\n\f\r \x1a"
