@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 import hatch_build
+from faxdrop import words
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.verdict import Limits
 from tests.kit.archive import Archive, authority
@@ -64,6 +65,13 @@ def _is_whole(path: Path) -> bool:
         except sqlite3.DatabaseError:
             return False
         return checked == [("ok",)]
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    """Whatever language a test or its commands set, the next test finds English."""
+    yield
+    words.use(words.SOURCE)
 
 
 @pytest.fixture

@@ -177,10 +177,7 @@ def test_the_read_me_of_evidence_is_in_the_language_set(
     document, receipt = archive.documents[number], archive.receipt(number).read_bytes()
     found = evidence.extract(archive.journal, evidence.job_of(receipt))
     words.use("de")
-    try:
-        made = evidence.bundle(document.read_bytes(), document.name, receipt, found)
-    finally:
-        words.use("en")
+    made = evidence.bundle(document.read_bytes(), document.name, receipt, found)
     with zipfile.ZipFile(io.BytesIO(made)) as packed:
         assert told in packed.read("READ-ME.txt").decode()
 

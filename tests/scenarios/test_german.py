@@ -39,15 +39,10 @@ OUTCOMES = [f"{MAGIC}{last:02}" for last in (0, 1, 2, 4, 5, 6, 8, 10, 12, 18)]
 @pytest.fixture(name="staged")
 def _staged(tmp_path: Path) -> Iterator[Stage]:
     words.use("de")
-    try:
-        with stage(
-            tmp_path / "root", attempts=1, reconcile_for=120.0, give_up_after=900.0
-        ) as staged:
-            limits = replace(LIMITS, max_bytes=100_000, max_pages=3, language="de")
-            staged.world.checker = Reader(limits)
-            yield staged
-    finally:
-        words.use("en")
+    with stage(tmp_path / "root", attempts=1, reconcile_for=120.0, give_up_after=900.0) as staged:
+        limits = replace(LIMITS, max_bytes=100_000, max_pages=3, language="de")
+        staged.world.checker = Reader(limits)
+        yield staged
 
 
 def filed(staged: Stage) -> "list[Filed]":

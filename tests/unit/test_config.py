@@ -35,7 +35,6 @@ from faxdrop.config.settings import (
 from faxdrop.config.simulated import SIMULATED
 from faxdrop.fax.recipient import AddressEntry
 from faxdrop.setup.check import report_of_config
-from faxdrop.words import use
 from tests.kit.users import let_in
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -636,13 +635,10 @@ def test_what_stands_for_a_value_is_in_the_language_set(tmp_path: Path) -> None:
     """On the screen and in the report of ``check`` alike, also where a file is empty."""
     path = write(tmp_path, 'language = "de"\n' + MINIMAL)
     write(tmp_path, "", name="token")
-    try:
-        with pytest.raises(ConfigError) as error:
-            load(path, {})
-        said = {each.key: each.setting for each in error.value.problems}
-        report = report_of_config(error.value)
-    finally:
-        use("en")
+    with pytest.raises(ConfigError) as error:
+        load(path, {})
+    said = {each.key: each.setting for each in error.value.problems}
+    report = report_of_config(error.value)
     assert said == {"TOKEN": "TOKEN = (leer)", "TOKEN_ID": "TOKEN_ID = (fehlt)"}
     assert {each.words for each in report.findings} == set(said.values())
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from faxdrop import words
 from faxdrop.cli.main import main
 from faxdrop.config import place
 from faxdrop.config.load import load
@@ -356,9 +355,6 @@ def test_the_language_of_the_environment(
 ) -> None:
     """Setting up in German writes a config with language = "de"."""
     monkeypatch.setenv("LANGUAGE", environment)
-    try:
-        assert said in place.told().output
-        config = load(place.config, {"TOKEN_ID": "token-A", "TOKEN": TOKEN})
-        assert config.language == language
-    finally:
-        words.use("en")
+    assert said in place.told().output
+    config = load(place.config, {"TOKEN_ID": "token-A", "TOKEN": TOKEN})
+    assert config.language == language

@@ -303,11 +303,8 @@ def test_a_letter_behind_one_of_another_day(tmp_path: Path) -> None:
     ahead = job_in(State.ACCEPTED, job_id="a", attempts=(attempt("SENDING"),))
     spool = in_spool(tmp_path, ahead, job_in(State.QUEUED, job_id="c"))
     use("de")
-    try:
-        with a_daemon_at(tmp_path):
-            seen = look(spool, InboxSettings(), NOON + timedelta(days=2))
-    finally:
-        use("en")
+    with a_daemon_at(tmp_path):
+        seen = look(spool, InboxSettings(), NOON + timedelta(days=2))
     words = {one.job: one.words for one in seen.documents}
     day = (EARLIER + timedelta(minutes=1)).astimezone()
     assert f"{day:%d.%m.%Y %H:%M}" in words["c"]

@@ -134,10 +134,7 @@ def test_nothing_usual_is_shortened(spoken: Language, maker: Checker) -> None:
     """The tables' words about a lost answer fit in each language."""
     lost = attempt(1, "unknown", None)
     use(spoken)
-    try:
-        report = made(maker, receipt(lost, reason=FAILED), book_number=NUMBER)
-    finally:
-        use("en")
+    report = made(maker, receipt(lost, reason=FAILED), book_number=NUMBER)
     assert "..." not in text(report)
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -18,7 +18,7 @@ from faxdrop import words
 from faxdrop.fax.job import State
 from faxdrop.followers.status_page import write_now
 from faxdrop.spool.disk import Disk
-from faxdrop.words import LANGUAGES
+from faxdrop.words import LANGUAGES, Language
 from tests.kit.jobs import attempt, in_spool, job_in
 from tests.kit.share import HOSTILE, NOW, Share
 from tests.kit.strange import STRANGE_FILES
@@ -314,15 +314,10 @@ def test_it_belongs_to_the_group_of_its_folder(share: Share) -> None:
     assert not status.st_mode & 0o022
 
 
-@pytest.fixture(name="language", params=LANGUAGES)
-def _language(request: pytest.FixtureRequest) -> Iterator[str]:
-    words.use(request.param)
-    yield request.param
-    words.use("en")
-
-
-def test_it_speaks_the_language(share: Share, language: str) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_it_speaks_the_language(share: Share, language: Language) -> None:
     """The page is in the language that is set, and says so to the browser."""
+    words.use(language)
     share.fail("a.pdf")
     share.turn()
     assert f'<html lang="{language}">' in share.text

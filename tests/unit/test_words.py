@@ -134,13 +134,10 @@ def test_a_language_has_all_its_plurals(source: Path) -> None:
 def test_german_counts() -> None:
     """German has the singular for one, and the plural for none, two and more."""
     words.use("de")
-    try:
-        said = [
-            words.ngettext("{value} hour", "{value} hours", number).format(value=number)
-            for number in (0, 1, 2, 21)
-        ]
-    finally:
-        words.use("en")
+    said = [
+        words.ngettext("{value} hour", "{value} hours", number).format(value=number)
+        for number in (0, 1, 2, 21)
+    ]
     assert said == ["0 Stunden", "1 Stunde", "2 Stunden", "21 Stunden"]
 
 
@@ -148,13 +145,10 @@ def test_german_writes_dates_and_numbers_as_germans_do() -> None:
     """The day comes first, and a comma stands before what is less than one."""
     at = datetime(2026, 11, 26, 13, 5, tzinfo=UTC)
     words.use("de")
-    try:
-        assert words.short_moment(at) == f"{at.astimezone():%d.%m.%Y %H:%M}"
-        assert words.number(1234.5) == "1.234,5"
-        assert words.listed(["a", "b", "c"]) == "a, b und c"
-        assert "26. November 2026" in words.moment(at)
-    finally:
-        words.use("en")
+    assert words.short_moment(at) == f"{at.astimezone():%d.%m.%Y %H:%M}"
+    assert words.number(1234.5) == "1.234,5"
+    assert words.listed(["a", "b", "c"]) == "a, b und c"
+    assert "26. November 2026" in words.moment(at)
 
 
 def test_a_third_language_begins_with_an_empty_file(tmp_path: Path) -> None:
