@@ -116,7 +116,7 @@ def test_a_record_that_is_full_is_written_anew(tmp_path: Path) -> None:
         spool.jobs.record(job)
         assert list(spool.jobs.all()) == [job]
         files.add((file.stat().st_ino, file.stat().st_size))
-    assert 3 < len(files) < 30, "most are written over, some anew"
+    assert 3 < len(files) <= 30, "at least every other one is written over, some anew"
     assert all(size % 4096 == 0 for _, size in files)
     spool.close()
 
