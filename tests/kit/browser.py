@@ -58,6 +58,7 @@ class Browser:
         self._session = self.ask("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
         for part in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{part}.enable")
+        self.ask("Page.setLifecycleEventsEnabled", enabled=True)
 
     def ask(self, method: str, **parameters: Any) -> Any:
         """Return what the browser answers."""
@@ -85,8 +86,12 @@ class Browser:
         likes = [{"name": "prefers-color-scheme", "value": scheme}]
         self.ask("Emulation.setEmulatedMedia", features=likes)
         self.heard.clear()
-        self.ask("Page.navigate", url=path.as_uri())
-        self.await_event("Page.loadEventFired")
+        loader = self.ask("Page.navigate", url=path.as_uri())["loaderId"]
+        # The page before it may load itself again in the same moment.
+        while (event := self.await_event("Page.lifecycleEvent"))["loaderId"] != loader or (
+            event["name"] != "load"
+        ):
+            pass
 
     def tell(self, expression: str) -> Any:
         """Return the value of a JavaScript expression."""
