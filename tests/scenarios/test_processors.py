@@ -1,6 +1,7 @@
 """The processors that a daemon uses: its threads share one, what it starts may use them all."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -30,7 +31,10 @@ def test_threads_share_a_processor_and_children_use_all(tmp_path: Path) -> None:
         assert office.program is not None
         daemon = psutil.Process(office.program.pid)
         office.until(lambda: len(daemon.children()) == 1, "the hook's end")
-        threads = {frozenset(os.sched_getaffinity(thread.id)) for thread in daemon.threads()}
+        threads = set()
+        for thread in daemon.threads():
+            with suppress(ProcessLookupError):  # it has ended
+                threads.add(frozenset(os.sched_getaffinity(thread.id)))
         [server] = daemon.children()
         readers = os.sched_getaffinity(server.pid)
     [shared] = threads

@@ -58,7 +58,7 @@ def is_gone(pid: int) -> bool:
     """Tell whether a process has ended; one that nobody has waited for yet has."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter: between the opening and the read
         return True
     return stat.rpartition(")")[2].split()[0] in ("Z", "X")
 
