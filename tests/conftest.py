@@ -12,15 +12,21 @@ from hypothesis import settings
 
 import hatch_build
 from faxdrop import words
+from faxdrop.config import addresses
 from faxdrop.documents.checker import Checker
 from faxdrop.documents.verdict import Limits
+from faxdrop.report import order, reports
 from tests.kit.archive import Archive, authority
+from tests.kit.waiting import PATIENCE
 
 # Sentences that were changed since the installation; and commands speak English, wherever we are.
 hatch_build.compile_beside()
 for _variable in ("LC_ALL", "LC_MESSAGES", "LANG"):
     os.environ.pop(_variable, None)
 os.environ["LANGUAGE"] = "en"
+
+# A machine that stands still for seconds makes no process of faxdrop's own too late.
+order.SECONDS = reports.FETCH_SECONDS = addresses._SECONDS = PATIENCE  # noqa: SLF001
 
 # The same examples in every run: a test that fails does so again. The runs that look for more bring
 # seeds of their own, and print them.

@@ -274,7 +274,7 @@ def test_a_daemon_whose_watcher_died_finds_documents_within_one_rescan(
     with Simulator(pace=0) as simulator:
         config = Config(
             root=tmp_path,
-            sipgate=SipgateSettings(base_url=simulator.base_url, faxline="f0", timeout=10.0),
+            sipgate=SipgateSettings(base_url=simulator.base_url, faxline="f0", timeout=PATIENCE),
             inbox=InboxSettings(settle=0.2, patience=10.0, rescan=1.0),
             sending=SendingSettings(poll_interval=0.1),
             secrets=Secrets(token_id=TOKEN_ID, token=SecretStr(TOKEN)),

@@ -8,14 +8,17 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from pydantic import SecretStr
 
 from faxdrop.followers.post import Post
 from tests.kit.mail import PASSWORD, USER, MailServer
-from tests.kit.servers import free_port
+from tests.kit.rawserver import closed_port
+from tests.kit.waiting import PATIENCE
 
 # It cannot know that the connection is encrypted from its first byte.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
@@ -73,7 +76,7 @@ def test_what_went_wrong_is_said_without_the_address(
     """Each failure has its sentence: wrong password, no server, no trust, or a refusal."""
     right = mail.address(ANNA).get_secret_value()
     mail.refused = {BERT}
-    closed = right.replace(str(mail.port), str(free_port()))
+    closed = right.replace(str(mail.port), str(closed_port()))
     said = {
         "password": Post().send(SecretStr(right.replace(PASSWORD, "wr0ng")), "a", "b"),
         "cannot be reached": Post().send(SecretStr(closed), "a", "b"),
@@ -96,7 +99,7 @@ def test_a_server_that_never_answers_holds_nothing_up(ends_it: str) -> None:
     """Sending ends at its time limit, and at once when the daemon stops."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        post = Post(seconds=1.0 if ends_it == "time" else 60.0)
+        post = Post(seconds=1.0 if ends_it == "time" else 10 * PATIENCE)
         said = []
         url = SecretStr(f"mailtos://u:p@127.0.0.1:{port}?from=a@b.example&to=c@d.example")
         sending = threading.Thread(target=lambda: said.append(post.send(url, "a", "b")))
@@ -104,10 +107,10 @@ def test_a_server_that_never_answers_holds_nothing_up(ends_it: str) -> None:
         if ends_it == "close":
             connection, _ = silent.accept()  # it has begun
             post.close()
-            sending.join(30)  # half of the time limit
+            sending.join(PATIENCE)  # a tenth of the time limit
             assert not sending.is_alive()
             connection.close()
-        sending.join(30)
+        sending.join(PATIENCE)
         assert not sending.is_alive()
         assert said[0].why
         assert "address" not in said[0].why
@@ -127,14 +130,14 @@ def test_no_token_and_no_address_in_the_senders_environment(
         sending = threading.Thread(target=post.send, args=(url, "a", "b"))
         sending.start()
         connection, _ = silent.accept()
-        for child in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
-            for pid in child.read_text().split():
+        for child in psutil.Process().children():
+            with suppress(OSError):  # another one that ends meanwhile
                 if os.geteuid() == 0:  # for its memory is closed to its own user
-                    seen.append(Path(f"/proc/{pid}/environ").read_bytes())
-                seen.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+                    seen.append(Path(f"/proc/{child.pid}/environ").read_bytes())
+                seen.append(Path(f"/proc/{child.pid}/cmdline").read_bytes())
         post.close()
         connection.close()
-        sending.join(10)
+        sending.join(PATIENCE)
     assert any(b"faxdrop.followers.sender" in each for each in seen)
     assert not any(secret in each for each in seen for secret in (b"sipgates", b"secret", b"p4ss"))
     assert not mail.mails

@@ -19,7 +19,8 @@ from faxdrop.documents import sandbox
 from faxdrop.documents.checker import Checker, Limits
 from tests.kit import pdfs
 from tests.kit.readers import HOSTILE, TIGHT, are_waiting, check, opened
-from tests.kit.waiting import until
+from tests.kit.servers import free_port
+from tests.kit.waiting import PATIENCE, until
 from tests.kit.world import config_of
 
 HAS_LANDLOCK = sandbox.landlock_version() > 0
@@ -46,7 +47,7 @@ OF_FILES = {
 def listening() -> Iterator[dict[str, object]]:
     """Listen at a TCP and UDP port, a UNIX socket and an abstract one; yield where."""
     with ExitStack() as stack:
-        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        tcp = stack.enter_context(socket.create_server(("127.0.0.1", free_port())))
         udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         udp.bind(tcp.getsockname())
         folder = stack.enter_context(tempfile.TemporaryDirectory())  # a path may be too long
@@ -121,7 +122,7 @@ def test_the_ways_lead_out(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "token").write_text("a secret")
     asked = {"secret": f"{tmp_path}/folder/token", "folder": f"{tmp_path}/folder", "only": HARMLESS}
-    with listening() as addresses, subprocess.Popen(["sleep", "60"]) as daemon:
+    with listening() as addresses, subprocess.Popen(["sleep", "600"]) as daemon:
         code = (
             "import json, os, sys\n"
             "from tests.kit import escapes\n"
@@ -134,7 +135,7 @@ def test_the_ways_lead_out(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=True,
-            timeout=20,
+            timeout=PATIENCE,
         )
         daemon.kill()
     assert json.loads(seen.stdout) == dict.fromkeys(HARMLESS, "done")

@@ -25,6 +25,7 @@ from faxdrop.simulator import MAGIC, Magic, Response, Simulator
 from faxdrop.simulator.behaviour import Hostility
 from faxdrop.simulator.upload import SubmissionBody, look_at
 from tests.kit import pdfs
+from tests.kit.servers import free_port
 from tests.kit.waiting import PATIENCE
 
 API = json.loads((Path(__file__).parents[1] / "data" / "sipgate-fax-api.json").read_text("utf-8"))
@@ -64,12 +65,12 @@ class Client:
             "base64Content": base64.b64encode(document).decode(),
         }
         url = f"{self.base_url}/sessions/fax"
-        return self.http.post(url, json=body | fields, timeout=10, allow_redirects=False)
+        return self.http.post(url, json=body | fields, timeout=PATIENCE, allow_redirects=False)
 
     def get(self, path: str, **query: Any) -> requests.Response:
         """Look something up."""
         url = self.base_url + path
-        return self.http.get(url, params=query, timeout=10, allow_redirects=False)
+        return self.http.get(url, params=query, timeout=PATIENCE, allow_redirects=False)
 
     def submit(self, number: str = PLAIN, document: bytes = LETTER) -> str:
         """Submit, and return the session id."""
@@ -119,7 +120,7 @@ def client(simulator: Simulator, http: requests.Session) -> Client:
 def raw(url: str) -> socket.socket:
     """Connect to the server of a URL, without any HTTP."""
     host, port = url.split("/")[2].split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=PATIENCE)
 
 
 def request_bytes(body: bytes, *headers: str) -> bytes:
@@ -244,7 +245,7 @@ def test_submissions_are_checked(
 def test_wrong_token_endpoint_method_and_content_type(client: Client) -> None:
     """Wrong token, address, method and content type get 401, 404, 405 and 415."""
     url = client.base_url + "/sessions/fax"
-    assert client.http.post(url, data=body_bytes(), timeout=10).status_code == 415
+    assert client.http.post(url, data=body_bytes(), timeout=PATIENCE).status_code == 415
     assert client.get("/sessions/fax").status_code == 405
     assert client.get("/sessions/letter").status_code == 404
     assert client.get("/history/1").status_code == 404
@@ -316,7 +317,7 @@ def test_history_filters(
         ids["c"] = simulator.enter_by_hand("+492113333333")
         simulator.archive(ids["c"])
         url = f"{client.base_url}/history/{ids['a']}"
-        assert http.put(url, json={"starred": True}, timeout=10).ok
+        assert http.put(url, json={"starred": True}, timeout=PATIENCE).ok
         answer = client.get("/history", **query)
     if shown is None:
         assert answer.status_code == 400
@@ -329,13 +330,13 @@ def test_notes_and_deletion(client: Client) -> None:
     """A note can be written to an entry; an entry can be deleted, and without ids all of them."""
     first, second, third = (client.submit() for _ in range(3))
     url = f"{client.base_url}/history"
-    answer = client.http.put(f"{url}/{first}/note", json={"note": "sent"}, timeout=10)
+    answer = client.http.put(f"{url}/{first}/note", json={"note": "sent"}, timeout=PATIENCE)
     assert answer.json()["note"] == "sent"
-    assert client.http.put(f"{url}/{first}/note", json={}, timeout=10).status_code == 400
-    assert client.http.put(url, json=[{"id": third, "archived": True}], timeout=10).ok
-    assert client.http.delete(f"{url}/{second}", timeout=10).ok
+    assert client.http.put(f"{url}/{first}/note", json={}, timeout=PATIENCE).status_code == 400
+    assert client.http.put(url, json=[{"id": third, "archived": True}], timeout=PATIENCE).ok
+    assert client.http.delete(f"{url}/{second}", timeout=PATIENCE).ok
     assert [entry["id"] for entry in client.listed()] == [first]
-    assert client.http.delete(url, timeout=10).ok
+    assert client.http.delete(url, timeout=PATIENCE).ok
     assert client.listed() == []
 
 
@@ -348,10 +349,10 @@ def test_report_is_on_another_host_and_needs_no_token(
     clock.time += 120
     url = client.get(f"/history/{session_id}").json()["reportUrl"]
     assert not url.startswith(client.base_url.removesuffix("/v2") + "/")
-    report = requests.get(url, timeout=10)
+    report = requests.get(url, timeout=PATIENCE)
     assert report.content.startswith(b"%PDF-")
     assert simulator.leaks == []
-    client.http.get(url, timeout=10)
+    client.http.get(url, timeout=PATIENCE)
     assert simulator.leaks == ["GET /download"]
 
 
@@ -553,7 +554,7 @@ def test_bodies_that_are_no_submission(client: Client, body: bytes) -> None:
     """A body that is not a submission is refused, and the connection stays open."""
     headers = {"Content-Type": "application/json"}
     url = client.base_url + "/sessions/fax"
-    answer = client.http.post(url, data=body, headers=headers, timeout=10)
+    answer = client.http.post(url, data=body, headers=headers, timeout=PATIENCE)
     assert answer.status_code in (400, 413)
     assert client.post().status_code == 200
 
@@ -605,10 +606,10 @@ def test_stop_does_not_wait(http: requests.Session, behaviour: str) -> None:
     """However long an answer would take, the simulator stops at once."""
     body = body_bytes()
     before = threading.active_count()
-    with Simulator(slow=600) as simulator, raw(simulator.base_url) as sock:
+    with Simulator(free_port(), slow=600) as simulator, raw(simulator.base_url) as sock:
         simulator.script([behaviour])
         sock.sendall(request_bytes(body, sized(body)))
-        assert simulator.wait(lambda: len(simulator.taken) == 1, timeout=10)
+        assert simulator.wait(lambda: len(simulator.taken) == 1, timeout=PATIENCE)
         if behaviour != "slow":
             assert sock.recv(1) == b"H"
         began = time.monotonic()
@@ -616,7 +617,7 @@ def test_stop_does_not_wait(http: requests.Session, behaviour: str) -> None:
         assert time.monotonic() - began < PATIENCE  # the answer would take ten minutes
     assert threading.active_count() <= before
     with pytest.raises(requests.ConnectionError):
-        http.get(simulator.base_url + "/balance", timeout=10)
+        http.get(simulator.base_url + "/balance", timeout=PATIENCE)
 
 
 def test_endless_answers(client: Client, simulator: Simulator) -> None:
@@ -671,7 +672,7 @@ def test_gzip_bomb(client: Client, simulator: Simulator) -> None:
     """A small answer can inflate to a gibibyte."""
     simulator.script(["gzip-bomb"], kind="GET /balance")
     url = client.base_url + "/balance"
-    with client.http.get(url, stream=True, timeout=10) as answer:
+    with client.http.get(url, stream=True, timeout=PATIENCE) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
         bomb = answer.raw.read(decode_content=False)
     assert len(bomb) < 2 << 20
@@ -692,7 +693,7 @@ def test_a_token_that_follows_a_redirect_is_noticed(client: Client, simulator: S
     """A redirect leads to where a leaked token is counted."""
     simulator.script(["redirect"], kind="GET /balance")
     location = client.get("/balance").headers["Location"]
-    client.http.get(location, timeout=10)
+    client.http.get(location, timeout=PATIENCE)
     assert simulator.leaks == ["GET /elsewhere"]
 
 
@@ -726,7 +727,7 @@ def test_down_and_up_again(client: Client, simulator: Simulator) -> None:
     assert client.get("/balance").ok
     http = requests.Session()
     control = simulator.control_url
-    assert http.post(f"{control}/trouble", json={"trouble": "down"}, timeout=10).ok
+    assert http.post(f"{control}/trouble", json={"trouble": "down"}, timeout=PATIENCE).ok
     assert refused(client.base_url)
     with pytest.raises(requests.ConnectionError):
         client.get("/balance")
@@ -734,7 +735,7 @@ def test_down_and_up_again(client: Client, simulator: Simulator) -> None:
     assert client.get("/balance").ok
     simulator.trouble = "down"
     assert refused(client.base_url)
-    assert http.post(f"{control}/trouble", json={"trouble": None}, timeout=10).ok
+    assert http.post(f"{control}/trouble", json={"trouble": None}, timeout=PATIENCE).ok
     assert not refused(client.base_url)
     assert client.get("/balance").ok
     http.close()
@@ -764,7 +765,7 @@ def test_control_from_another_process(
     control = simulator.control_url
 
     def say(what: str, **wish: Any) -> Any:
-        answer = http.post(f"{control}/{what}", json=wish, timeout=10)
+        answer = http.post(f"{control}/{what}", json=wish, timeout=PATIENCE)
         assert answer.ok, answer.text
         return answer.json()
 
@@ -776,18 +777,21 @@ def test_control_from_another_process(
     say("archive", session_id=session_id)
     say("account", balance=0, can_send={"f0": False}, pace=0, admin=False)
     assert client.post().status_code == 403
-    [taken] = http.get(f"{control}/taken", timeout=10).json()
+    [taken] = http.get(f"{control}/taken", timeout=PATIENCE).json()
     assert taken["by_hand"] is True
     assert taken["pages"] == 3
-    times = http.get(f"{control}/requests", timeout=10).json()
+    times = http.get(f"{control}/requests", timeout=PATIENCE).json()
     assert len(times[SUBMIT]) == simulator.count(SUBMIT) == 3
-    assert http.get(control, timeout=10).json()["base_url"] == simulator.base_url
-    assert http.get(f"{control}/leaks", timeout=10).json() == []
-    assert http.post(f"{control}/trouble", json={"trouble": "bad"}, timeout=10).status_code == 400
-    assert http.get(f"{control}/nothing", timeout=10).status_code == 400
+    assert http.get(control, timeout=PATIENCE).json()["base_url"] == simulator.base_url
+    assert http.get(f"{control}/leaks", timeout=PATIENCE).json() == []
+    assert (
+        http.post(f"{control}/trouble", json={"trouble": "bad"}, timeout=PATIENCE).status_code
+        == 400
+    )
+    assert http.get(f"{control}/nothing", timeout=PATIENCE).status_code == 400
     # The public port has the same controls, for those who know only that one.
     public = client.base_url.removesuffix("/v2")
-    assert len(http.get(f"{public}/simulator/taken", timeout=10).json()) == 1
+    assert len(http.get(f"{public}/simulator/taken", timeout=PATIENCE).json()) == 1
 
 
 # Hostile runs
@@ -841,7 +845,7 @@ def test_chunked_body_and_continue(client: Client, simulator: Simulator) -> None
     url = client.base_url + "/sessions/fax"
     pieces = (body[at : at + 100] for at in range(0, len(body), 100))
     headers = {"Content-Type": "application/json"}
-    assert client.http.post(url, data=pieces, headers=headers, timeout=10).ok
+    assert client.http.post(url, data=pieces, headers=headers, timeout=PATIENCE).ok
     with raw(client.base_url) as sock:
         sock.sendall(request_bytes(b"", sized(body), "Expect: 100-continue"))
         assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -868,7 +872,7 @@ def test_request_while_a_slow_answer_is_under_way() -> None:
         simulator.script(["slow"])
         request = request_bytes(body, sized(body))
         sock.sendall(request)
-        assert simulator.wait(lambda: len(simulator.taken) == 1, timeout=10)
+        assert simulator.wait(lambda: len(simulator.taken) == 1, timeout=PATIENCE)
         sock.sendall(request_bytes(body, sized(body), "Connection: close"))
         with sock.makefile("rb") as answers:
             assert answers.read().count(b"HTTP/1.1 200 OK") == 2
@@ -889,17 +893,18 @@ def test_port_taken() -> None:
             Simulator(port).start()
 
 
-def test_stopped_and_started_again(simulator: Simulator, client: Client) -> None:
+def test_stopped_and_started_again(clock: Clock, http: requests.Session) -> None:
     """A stopped simulator can be started again: same address, and it remembers."""
-    session_id = client.submit()
-    address = simulator.base_url
-    simulator.stop()
-    simulator.stop()
-    simulator.trouble = "down"
-    assert simulator.start() == address
-    assert refused(address)
-    simulator.trouble = None
-    assert client.status(session_id) == "PENDING"
+    with Simulator(free_port(), clock=clock, pace=60) as simulator:
+        client, address = Client(simulator.base_url, http), simulator.base_url
+        session_id = client.submit()
+        simulator.stop()
+        simulator.stop()
+        simulator.trouble = "down"
+        assert simulator.start() == address
+        assert refused(address)
+        simulator.trouble = None
+        assert client.status(session_id) == "PENDING"
 
 
 def test_ledger_outlives_the_simulator(
@@ -941,5 +946,5 @@ def test_no_thread_for_a_connection(simulator: Simulator, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(threading.Thread, "start", start_the_second)
     with pytest.raises(requests.ConnectionError):
-        requests.get(simulator.base_url, timeout=10)
-    assert requests.get(simulator.base_url, timeout=10).status_code in (401, 404)
+        requests.get(simulator.base_url, timeout=PATIENCE)
+    assert requests.get(simulator.base_url, timeout=PATIENCE).status_code in (401, 404)

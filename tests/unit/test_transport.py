@@ -138,6 +138,16 @@ def test_an_answer_that_breaks_off_behind_its_json_counts() -> None:
     assert outcome_of(behave) is ACCEPTED
 
 
+def outcome_in_time(behave: Behaviour, tls: ssl.SSLContext | None = None) -> Outcome:
+    """Return how a submission ends whose answer never does; in time, but handed over whole."""
+    for timeout in (1.0, PATIENCE / 4):  # a machine may stand still for longer than a second
+        with RawServer(behave, tls=tls) as server, Elapsed(PATIENCE):
+            outcome = submit(server.url, timeout=timeout).outcome
+        if server.calls and 0 < server.calls[0].length == len(server.calls[0].body):
+            break
+    return outcome
+
+
 def test_a_time_out_behind_the_last_byte_leaves_the_doubt() -> None:
     """If no answer comes in time, nobody knows whether the fax was taken."""
 
@@ -145,8 +155,7 @@ def test_a_time_out_behind_the_last_byte_leaves_the_doubt() -> None:
         call.read()
         call.wait()
 
-    with Elapsed(PATIENCE):
-        assert outcome_of(behave, timeout=1.0) is UNKNOWN
+    assert outcome_in_time(behave) is UNKNOWN
 
 
 def test_an_upload_that_makes_no_progress_is_no_submission() -> None:
@@ -264,7 +273,7 @@ def test_a_record_that_takes_longer_than_an_upload_may_leaves_no_doubt(
         monkeypatch.setattr(connection, "time", hours_later)
 
     with RawServer(taking) as server:
-        answer = submit(server.url, timeout=1.0, before_last=record)
+        answer = submit(server.url, before_last=record)
     assert len(server.calls[0].body) == server.calls[0].length - 1
     assert answer.outcome is LATER
 
@@ -306,8 +315,7 @@ def dripped(call: Call, data: bytes) -> None:
 )
 def test_drips_do_not_stretch_the_time(answer: bytes) -> None:
     """An answer whose head or body drips without end is given up in time, and is a doubt."""
-    with Elapsed(PATIENCE):
-        assert outcome_of(lambda call: dripped(call, answer), timeout=1.5) is UNKNOWN
+    assert outcome_in_time(lambda call: dripped(call, answer)) is UNKNOWN
 
 
 def flooding(head: bytes, forever: bytes) -> Behaviour:
@@ -340,13 +348,12 @@ def flooding(head: bytes, forever: bytes) -> Behaviour:
 )
 def test_floods_do_not_fill_the_memory(head: bytes, forever: bytes) -> None:
     """An answer without end, in whatever part, is given up within time and memory, as a doubt."""
-    with RawServer(flooding(head, forever)) as server, Elapsed(PATIENCE):
-        tracemalloc.start()
-        try:
-            assert submit(server.url, timeout=1.0).outcome is UNKNOWN
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
+    tracemalloc.start()
+    try:
+        assert outcome_in_time(flooding(head, forever)) is UNKNOWN
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
     assert peak < 8_000_000
 
 
@@ -424,8 +431,12 @@ def test_an_early_answer_is_heard(
 
     if status == "201 Created" and how == "keep reading":
         expected = UNKNOWN  # the whole body is sent then
-    with RawServer(behave) as server, Elapsed(PATIENCE):
-        answer = submit(server.url, LARGE, document=Gated(LARGE, answered), timeout=1.0)
+    for timeout in (1.0, PATIENCE / 4):
+        answered.clear()
+        with RawServer(behave) as server, Elapsed(PATIENCE):
+            answer = submit(server.url, LARGE, document=Gated(LARGE, answered), timeout=timeout)
+        if answer.status is not None:  # else it gave up before it could be heard
+            break
     assert answer.outcome is expected
     assert answer.status == int(status[:3])
 
@@ -627,8 +638,7 @@ def test_over_tls_the_same_holds(tls: ssl.SSLContext, version: ssl.TLSVersion) -
     def drip(call: Call) -> None:
         dripped(call, b"HTTP/1.1 200 OK" + b" " * 5000)
 
-    with RawServer(drip, tls=tls) as server, Elapsed(PATIENCE):
-        assert submit(server.url, timeout=1.5).outcome is UNKNOWN
+    assert outcome_in_time(drip, tls=tls) is UNKNOWN
 
 
 # Proxies
@@ -896,14 +906,14 @@ def test_a_slow_answer_does_not_shorten_the_next_ones_time(monkeypatch: pytest.M
         nonlocal late
         for _ in range(2):
             call.read()
-            late += 20.0
+            late += 400.0
             call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n")
             call.stop.wait(0.2)  # so that it is read by itself
             call.send(b'\r\n{"id": "1"}')
 
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late)
     monkeypatch.setattr(connection, "time", clock)
-    with RawServer(behave) as server, sipgate(server.url, timeout=30.0) as client:
+    with RawServer(behave) as server, sipgate(server.url, 10 * PATIENCE) as client:
         assert client.entry("1")
         assert client.entry("1")
         assert len(server.calls) == 1
