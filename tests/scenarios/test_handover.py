@@ -63,6 +63,7 @@ def test_a_document_in_mid_upload_stays_queued(how: str, tmp_path: Path) -> None
             [one] = office.filed("sent")
             assert len(one.receipt["attempts"]) == 1
             assert len(simulator.taken) == 1
+            office.kill()  # before its simulator's port may be another's
 
 
 class AtTheStep(Steps):
