@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import hatch_build
 from faxdrop import words
@@ -30,7 +30,12 @@ order.SECONDS = reports.FETCH_SECONDS = addresses._SECONDS = PATIENCE  # noqa: S
 
 # The same examples in every run: a test that fails does so again. The runs that look for more bring
 # seeds of their own, and print them.
-settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # it is the machine
+)
 settings.load_profile("repeatable")
 
 QUICK = "not long and not root"  # as pyproject.toml has it

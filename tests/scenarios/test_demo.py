@@ -44,6 +44,21 @@ def _quick() -> str:
     return quick
 
 
+def _hurry(patch: pytest.MonkeyPatch) -> None:
+    """Run the demo with shorter pauses, and more time for what a busy machine takes long for."""
+    patch.setattr(demo, "CONFIG", _quick())
+    patch.setattr(demo, "_PACE", 0.2)
+    for limit in (
+        "cli.demo._STOP_WITHIN",
+        "cli.setup._DEMO_WITHIN",
+        "cli.setup._PAGE_WITHIN",
+        "cli.setup._REPORTS_WITHIN",
+        "daemon.loop.STOP_WITHIN",
+        "daemon.loop._FOLLOWERS_WITHIN",
+    ):
+        patch.setattr(f"faxdrop.{limit}", 2 * PATIENCE)
+
+
 class Shown(NamedTuple):
     """A demo that was run: what it printed, and the folder that it kept."""
 
@@ -56,8 +71,7 @@ def _shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """Run the demo once, with shorter pauses than people like."""
     folder = tmp_path_factory.mktemp("demo") / "kept"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "CONFIG", _quick())
-        patch.setattr(demo, "_PACE", 0.2)
+        _hurry(patch)
         result = CliRunner().invoke(main, ["demo", "--keep", str(folder)])
     assert result.exit_code == 0, result.output
     return Shown(result.output, folder)
@@ -151,8 +165,7 @@ def test_it_opens_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     browser.chmod(0o755)
     monkeypatch.setenv("BROWSER", f"{browser} %s")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    for name, value in (("CONFIG", _quick()), ("_PACE", 0.2)):
-        monkeypatch.setattr(demo, name, value)
+    _hurry(monkeypatch)
     result = CliRunner().invoke(main, ["demo", "--open"])
     assert result.exit_code == 0, result.output
     page = (tmp_path / "STATUS.html").read_text()
