@@ -4,8 +4,8 @@ They can also be reached behind an area code (0211 110, +49 30 112): a switch ma
 on to the short number. So a number is an emergency number if nothing but the short number follows
 its country code or its area code, also where a subscriber could have it (in Austria some have only
 three digits): nobody can tell whom a switch will call. A number that only ends in those digits is a
-subscriber's. In Germany, where no subscriber's number begins with 1, what begins with the short
-number is one, too (0211 110-0): a switch may call it before it hears the rest.
+subscriber's. In Germany, where no subscriber's number begins with a short number, what begins with
+one is one, too (0211 110-0): a switch may call it before it hears the rest.
 """
 
 import re
