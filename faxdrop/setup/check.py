@@ -30,6 +30,7 @@ from faxdrop.names.passed_over import is_passed_over
 from faxdrop.names.printable import shown
 from faxdrop.setup import specimen
 from faxdrop.setup.findings import LISTED, Finding, Level, finding, listing, note, ok, some, wrong
+from faxdrop.spool import refusals
 from faxdrop.spool.ownership import name_of, owner_of
 from faxdrop.spool.root import Spool
 from faxdrop.status.overview import LastWords, last_words
@@ -220,10 +221,7 @@ def _moves(spool: Spool) -> Iterator[Finding]:
     for folder, why in list(refused.items())[:LISTED]:
         advice = _rights(spool)
         if why.errno == errno.EXDEV:
-            advice = _(
-                "All folders must be on one mount; two mounts of one file system are not enough "
-                "(under systemd: use one ReadWritePaths=)."
-            )
+            advice = _(refusals.ONE_MOUNT)
         yield wrong(
             "folders",
             _("No document can be moved to {folder}: {why}.").format(

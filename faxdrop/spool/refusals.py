@@ -28,6 +28,17 @@ _SOMETHING_ELSE = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno
 _OF_A_PLACE = RIGHTS | {errno.EROFS, errno.EXDEV}
 OF_THE_MACHINE = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
+ONE_MOUNT = N_(
+    "All folders must be on one mount; two mounts of one file system are not enough (under "
+    "systemd: use one ReadWritePaths=)."
+)
+
+_ADVICE = {
+    errno.EXDEV: ONE_MOUNT,
+    errno.EPROTONOSUPPORT: N_("Install the version of faxdrop that wrote it, and restart faxdrop."),
+}
+_BY_DEFAULT = N_("Free some space, or find out what is wrong with the disk.")
+
 _GET_FLAGS = 0x80086601  # FS_IOC_GETFLAGS, ioctl_iflags(2)
 _ATTRIBUTES = ((0x10, N_("is immutable"), "i"), (0x20, N_("is append-only"), "a"))
 
@@ -128,6 +139,8 @@ def of_writing(
         return None
     if error.errno == errno.EROFS and (not _is_read_only(folder) or _is_read_only(home)):
         return None
+    if error.errno == errno.EXDEV and home.is_mount():  # we are elsewhere, not the folder
+        return None
     return Refusal(str(folder), _not_writable(folder, file, error))
 
 
@@ -174,11 +187,9 @@ def advice(error: OSError, home: Path) -> str:
         return _("Give faxdrop's own folder to {user}: {command}").format(
             user=user, command=command
         )
-    if error.errno == errno.EPROTONOSUPPORT:
-        return _("Install the version of faxdrop that wrote it, and restart faxdrop.")
     if error.errno in _SOMETHING_ELSE:
         return _("Something else is in the place of a file or folder of faxdrop: move it away.")
-    return _("Free some space, or find out what is wrong with the disk.")
+    return _(_ADVICE.get(error.errno or 0, _BY_DEFAULT))
 
 
 # -- words --------------------------------------------------------------------------------------

@@ -187,6 +187,22 @@ def test_trouble_of_the_whole_disk_is_no_places(root: Path, code: int) -> None:
         assert refusals.of_writing(error, root / "inbox", root / "home") is None
 
 
+def test_a_spool_on_a_mount_of_its_own_is_no_recipients_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever cannot be moved into it is not to blame: all folders must be on one mount."""
+    error = OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+    home, folder = tmp_path / ".faxdrop", tmp_path / "inbox" / "Amt"
+    home.mkdir()
+    folder.mkdir(parents=True)
+    found = refusals.of_writing(error, folder, home)
+    assert found is not None
+    assert "is a separate mount" in found.words
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == home)
+    assert refusals.of_writing(error, folder, home) is None
+    assert "must be on one mount" in refusals.advice(error, home)
+
+
 @AS_ROOT
 def test_our_own_folder_in_other_hands_is_no_recipients_trouble(root: Path) -> None:
     """If faxdrop may not write to its own folder, the words say so."""
