@@ -18,6 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from faxdrop.names.printable import shown
+from faxdrop.spool.disk import may_exist
 from faxdrop.spool.ownership import name_of
 from faxdrop.words import N_, _, of_system
 
@@ -160,6 +161,8 @@ def of_filing(error: OSError, root: Path, home: Path) -> Refusal | None:
 def before_writing(folder: Path, home: Path) -> Refusal | None:
     """Return why we may not write to a folder, as far as that is known without trying."""
     if _may_write(folder) or not _may_write(home) or _is_read_only(home):
+        return None
+    if not may_exist(folder):  # renamed or removed meanwhile
         return None
     code = errno.EROFS if _is_read_only(folder) else errno.EACCES
     return Refusal(str(folder), _not_writable(folder, None, OSError(code, os.strerror(code))))

@@ -187,6 +187,11 @@ def test_trouble_of_the_whole_disk_is_no_places(root: Path, code: int) -> None:
         assert refusals.of_writing(error, root / "inbox", root / "home") is None
 
 
+def test_a_folder_that_was_renamed_meanwhile_refuses_nothing(tmp_path: Path) -> None:
+    """Whoever sorts folders is not told of their rights: there is nothing to mend."""
+    assert refusals.before_writing(tmp_path / "inbox" / "Amt", tmp_path) is None
+
+
 def test_a_spool_on_a_mount_of_its_own_is_no_recipients_trouble(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
