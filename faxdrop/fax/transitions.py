@@ -28,26 +28,11 @@ from faxdrop.fax.reasons import WITHOUT_NUMBER, ReasonCode
 
 
 def checked(job: Job, event: Checked, now: datetime, policy: Policy) -> Job:
-    """Note what the document is and where it goes; whether and when is for today's policy to say.
-
-    A fax that waits for its next attempt may have been put there by an older policy.
-    """
+    """Note what the document is and where it goes; whether and when, if it was tried before."""
     job = job.model_copy(
         update={"document": event.facts, "number": event.number, "faxline": event.faxline}
     )
-    tried = len(job.attempts)
-    if not tried:
-        return job
-    latest = job.attempts[-1]
-    may_repeat = latest.outcome == FAILED or policy.resend_if_absent
-    if tried >= policy.attempts or not may_repeat:
-        is_failed = latest.outcome == FAILED
-        reason = sentences.transmission_failed(tried) if is_failed else sentences.outcome_unknown()
-        return _failed(job, reason, now)
-    if job.is_put_off or not latest.statuses:
-        return job
-    due_at = latest.statuses[-1].at + timedelta(seconds=policy.delay(tried))
-    return job.model_copy(update={"due_at": due_at}) if latest.outcome == FAILED else job
+    return _repeated_as(policy, job, now) if job.attempts else job
 
 
 def refused(job: Job, event: Refused, now: datetime, _policy: Policy) -> Job:
@@ -219,6 +204,19 @@ def _attempt_failed(job: Job, now: datetime, policy: Policy) -> Job:
     if tried >= policy.attempts and not job.cancelled:
         return _failed(job, sentences.transmission_failed(tried), now)
     return _queued(job, policy.delay(tried), now)
+
+
+def _repeated_as(policy: Policy, job: Job, now: datetime) -> Job:
+    """Return a fax that waits to be repeated as this policy has it: another one put it there."""
+    tried, latest = len(job.attempts), job.attempts[-1]
+    is_failed = latest.outcome == FAILED
+    if tried >= policy.attempts or not (is_failed or policy.resend_if_absent):
+        reason = sentences.transmission_failed(tried) if is_failed else sentences.outcome_unknown()
+        return _failed(job, reason, now)
+    if not is_failed or job.is_put_off or not latest.statuses:
+        return job
+    due_at = latest.statuses[-1].at + timedelta(seconds=policy.delay(tried))
+    return job.model_copy(update={"due_at": due_at})
 
 
 def _is_looked_for(job: Job, event: Looked, policy: Policy) -> bool:
