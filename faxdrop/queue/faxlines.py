@@ -14,12 +14,14 @@ import errno
 import hashlib
 import socket
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 import structlog
 
 from faxdrop.clock import Clock
 from faxdrop.config.settings import Config
 from faxdrop.fax import sentences
+from faxdrop.names.loopback import is_loopback
 from faxdrop.spool.health import DiskHealth
 from faxdrop.spool.marks import Marks
 from faxdrop.words import _
@@ -141,9 +143,14 @@ def _name(base_url: str, faxline: str) -> str:
     Most accounts have a fax line f0, so two accounts on one machine look like one. The token is no
     part of the name: an account can have many, and roots on one line should have one each. Taking
     two accounts for one costs a person a look at the history; taking one for two costs a false
-    "sent".
+    "sent". So one address that is written in two ways is one.
     """
-    return hashlib.sha256(f"{base_url}\n{faxline}".encode()).hexdigest()[:32]
+    address = urlsplit(base_url)
+    host = (address.hostname or "").rstrip(".")
+    host = "localhost" if is_loopback(host) else host
+    port = address.port or (443 if address.scheme == "https" else 80)
+    path = "/".join(part for part in address.path.split("/") if part not in ("", "."))
+    return hashlib.sha256(f"{host}:{port}/{path}\n{faxline}".encode()).hexdigest()[:32]
 
 
 def _seat(name: str, at: int) -> str:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -54,6 +55,25 @@ def test_another_line_or_another_sipgate_is_not_shared() -> None:
         assert second.shared(OTHER_URL, {"f0"}) == set()
         assert third.shared(URL, {"f1"}) == set()
         assert first.shared(URL, {"f0"}) == set()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://{here}.example/v2", "https://{here}.EXAMPLE/v2"),
+        ("https://{here}.example/v2", "https://{here}.example:443/v2"),
+        ("https://{here}.example/v2", "https://{here}.example.//v2/."),
+        ("http://127.0.0.1:1/{here}", "http://localhost:1/{here}"),
+        ("http://127.0.0.1:1/{here}", "http://[::1]:1/{here}"),
+    ],
+)
+def test_one_address_that_is_written_in_two_ways_is_one(one: str, other: str) -> None:
+    """Two roots whose configs spell sipgate's address differently share a line all the same."""
+    here = uuid.uuid4().hex
+    with _lines(2) as (first, second):
+        assert first.shared(one.format(here=here), {"f0"}) == set()
+        assert second.shared(other.format(here=here), {"f0"}) == {"f0"}
+        assert first.shared(one.format(here=here), {"f0"}) == {"f0"}
 
 
 def test_who_has_left_is_remembered_by_those_who_stay() -> None:
