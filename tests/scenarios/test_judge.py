@@ -620,10 +620,9 @@ def test_thirty_pages_of_forms() -> None:
         replace(field, name=f"{field.name}{at}", page=at) for at in range(30) for field in each
     ]
     data = pdfs.form(fields, pages=30, appearances=True)
-    with Checker(LIMITS) as checker, files(data) as (source, output):
-        started = time.monotonic()
-        verdict = checker.prepare(source, output)
-        assert time.monotonic() - started < LIMITS.seconds / 2
+    started = time.process_time()
+    verdict, _copy = prepare(data)
+    assert time.process_time() - started < LIMITS.seconds / 2
     assert verdict.facts is not None
     assert verdict.unjudged == 0
 
