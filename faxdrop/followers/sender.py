@@ -20,7 +20,8 @@ from apprise.plugins.email.base import NotifyEmail
 from faxdrop.apart import answer
 
 _PUT_OFF, _REFUSED = 400, 500  # where SMTP's classes of answers begin (RFC 5321, 4.2.1)
-_SECONDS = 10.0  # for each connection; ``post`` limits the whole
+# For each answer: some servers let strangers wait (RFC 5321, 4.5.3.2). ``post`` limits the whole.
+_SECONDS = 30.0
 
 
 class _Why(logging.Handler):
