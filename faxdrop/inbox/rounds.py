@@ -1,6 +1,7 @@
 """Which folder of the inbox is read next.
 
-First those that events name, then those with a file that is due, then all others.
+First those in which a PDF was closed, then those that other events name, then those with a file
+that is due, then all others.
 """
 
 import os
@@ -23,12 +24,14 @@ class Progress(NamedTuple):
 class Cause(IntEnum):
     """Why a folder is read."""
 
-    EVENT = 0
-    DUE = 1
-    RESCAN = 2
+    CLOSED = 0
+    EVENT = 1
+    DUE = 2
+    RESCAN = 3
 
 
-_TURNS = (Cause.EVENT, Cause.EVENT, Cause.DUE, Cause.RESCAN)  # so that no lane starves
+# So that no lane starves.
+_TURNS = (Cause.CLOSED, Cause.EVENT, Cause.CLOSED, Cause.EVENT, Cause.DUE, Cause.RESCAN)
 
 
 @dataclass(eq=False)

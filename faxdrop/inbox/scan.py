@@ -4,8 +4,9 @@ Events (see ``watcher``) only wake the scan; the scan is the truth. A file's age
 from its time stamps, since a share has its own clock: a file is at rest when two looks, ``settle``
 apart on our monotonic clock, found the same size, time stamp and inode.
 
-A scan reads folders in slices: first those that events name, then those with a file that is due,
-then all others. However many there are, neither the loop nor a letter elsewhere waits for them.
+A scan reads folders in slices: first those in which a PDF was closed, then those that other events
+name, then those with a file that is due, then all others. However many there are, neither the loop
+nor a letter elsewhere waits for them.
 """
 
 import os
@@ -133,7 +134,8 @@ class Inbox:
         all_heard = len(self._noticed) < _MOST_EVENTS
         while self._noticed:
             key, closed = self._noticed.popleft()
-            self._rounds.enter(Cause.EVENT, key.folder, {key.name} if closed else set())
+            cause = Cause.CLOSED if closed and _is_pdf(key.name) else Cause.EVENT
+            self._rounds.enter(cause, key.folder, {key.name} if closed else set())
         return all_heard
 
     def _begin_rescan(self) -> None:
@@ -261,8 +263,7 @@ class Inbox:
         signature, is_regular = Signature.of(status), stat.S_ISREG(status.st_mode)
         look = self._looks.get(key)
         if look is None:
-            is_pdf = key.name.casefold().endswith(".pdf")
-            look = Look(signature, is_regular, now, is_pdf)
+            look = Look(signature, is_regular, now, _is_pdf(key.name))
             self._looks.put(key, look)
         look.sees(signature, now, is_regular=is_regular)
         if not look.refused:
@@ -290,3 +291,7 @@ class Inbox:
             look = self._looks.get(Key(folder, name))
             if look is not None and not look.in_hands:
                 self._forget(Key(folder, name))
+
+
+def _is_pdf(name: str) -> bool:
+    return name.casefold().endswith(".pdf")

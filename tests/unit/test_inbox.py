@@ -579,6 +579,20 @@ def test_a_large_inbox_is_read_in_slices_and_an_event_comes_first(
     assert inbox.progress is None
 
 
+def test_a_letter_overtakes_thousands_of_folders_that_changed(inbox: Inbox) -> None:
+    """A folder in which a PDF was closed is read before those in which anything else happened."""
+    for at in range(1_000):
+        folder = f"junk {at}"
+        inbox.notice(drop(inbox, "table.docx", folder=folder), closed=True)
+    letter = drop(inbox, "letter.pdf", folder="Berta")
+    inbox.notice(letter, closed=True)
+    (first,) = inbox.scan(START, everything=False, most=10)
+    assert first.key == letter
+    while inbox.is_behind:
+        inbox.scan(START, everything=False)
+    assert inbox.waiting == 1_001
+
+
 def test_one_very_large_folder_is_read_in_slices_too(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
