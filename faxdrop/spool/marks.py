@@ -118,10 +118,13 @@ class Marks:
         _make(self._again / sha256)
 
     def take_again(self, sha256: str) -> bool:
-        """Return whether ``want_again`` noted it, and remove the note: it counts for one fax."""
+        """Return whether ``want_again`` noted it, and remove the note: it counts for one fax.
+
+        A note that cannot be removed does not count: it would count for every fax.
+        """
         try:
             (self._again / sha256).unlink()
-        except FileNotFoundError:
+        except OSError:  # usually there is none
             return False
         return True
 

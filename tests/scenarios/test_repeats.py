@@ -1,6 +1,7 @@
 """The same content for the same number, dropped twice, is faxed once."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from tests.kit.breaking import (
     ends,
     stage,
 )
+from tests.kit.world import Filed
 
 PLAIN, OTHER, FAILS, STUCK = "+493023125130", "+493023125131", "+493023125003", "+493023125004"
 SENT, DUPLICATE, UNKNOWN = ("sent", None), ("failed", "duplicate"), ("failed", "outcome_unknown")
@@ -59,6 +61,16 @@ def _message(staged: Stage) -> str:
     assert one.receipt.reason.code == "duplicate"
     assert not one.receipt.attempts
     return f"{one.receipt.reason.message} {one.receipt.reason.advice}"
+
+
+def _duplicate(staged: Stage) -> Filed:
+    """Start, fax a document and have the same refused; return the latter."""
+    staged.world.start()
+    staged.drop(PLAIN, "scan.pdf", pdfs.good())
+    staged.drop(PLAIN, "scan again.pdf", pdfs.good())
+    staged.world.until_done(hours=1.0)
+    [duplicate] = staged.world.failed
+    return duplicate
 
 
 # -- the whole daemon --------------------------------------------------------------------------
@@ -205,11 +217,7 @@ def test_two_folders_of_one_number_are_one_recipient(staged: Stage) -> None:
 def test_retry_even_if_sent_gets_through_once(*, running: bool, staged: Stage) -> None:
     """A person who wants it faxed once more gets that, also over restarts; and once only."""
     world = staged.world
-    world.start()
-    staged.drop(PLAIN, "scan.pdf", pdfs.good())
-    staged.drop(PLAIN, "scan again.pdf", pdfs.good())
-    world.until_done(hours=1.0)
-    [duplicate] = world.failed
+    duplicate = _duplicate(staged)
     if not running:
         world.crash()
     spool = Spool(world.root)
@@ -232,11 +240,7 @@ def test_retry_even_if_sent_gets_through_once(*, running: bool, staged: Stage) -
 def test_a_wish_that_was_not_needed_lets_no_other_through(staged: Stage) -> None:
     """A retry --even-if-sent long after the first needs no leave; the next same again gets none."""
     world = staged.world
-    world.start()
-    staged.drop(PLAIN, "scan.pdf", pdfs.good())
-    staged.drop(PLAIN, "scan again.pdf", pdfs.good())
-    world.until_done(hours=1.0)
-    [duplicate] = world.failed
+    duplicate = _duplicate(staged)
     world.live(600.0)
     staged.forgotten.add(duplicate.receipt.job_id)
     orders.retry(Spool(world.root), duplicate.path, even_if_sent=True)
@@ -247,15 +251,22 @@ def test_a_wish_that_was_not_needed_lets_no_other_through(staged: Stage) -> None
     assert ends(world) == [SENT, SENT, DUPLICATE]
 
 
+def test_a_wish_that_cannot_be_read_keeps_nobody_waiting(staged: Stage) -> None:
+    """Where something strange is in the place of such a note, a document is faxed all the same."""
+    world = staged.world
+    wish = world.root / ".faxdrop" / "again" / hashlib.sha256(pdfs.good()).hexdigest()
+    wish.mkdir(parents=True)
+    world.start()
+    staged.drop(PLAIN, "scan.pdf", pdfs.good())
+    world.until_done(hours=1.0)
+    assert ends(world) == [SENT]
+
+
 def test_plain_retry_of_a_duplicate_is_the_same_again(staged: Stage) -> None:
     """A duplicate put back without --even-if-sent is a duplicate again within the window."""
     world = staged.world
     _window(staged, 600.0)
-    world.start()
-    staged.drop(PLAIN, "scan.pdf", pdfs.good())
-    staged.drop(PLAIN, "scan again.pdf", pdfs.good())
-    world.until_done(hours=1.0)
-    [duplicate] = world.failed
+    duplicate = _duplicate(staged)
     orders.retry(Spool(world.root), duplicate.path)
     world.until_done(hours=1.0)
     assert len(staged.simulator.taken) == 1
